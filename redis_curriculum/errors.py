@@ -1,0 +1,235 @@
+"""The error tree.
+
+Every error says whether the call that raised it changed the curriculum: ``error.applied`` is
+``"no"`` (nothing was written) or ``"unknown"`` (the reply was lost; the same call may be retried).
+
+::
+
+    CurriculumError
+    ├── InvalidInputError (ValueError)      field, value: refused before anything was sent
+    │   └── InvalidURLError
+    ├── ConfigMismatchError                 differences: [(field, stored, given)]
+    ├── GeneratorError                      task_id: the task generator raised or broke a rule
+    ├── CurriculumNotFoundError (KeyError)  name
+    ├── EmptyPoolError                      there is no task to draw
+    ├── PoolFullError                       capacity reached; evict first
+    ├── TaskNotFoundError (KeyError)        task_id
+    ├── FailingTasksError                   causes: every task that was tried failed
+    ├── EpochError                          another trainer ended the epoch
+    ├── WorkerError
+    │   ├── WorkerFencedError               the lease ended and the worker was reaped
+    │   ├── WorkerInUseError                another live process works under that id
+    │   └── SequenceGapError                last: the server has not seen earlier writes
+    ├── StaleGenerationError                a restore replaced the generation the handle knew
+    ├── SnapshotError                       line, field
+    │   └── SnapshotRunningError            another exporter is at work
+    ├── TaskApplyError                      an environment cannot take or run a task
+    └── ServerError                         what the server or the network did
+        ├── ServerUnavailableError          no connection, time-out, LOADING
+        ├── AuthenticationError             wrong password or user
+        ├── PermissionDeniedError           command: the ACL lacks it
+        ├── ServerRefusedError              code: OOM, MISCONF, NOREPLICAS, READONLY, BUSY ...
+        ├── UnsupportedServerError          version or settings that would lose data
+        ├── KeyTypeError                    key: another type stands where ours belongs
+        ├── ScriptError                     a script failed in a way that has no name: a bug
+        └── EmbeddedServerError             the private redis-server could not be started
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+Applied = Literal["no", "unknown"]
+
+
+class CurriculumError(Exception):
+    """Base of all errors of this library.
+
+    Attributes:
+        applied: ``"no"`` when nothing was written, ``"unknown"`` when the reply was lost.
+    """
+
+    applied: Applied = "no"
+
+    def __init__(self, message: str, *, applied: Applied = "no") -> None:
+        super().__init__(message)
+        self.message = message
+        self.applied = applied
+
+    def __str__(self) -> str:
+        """The message; ``KeyError`` in the bases must not quote it."""
+        return self.message
+
+
+class InvalidInputError(CurriculumError, ValueError):
+    """A value broke a rule; the message quotes field, rule and value."""
+
+    def __init__(self, field: str, rule: str, value: object) -> None:
+        super().__init__(f"{field} must be {rule}, got {_short(value)}")
+        self.field = field
+        self.value = value
+
+
+class InvalidURLError(InvalidInputError):
+    """The URL cannot be used; passwords are not repeated in the message."""
+
+
+class ConfigMismatchError(CurriculumError):
+    """The given config differs from the stored one; every differing field is listed."""
+
+    def __init__(self, what: str, differences: Sequence[tuple[str, Any, Any]]) -> None:
+        lines = [
+            f"  {field}: stored {_short(stored)}, given {_short(given)}"
+            for field, stored, given in differences
+        ]
+        super().__init__("\n".join([what, *lines]))
+        self.differences = list(differences)
+
+
+class GeneratorError(CurriculumError):
+    """The task generator raised, or returned something that is not a valid task."""
+
+    def __init__(self, message: str, *, task_id: int | None = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class CurriculumNotFoundError(CurriculumError, KeyError):
+    """No curriculum of that name exists on the server."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no curriculum named {name!r} on this server; open it with a config")
+        self.name = name
+
+
+class EmptyPoolError(CurriculumError):
+    """There is no task to draw."""
+
+
+class PoolFullError(CurriculumError):
+    """The pool holds ``num_active_tasks`` tasks already."""
+
+
+class TaskNotFoundError(CurriculumError, KeyError):
+    """The task is not in the pool (evicted, or never created)."""
+
+    def __init__(self, task_id: int) -> None:
+        super().__init__(f"task {task_id} is not in the pool")
+        self.task_id = task_id
+
+
+class FailingTasksError(CurriculumError):
+    """Every task that was tried failed; ``causes`` holds ``(task_id, message)`` of each."""
+
+    def __init__(self, message: str, causes: Sequence[tuple[int, str]]) -> None:
+        lines = [f"  task {task_id}: {cause}" for task_id, cause in causes]
+        super().__init__("\n".join([message, *lines]))
+        self.causes = list(causes)
+
+
+class EpochError(CurriculumError):
+    """Another trainer ended the epoch first."""
+
+
+class WorkerError(CurriculumError):
+    """Something is wrong with this handle's identity as a worker."""
+
+
+class WorkerFencedError(WorkerError):
+    """The worker's lease ended and its entry was reaped; ``register()`` makes it a new worker."""
+
+
+class WorkerInUseError(WorkerError):
+    """The worker id belongs to another live process."""
+
+
+class SequenceGapError(WorkerError):
+    """The server has only seen writes up to ``last``; later acknowledged ones were lost."""
+
+    def __init__(self, message: str, *, last: int) -> None:
+        super().__init__(message)
+        self.last = last
+
+
+class StaleGenerationError(CurriculumError):
+    """A restore replaced the state this handle was opened on; open it again."""
+
+
+class SnapshotError(CurriculumError):
+    """A snapshot cannot be written or read; nothing was written to Redis."""
+
+    def __init__(
+        self, message: str, *, line: int | None = None, field: str | None = None
+    ) -> None:
+        where = [] if line is None else [f"line {line}"]
+        where += [] if field is None else [f"field {field!r}"]
+        super().__init__(f"{', '.join(where)}: {message}" if where else message)
+        self.line = line
+        self.field = field
+
+
+class SnapshotRunningError(SnapshotError):
+    """Another exporter is at work on this curriculum."""
+
+
+class TaskApplyError(CurriculumError):
+    """An environment cannot take, build or run a task."""
+
+    def __init__(self, message: str, *, task_id: int | None = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class ServerError(CurriculumError):
+    """What the server or the network did."""
+
+
+class ServerUnavailableError(ServerError):
+    """No connection, a time-out, or a server that is still loading its data."""
+
+
+class AuthenticationError(ServerError):
+    """Wrong password or user. Never retried."""
+
+
+class PermissionDeniedError(ServerError):
+    """The ACL of this user lacks something; ``command`` names it where the server does."""
+
+    def __init__(self, message: str, *, command: str | None = None) -> None:
+        super().__init__(message)
+        self.command = command
+
+
+class ServerRefusedError(ServerError):
+    """The server refused the call; ``code`` is its reason (OOM, MISCONF, NOREPLICAS, ...)."""
+
+    def __init__(self, message: str, *, code: str, applied: Applied = "no") -> None:
+        super().__init__(message, applied=applied)
+        self.code = code
+
+
+class UnsupportedServerError(ServerError):
+    """The server's version or settings would lose data or cannot run the scripts."""
+
+
+class KeyTypeError(ServerError):
+    """Something of another type stands at one of our keys."""
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class ScriptError(ServerError):
+    """A script failed in a way no other error names; please report it."""
+
+
+class EmbeddedServerError(ServerError):
+    """The private redis-server could not be found or started."""
+
+
+def _short(value: object, limit: int = 200) -> str:
+    """``repr`` of a value, cut so that an error message stays one line."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
