@@ -159,9 +159,7 @@ class StaleGenerationError(CurriculumError):
 class SnapshotError(CurriculumError):
     """A snapshot cannot be written or read; nothing was written to Redis."""
 
-    def __init__(
-        self, message: str, *, line: int | None = None, field: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, line: int | None = None, field: str | None = None) -> None:
         where = [] if line is None else [f"line {line}"]
         where += [] if field is None else [f"field {field!r}"]
         super().__init__(f"{', '.join(where)}: {message}" if where else message)
