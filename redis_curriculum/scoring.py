@@ -65,8 +65,11 @@ Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
 Number = TypeVar("Number", float, Floats)
 
+NO_REWEIGHTING = 0.5
+"""The ``early_progress_amplification`` at which R is the identity."""
+
 STRATA_FROM_COUNT = 32
-"""A call for this many draws or more pays for strata; below, rejection is cheaper."""
+"""A call for this many draws or more uses strata at once; below, rejection is tried first."""
 
 TRIALS_BEFORE_STRATA = 64
 TRIALS_BEFORE_SHORT = 1024
@@ -151,7 +154,7 @@ def reweight(p: float, early: float) -> float:
     (0, 1) is the performance that becomes one half. 0.5 is the identity.
     """
     p = min(max(p, 0.0), 1.0)
-    if early == 0.5:
+    if early == NO_REWEIGHTING:
         return p
     return p * (1 - early) / (p + early * (1 - 2 * p))
 
@@ -628,12 +631,14 @@ class _Call:
         if self._weighing.flat:
             eligible = self._weighing.eligible
             return int(eligible[self._stream.index(len(eligible))])
-        if self._stratify:
-            return self._by_strata()
         if not self._weighing.ordered:
             return self._by_rejection(TRIALS_BEFORE_SHORT)
-        position = self._by_rejection(TRIALS_BEFORE_STRATA)
-        return self._by_strata() if position is None else position
+        if not self._stratify:
+            position = self._by_rejection(TRIALS_BEFORE_STRATA)
+            if position is not None:
+                return position
+            self._stratify = True  # once built, the strata serve the rest of the call
+        return self._by_strata()
 
     def _by_rejection(self, trials: int) -> int | None:
         eligible = self._weighing.eligible
