@@ -1,0 +1,179 @@
+"""A curriculum in plain Python: the oracle that the real store is compared with.
+
+It keeps only what cannot be derived (records, label statistics, counters, the random stream) and
+computes everything else, each index included, from scratch. Whatever the store keeps up to date
+step by step must equal that. Formulas and draws are those of ``redis_curriculum.scoring``, which
+has its own tests.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis_curriculum import scoring
+from redis_curriculum.config import LearningProgressConfig
+from redis_curriculum.errors import PoolFullError
+from redis_curriculum.scoring import Draws, Pool, PoolTask, Progress, RandomStream, Sums
+
+Spec = tuple[int, str, Mapping[str, Any]]
+"""What a new task is made of: task_id, label, params."""
+
+Ranked = list[tuple[int, float]]
+"""A sorted set as ZRANGE WITHSCORES gives it: task ids with their own learning progress."""
+
+
+@dataclass
+class ModelTask:
+    task_id: int
+    label: str
+    params: Mapping[str, Any]
+    progress: Progress = field(default_factory=Progress)
+    sample_count: int = 0
+
+
+@dataclass
+class Indices:
+    """All that the store keeps besides the records, and that can be computed from them."""
+
+    fresh: Ranked
+    learning: Ranked
+    ripe: Ranked
+    sums: Sums
+    label_sets: dict[str, set[int]]
+    eligible_counts: dict[str, int]
+    """Of labels that have eligible tasks only; the store may also hold zeros."""
+
+
+class ModelCurriculum:
+    """One curriculum; every method is one script of the store."""
+
+    def __init__(self, hypers: LearningProgressConfig, capacity: int, seed: int) -> None:
+        self.hypers = hypers
+        self.capacity = capacity
+        self.stream = RandomStream.from_seed(seed)
+        self.tasks: dict[int, ModelTask] = {}
+        self.labels: dict[str, Progress] = {}
+        self.samples: Counter[str] = Counter()
+        self.completions: Counter[str] = Counter()
+        self.evictions: Counter[str] = Counter()
+        self.created: Counter[str] = Counter()
+        self.late_count = 0
+
+    def create(self, specs: Sequence[Spec]) -> None:
+        """Add tasks, all or none."""
+        if len(self.tasks) + len(specs) > self.capacity:
+            raise PoolFullError(f"{len(specs)} more tasks do not fit")
+        for task_id, label, params in specs:
+            assert task_id not in self.tasks, "ids are never reused"
+            self.tasks[task_id] = ModelTask(task_id, label, params)
+            self.created[label] += 1
+
+    def record(self, results: Iterable[tuple[int, float]]) -> list[bool]:
+        """Apply results in order; False where the task was evicted meanwhile."""
+        return [self._record_one(task_id, score) for task_id, score in results]
+
+    def _record_one(self, task_id: int, score: float) -> bool:
+        task = self.tasks.get(task_id)
+        if task is None:
+            self.late_count += 1
+            return False
+        task.progress = scoring.fold(task.progress, score, self.hypers)
+        of_label = self.labels.get(task.label, Progress())
+        self.labels[task.label] = scoring.fold(of_label, score, self.hypers)
+        self.completions[task.label] += 1
+        return True
+
+    def sample(self, count: int, replacement_rate: float | None = None) -> Draws:
+        """Draw; each drawn task counts as sampled once a draw."""
+        hypers = self.hypers
+        if replacement_rate is not None:
+            hypers = hypers.model_copy(update={"replacement_rate": replacement_rate})
+        draws = scoring.draw(self.pool(), hypers, self.stream, count)
+        for task_id in draws.task_ids:
+            task = self.tasks[task_id]
+            task.sample_count += 1
+            self.samples[task.label] += 1
+        return draws
+
+    def evict(self, task_id: int) -> bool:
+        """Remove a task; False where it is not in the pool."""
+        task = self.tasks.pop(task_id, None)
+        if task is None:
+            return False
+        self.evictions[task.label] += 1
+        return True
+
+    def replace(self, specs: Sequence[Spec]) -> list[int]:
+        """Evict the lowest evictable tasks, at most one a spec, and create as many of the specs.
+
+        Which tasks may go is decided once, before the first goes.
+        """
+        count = scoring.evictable(self.pool(), self.hypers, len(specs))
+        evicted = [task_id for task_id, _ in self.indices().ripe[:count]]
+        for task_id in evicted:
+            self.evict(task_id)
+        self.create(specs[:count])
+        return evicted
+
+    def set_label(self, task_id: int, label: str) -> bool:
+        """Move a task to a label; what it did under the old one stays there."""
+        task = self.tasks.get(task_id)
+        if task is None:
+            return False
+        task.label = label
+        return True
+
+    def pool(self) -> Pool:
+        """The numbers that draws depend on."""
+        rows = [
+            PoolTask(
+                task.task_id,
+                task.label,
+                task.progress.completion_count,
+                task.progress.learning_progress,
+                task.progress.p_true,
+            )
+            for task in self.tasks.values()
+        ]
+        labels = {
+            name: (progress.learning_progress, progress.p_true)
+            for name, progress in self.labels.items()
+        }
+        return Pool.of(rows, labels)
+
+    def distribution(self) -> dict[int, float]:
+        """The probability of each task."""
+        pool = self.pool()
+        probabilities = scoring.distribution(pool, self.hypers)
+        return dict(zip(pool.task_ids.tolist(), probabilities.tolist(), strict=True))
+
+    def indices(self) -> Indices:
+        """Everything derived, from the records alone."""
+        parts: dict[str, Ranked] = {"fresh": [], "learning": [], "ripe": []}
+        label_sets: dict[str, set[int]] = {}
+        eligible: Counter[str] = Counter()
+        sums = Sums()
+        for task in self.tasks.values():
+            part = self._part(task)
+            parts[part].append((task.task_id, task.progress.learning_progress or 0.0))
+            label_sets.setdefault(task.label, set()).add(task.task_id)
+            if part != "fresh":
+                eligible[task.label] += 1
+                sums = sums.add(self._drive(task))
+        for ranked in parts.values():
+            ranked.sort(key=lambda entry: (entry[1], str(entry[0]).encode()))
+        return Indices(**parts, sums=sums, label_sets=label_sets, eligible_counts=dict(eligible))
+
+    def _part(self, task: ModelTask) -> str:
+        completions = task.progress.completion_count
+        if completions < self.hypers.min_samples_for_lp:
+            return "fresh"
+        return "learning" if completions < self.hypers.min_presentations_for_eviction else "ripe"
+
+    def _drive(self, task: ModelTask) -> float:
+        pooled = self.hypers.pooling == "label"
+        progress = self.labels.get(task.label, Progress()) if pooled else task.progress
+        return scoring.drive(progress.learning_progress or 0.0, progress.p_true or 0.0, self.hypers)
