@@ -68,6 +68,7 @@ class InvalidInputError(CurriculumError, ValueError):
     def __init__(self, field: str, rule: str, value: object) -> None:
         super().__init__(f"{field} must be {rule}, got {_short(value)}")
         self.field = field
+        self.rule = rule
         self.value = value
 
 
