@@ -1,0 +1,5 @@
+-- clock: the server's time, the only clock that decides anything.
+local function now_ms()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end

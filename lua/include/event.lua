@@ -1,0 +1,4 @@
+-- event: append to the capped stream of creations, evictions, failures, restores and epochs.
+local function event(retained, ...)
+  call('XADD', prefix .. 'events', 'MAXLEN', '~', retained, '*', ...)
+end

@@ -1,0 +1,28 @@
+-- reply: what sample, step and replace answer. drawn: ids as text; a repeat answers with the tasks drawn the first time.
+local function reply(outcomes, drawn, wanted, next_index, capacity)
+  local missing = capacity - call('ZCARD', pool .. 'fresh') - call('ZCARD', pool .. 'learning') - call('ZCARD', pool .. 'ripe')
+  local answer = { 0, wanted, next_index, missing > 0 and missing or 0, #outcomes }
+  for i = 1, #outcomes do
+    answer[5 + i] = outcomes[i]
+  end
+  local tasks, at = count_samples(drawn), #answer
+  for i = 1, #tasks do
+    answer[at + i] = tasks[i]
+  end
+  call('HSET', worker_key, 'sequence', ARGV[3], 'drawn', wanted .. ' ' .. table.concat(drawn, ' '))
+  return answer
+end
+
+local function reply_again(capacity)
+  local before = call('HMGET', worker_key, 'sequence', 'drawn')
+  local wanted, drawn = string.match(before[1] == ARGV[3] and before[2] or '0 ', '^(%d+) (.*)$')
+  local answer = { 1, tonumber(wanted), tonumber(meta[5]), 0, 0 }
+  for id in string.gmatch(drawn, '%d+') do
+    local task = call('HMGET', pool .. 'task:' .. id, 'label', 'params')
+    if task[1] then
+      local n = #answer
+      answer[n + 1], answer[n + 2], answer[n + 3] = id, task[1], task[2]
+    end
+  end
+  return answer
+end

@@ -1,0 +1,82 @@
+-- sums: exact integer sums over the eligible tasks (scoring.Sums): s, q0, q1, q2 as i64 in one string.
+-- The script sets pooled (pooling by label) and bonus (performance_bonus_weight) before.
+local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
+local floor = math.floor
+local sums_ops, sums_due = { 'BITFIELD', pool .. 'sums' }, { 0, 0, 0, 0 }
+local SLOTS = { '#0', '#1', '#2', '#3' }
+
+local function drive(lp, p_true)
+  if bonus == 0 then
+    return lp or 0
+  end
+  return (lp or 0) + bonus * (p_true or 0)
+end
+
+local function fixed(y)
+  return floor(y * 1099511627776 + 0.5)
+end
+
+local function sums_emit(slot, amount)
+  local n = #sums_ops
+  sums_ops[n + 1], sums_ops[n + 2], sums_ops[n + 3], sums_ops[n + 4] = 'INCRBY', 'i64', SLOTS[slot], amount
+end
+
+local function sums_flush()
+  for slot = 1, 4 do
+    if sums_due[slot] ~= 0 then
+      sums_emit(slot, sums_due[slot])
+      sums_due[slot] = 0
+    end
+  end
+  if sums_ops[3] then
+    call(unpack(sums_ops))
+    sums_ops = { 'BITFIELD', pool .. 'sums' }
+  end
+end
+
+local function sums_add(slot, times, value)
+  local product = times * value
+  if product > EXACT or product < -EXACT then
+    local high = floor(times / 1024)
+    sums_emit(slot, string.format('%.0f', high * value * 1024))
+    product = (times - high * 1024) * value
+  end
+  local due = sums_due[slot] + product
+  if due > EXACT or due < -EXACT then
+    sums_emit(slot, due)
+    due = 0
+  end
+  sums_due[slot] = due
+  if #sums_ops > 4000 then
+    sums_flush()
+  end
+end
+
+-- `before` tasks of drive y1 become `after` tasks of drive y2.
+local function sums_move(before, y1, after, y2)
+  local a1, a2 = fixed(y1), fixed(y2)
+  if before == after and a1 == a2 then
+    return
+  end
+  local h1, h2 = floor(a1 / 2097152), floor(a2 / 2097152)
+  local l1, l2 = a1 - h1 * 2097152, a2 - h2 * 2097152
+  if before == after then
+    sums_add(1, after, a2 - a1)
+    sums_add(2, after, l2 * l2 - l1 * l1)
+    sums_add(3, after, h2 * l2 - h1 * l1)
+    sums_add(4, after, h2 * h2 - h1 * h1)
+    return
+  end
+  if before ~= 0 then
+    sums_add(1, -before, a1)
+    sums_add(2, -before, l1 * l1)
+    sums_add(3, -before, h1 * l1)
+    sums_add(4, -before, h1 * h1)
+  end
+  if after ~= 0 then
+    sums_add(1, after, a2)
+    sums_add(2, after, l2 * l2)
+    sums_add(3, after, h2 * l2)
+    sums_add(4, after, h2 * h2)
+  end
+end

@@ -1,0 +1,146 @@
+"""Find, parse and bind the Lua scripts: one file a script, its header is its contract.
+
+The loader looks for ``lua/`` inside the installed package and beside it (checkout, editable
+install). ``--@include x`` splices in ``lua/include/x.lua``. A caller binds a script once, at import,
+by the names of its arguments: a name or an order that differs from the header is a ``TypeError``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from redis_curriculum.errors import (
+    CurriculumError,
+    CurriculumNotFoundError,
+    EpochError,
+    ScriptError,
+    SequenceGapError,
+    SnapshotError,
+    SnapshotRunningError,
+    StaleGenerationError,
+    WorkerFencedError,
+    WorkerInUseError,
+)
+
+_INCLUDE: Final = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
+_ARGUMENT: Final = re.compile(r"^-- ARGV\[(\d+)(\.\.)?\] (\w+) ", re.MULTILINE)
+_CODE: Final = re.compile(r"\b(RC[A-Z]+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script: what to send, and what its header promises."""
+
+    name: str
+    source: str
+    sha: str
+    arguments: tuple[str, ...]
+    """Names of ARGV[1], ARGV[2], ...; ``rest`` follows them."""
+    rest: str | None
+    """Name of the repeated arguments after the fixed ones, if there are any."""
+    errors: frozenset[str]
+    """Error codes the header names."""
+
+
+class IndexTakenError(CurriculumError):
+    """Other workers created tasks meanwhile; carries the index to go on with. Internal."""
+
+    def __init__(self, next_index: int) -> None:
+        super().__init__(f"the next task index is {next_index}")
+        self.next_index = next_index
+
+
+@cache
+def folder() -> Path:
+    """Where the scripts are: in the package, else beside it.
+
+    Raises:
+        ScriptError: Neither place has them; the installation is broken.
+    """
+    package = Path(__file__).resolve().parent
+    for place in (package / "lua", package.parent / "lua"):
+        if (place / "record.lua").is_file():
+            return place
+    message = f"the lua folder is neither in {package} nor beside it; reinstall redis-curriculum"
+    raise ScriptError(message)
+
+
+def names() -> list[str]:
+    """Names of all scripts, sorted."""
+    return sorted(path.stem for path in folder().glob("*.lua"))
+
+
+@cache
+def load(name: str) -> Script:
+    """Read one script, splice in its includes and parse its header."""
+    text = (folder() / f"{name}.lua").read_text(encoding="utf-8")
+    header = text.split("\n\n", 1)[0] + "\n"
+    found = [(int(n), bool(rest), word) for n, rest, word in _ARGUMENT.findall(header)]
+    if [n for n, _, _ in found] != list(range(1, len(found) + 1)):
+        raise TypeError(f"lua/{name}.lua: ARGV of the header must count 1, 2, ...")
+    if any(rest for _, rest, _ in found[:-1]):
+        raise TypeError(f"lua/{name}.lua: only the last ARGV may repeat")
+    rest = found.pop()[2] if found and found[-1][1] else None
+    source = _INCLUDE.sub(_included, text)
+    return Script(
+        name=name,
+        source=source,
+        sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
+        arguments=tuple(word for _, _, word in found),
+        rest=rest,
+        errors=frozenset(_CODE.findall(header)),
+    )
+
+
+def _included(match: re.Match[str]) -> str:
+    path = folder() / "include" / f"{match[1]}.lua"
+    return f"--#region {match[1]}\n{path.read_text(encoding='utf-8')}--#endregion\n"
+
+
+def bind(name: str, *arguments: str, rest: str | None = None) -> Script:
+    """Return the script if its header names exactly these arguments, in this order.
+
+    Raises:
+        TypeError: The header says otherwise.
+    """
+    script = load(name)
+    if (script.arguments, script.rest) != (arguments, rest):
+        theirs = [*script.arguments, *([f"{script.rest}.."] if script.rest else [])]
+        ours = [*arguments, *([f"{rest}.."] if rest else [])]
+        raise TypeError(f"lua/{name}.lua takes {theirs}, the caller passes {ours}")
+    return script
+
+
+def error_of(code: str, detail: str) -> CurriculumError:
+    """Return the exception for a script's error reply ``<code> <detail>``; nothing was written."""
+    make = _ERRORS.get(code)
+    return make(detail) if make else ScriptError(f"unknown answer of a script: {code} {detail}")
+
+
+_ERRORS: Final = {
+    "RCSTALE": lambda detail: CurriculumNotFoundError("that was open here")
+    if detail == "gone"
+    else StaleGenerationError(
+        f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+    ),
+    "RCFENCED": lambda detail: WorkerFencedError(
+        f"the lease of worker {detail} has ended; register() makes this handle a new worker"
+    ),
+    "RCINUSE": lambda detail: WorkerInUseError(
+        f"worker id {detail!r} belongs to another live process; choose another"
+    ),
+    "RCGAP": lambda detail: SequenceGapError(
+        f"the server has seen this worker's writes only up to number {detail}", last=int(detail)
+    ),
+    "RCINDEX": lambda detail: IndexTakenError(int(detail)),
+    "RCEPOCH": lambda detail: EpochError(
+        f"another trainer has ended that epoch; the current one is {detail}"
+    ),
+    "RCSNAPSHOT": lambda detail: SnapshotRunningError(f"a snapshot is running: {detail}"),
+    "RCLOST": lambda detail: SnapshotError(f"the export lost its lease: {detail}"),
+}
