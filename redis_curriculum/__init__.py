@@ -2,4 +2,31 @@
 
 from __future__ import annotations
 
+from redis_curriculum.config import (
+    CurriculumConfig,
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+    WorkerSettings,
+)
+from redis_curriculum.curriculum import Curriculum
+from redis_curriculum.errors import CurriculumError
+from redis_curriculum.outcome import Outcome, Step
+from redis_curriculum.records import TaskRecord
+from redis_curriculum.tasks import Task, TaskSpec
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Curriculum",
+    "CurriculumConfig",
+    "CurriculumError",
+    "DiscreteRandomConfig",
+    "LearningProgressConfig",
+    "Outcome",
+    "Step",
+    "Task",
+    "TaskRecord",
+    "TaskSpec",
+    "WorkerSettings",
+    "__version__",
+]

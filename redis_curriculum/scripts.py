@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -122,7 +123,7 @@ def error_of(code: str, detail: str) -> CurriculumError:
     return make(detail) if make else ScriptError(f"unknown answer of a script: {code} {detail}")
 
 
-_ERRORS: Final = {
+_ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCSTALE": lambda detail: CurriculumNotFoundError("that was open here")
     if detail == "gone"
     else StaleGenerationError(

@@ -311,6 +311,11 @@ class Custom(_Generator):
         """Whether ``generate`` can work: an object was passed, or the path says how to build it."""
         return self._instance is not None or self.arguments is not None
 
+    @property
+    def live(self) -> TaskGenerator | None:
+        """The object that was passed, if one was."""
+        return self._instance
+
     @classmethod
     def of(cls, generator: TaskGenerator) -> Custom:
         """Return the Custom that stands for an object; it keeps the object for this process."""
@@ -462,6 +467,11 @@ class WeightedSet(_Generator):
 
 
 WeightedSet.model_rebuild()
+if not TYPE_CHECKING:  # now that all four exist: other modules cannot resolve the text above
+    Generator = Annotated[
+        Annotated[Single | Buckets | WeightedSet | Custom, Discriminator("kind")],
+        BeforeValidator(_check_generator),
+    ]
 
 
 def _nesting(generator: object) -> int:

@@ -1,0 +1,405 @@
+"""From a URL to a server that answers: one request at a time, errors in our own words.
+
+The store describes what it does as plans: generators that yield requests and receive replies. A
+plan knows nothing of sockets, so the blocking and the asynchronous handle run the same ones.
+redis-py's retries are off everywhere: only ``worker.py`` retries, with the write's own number.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import time
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from redis_curriculum.errors import (
+    Applied,
+    AuthenticationError,
+    CurriculumError,
+    KeyTypeError,
+    PermissionDeniedError,
+    ScriptError,
+    ServerError,
+    ServerRefusedError,
+    ServerUnavailableError,
+)
+from redis_curriculum.scripts import Script, error_of
+from redis_curriculum.urls import (
+    PASSWORD_VARIABLE,
+    SENTINEL_PASSWORD_VARIABLE,
+    Address,
+    without_password,
+)
+
+if TYPE_CHECKING:
+    from redis_curriculum.embedded import Attachment
+
+T = TypeVar("T")
+
+# --- requests and plans --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Call a script on one curriculum; the reply is the script's."""
+
+    script: Script
+    key: str
+    args: Sequence[Any]
+    """Text, int or float; floats keep 17 digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Send one command that only reads; ``key`` says to which node of a cluster."""
+
+    words: Sequence[str | int | float]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait; the reply is None."""
+
+    seconds: float
+
+
+Request = Run | Command | Sleep
+Plan = Generator[Request, Any, T]
+
+
+class Link(Protocol):
+    """A blocking way to the server of one curriculum (or to whoever is its primary now)."""
+
+    def call(self, words: Sequence[str | int | float], key: str) -> Any:
+        """Send one command about ``key`` and return its reply.
+
+        Raises:
+            CurriculumError: As ``translate`` says.
+        """
+
+    def keys_of(self, key: str) -> tuple[str, ...]:
+        """Return the keys to declare for a script on ``key``."""
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+
+
+def drive(plan: Plan[T], link: Link) -> T:
+    """Run a plan to its end over a blocking link and return its result."""
+    try:
+        request = next(plan)
+        while True:
+            try:
+                reply = _perform(request, link)
+            except CurriculumError as error:
+                request = plan.throw(error)
+            else:
+                request = plan.send(reply)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        plan.close()  # at once, also when interrupted: it notes what may have been applied
+
+
+def _perform(request: Request, link: Link) -> Any:
+    if isinstance(request, Run):
+        keys = link.keys_of(request.key)
+        tail = (len(keys), *keys, *request.args)
+        try:
+            return link.call(("EVALSHA", request.script.sha, *tail), request.key)
+        except MissingScriptError:
+            return link.call(("EVAL", request.script.source, *tail), request.key)
+    if isinstance(request, Command):
+        return link.call(request.words, request.key)
+    return time.sleep(request.seconds)
+
+
+# --- links ---------------------------------------------------------------------------------------
+
+MOST_REDIRECTS: Final = 5
+
+
+def declared_keys(address: Address, key: str) -> tuple[str, ...]:
+    """Return the keys that a script call names.
+
+    On a cluster a second one, which never exists: while the slot moves to another node, Redis
+    then refuses the call (TRYAGAIN) instead of running the script on the half that is still here.
+    """
+    return (key, f"{key}:absent") if address.kind == "cluster" else (key,)
+
+
+class DirectLink:
+    """One connection, held open (a pool would check it on every call), to the right node."""
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self._address = address
+        self._options = client_options(address, timeout_s)
+        self._connection: Any = None
+        self._node: tuple[str, int] | None = None
+        self._attachment: Attachment | None = None
+        self._answered = False
+
+    def keys_of(self, key: str) -> tuple[str, ...]:
+        """See ``declared_keys``."""
+        return declared_keys(self._address, key)
+
+    def call(self, words: Sequence[str | int | float], key: str) -> Any:
+        """See ``Link``."""
+        for _ in range(MOST_REDIRECTS):
+            try:
+                return self._exchange(self._connection or self._open(key), words)
+            except exceptions.AskError as error:
+                return self._ask(error, words)
+            except exceptions.MovedError as error:
+                self._drop()
+                self._node = (error.host, error.port)
+        raise ServerUnavailableError(f"{self._address.public}: redirected without end")
+
+    def _exchange(self, connection: Any, words: Sequence[str | int | float]) -> Any:
+        try:
+            connection.send_command(*words, check_health=False)
+            reply = connection.read_response()
+            self._answered = True
+            return reply
+        except (exceptions.AskError, exceptions.MovedError):
+            raise
+        except exceptions.ResponseError as error:
+            if isinstance(error, exceptions.ReadOnlyError):  # the primary may have moved
+                self._drop()
+                self._node = None
+            raise translate(error, self._address) from error
+        except (exceptions.RedisError, OSError) as error:
+            self._drop()
+            self._node = None
+            raise translate(error, self._address, applied="unknown") from error
+        except BaseException:  # interrupted: the late reply would answer the next call
+            self._drop()
+            raise
+
+    def _ask(self, error: exceptions.AskError, words: Sequence[str | int | float]) -> Any:
+        """The slot is on its way to another node: ask there, this once."""
+        try:
+            other = self._pool((error.host, error.port)).get_connection()
+        except (exceptions.RedisError, OSError) as failure:
+            raise translate(failure, self._address) from failure
+        try:
+            self._exchange(other, ("ASKING",))
+            return self._exchange(other, words)
+        except exceptions.MovedError as moved:  # it went back
+            raise translate(moved, self._address) from moved
+        finally:
+            other.disconnect()
+
+    def close(self) -> None:
+        """See ``Link``."""
+        self._drop()
+        self._node = None
+        if self._attachment:
+            self._attachment.close()
+            self._attachment = None
+
+    def _open(self, key: str) -> Any:
+        address = self._address
+        try:
+            if address.kind == "cluster" and self._node is None:
+                self._node = self._primary_of(key)
+            self._connection = self._pool(self._node).get_connection()
+        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+            self.close()
+            if not self._answered and _is_tls_mismatch(error):
+                raise _tls_error(error, address) from error
+            raise translate(error, address) from error
+        return self._connection
+
+    def _primary_of(self, key: str) -> tuple[str, int]:
+        nodes = [ClusterNode(*host) for host in self._address.hosts]  # type: ignore[no-untyped-call]
+        client = RedisCluster(startup_nodes=nodes, **self._options)
+        try:
+            node = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
+            return node.host, node.port
+        finally:
+            client.close()
+
+    def _pool(self, node: tuple[str, int] | None) -> Any:
+        address = self._address
+        if address.kind == "sentinel":
+            sentinel = Sentinel(  # type: ignore[no-untyped-call]
+                address.hosts, sentinel_kwargs=sentinel_options(self._options), **self._options
+            )
+            primary = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
+            return primary.connection_pool
+        if address.kind == "embedded" and self._attachment is None:
+            from redis_curriculum.embedded import attach
+
+            self._attachment = attach(Path(address.path) if address.path else None)
+        socket = self._attachment.socket_path if self._attachment else None
+        return redis.Redis(**endpoint(address, socket, node), **self._options).connection_pool
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(exceptions.RedisError, OSError):
+                connection.disconnect()
+
+
+def endpoint(
+    address: Address, socket: str | os.PathLike[str] | None, node: tuple[str, int] | None
+) -> dict[str, Any]:
+    """Return redis-py's arguments for where a single server is."""
+    if address.kind in ("unix", "embedded"):
+        return {"unix_socket_path": str(socket or address.path)}
+    host, port = node or address.hosts[0]
+    return {"host": host, "port": port}
+
+
+def client_options(address: Address, timeout_s: float) -> dict[str, Any]:
+    """Return redis-py's arguments for how to talk: text in and out, RESP2, no retry of its own."""
+    options: dict[str, Any] = {
+        "username": address.username,
+        "password": address.secret,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "decode_responses": True,
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if address.db:
+        options["db"] = address.db
+    if address.tls:
+        options |= {"ssl": True, "ssl_check_hostname": True, **address.tls_options}
+    return options
+
+
+def sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return redis-py's arguments for talking to the Sentinels themselves."""
+    kept = {k: v for k, v in options.items() if k not in ("username", "password", "db")}
+    secret = os.environ.get(SENTINEL_PASSWORD_VARIABLE)
+    return kept | ({"password": secret} if secret else {})
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+class MissingScriptError(ServerError):
+    """The server has forgotten a script; it must be sent whole. Internal."""
+
+
+RETRIABLE_CODES: Final = frozenset(
+    {"BUSY", "READONLY", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK"}
+)
+_HINTS: Final = {
+    "OOM": "raise maxmemory or evict tasks; reads and evictions still work",
+    "MISCONF": "the server cannot save to disk; free space or see its log",
+    "NOREPLICAS": "too few replicas are connected (min-replicas-to-write)",
+    "READONLY": "this server is a replica; connect to the primary",
+    "BUSY": "a script runs too long; see SCRIPT KILL",
+}
+_OUR_CODE: Final = re.compile(r"\b(RC[A-Z]+) ([\w.\-]+)")
+_SERVER_CODE: Final = re.compile(
+    r"\b(WRONGTYPE|OOM|MISCONF|READONLY|NOREPLICAS|NOPERM|BUSY|LOADING|TRYAGAIN|CLUSTERDOWN"
+    r"|MASTERDOWN|MOVED|ASK)\b"
+)
+_DENIED: Final = re.compile(r"'([\w|]+)' command")
+
+
+def is_retriable(error: CurriculumError) -> bool:
+    """Whether the same write, with the same number, may succeed a little later."""
+    if isinstance(error, ServerRefusedError):
+        return error.code in RETRIABLE_CODES
+    return isinstance(error, ServerUnavailableError)
+
+
+def translate(error: Exception, address: Address, *, applied: Applied = "no") -> CurriculumError:
+    """Return our error for one of redis-py's; ``applied`` if the request may have arrived."""
+    text = without_password(str(error))
+    if isinstance(error, exceptions.NoScriptError):
+        return MissingScriptError(text)
+    if isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in text:
+        where = "" if address.password else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
+        return AuthenticationError(f"{address.public}: wrong user or password{where}: {text}")
+    if isinstance(error, exceptions.BusyLoadingError):
+        return ServerUnavailableError(f"{address.public} is loading its data: {text}")
+    if isinstance(error, exceptions.ResponseError):
+        return _refused(error, text)
+    if isinstance(error, exceptions.RedisClusterException):
+        return ServerUnavailableError(f"{address.public}: {text}", applied=applied)
+    return ServerUnavailableError(
+        f"{address.public} does not answer: {text or type(error).__name__}",
+        applied=applied,
+    )
+
+
+def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
+    ours = _OUR_CODE.search(text)
+    if ours:
+        return error_of(ours[1], ours[2])
+    if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
+        denied = _DENIED.search(text)
+        command = denied[1] if denied else None
+        return PermissionDeniedError(
+            f"this user may not use {command or 'one of our keys or commands'}; "
+            f"`redis-curriculum acl NAME` prints what is needed: {text}",
+            command=command,
+        )
+    known = _SERVER_CODE.search(text) or _SERVER_CODE.search(_code_of(error))
+    if known is None:
+        return ScriptError(f"the server refused a call: {text}")
+    if known[1] == "WRONGTYPE":
+        return KeyTypeError(f"something else stands at one of our keys: {text}")
+    hint = f" ({_HINTS[known[1]]})" if known[1] in _HINTS else ""
+    return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
+
+
+def _code_of(error: exceptions.ResponseError) -> str:
+    """redis-py strips the code from the errors it knows by class."""
+    known = {
+        exceptions.ReadOnlyError: "READONLY",
+        exceptions.OutOfMemoryError: "OOM",
+        exceptions.TryAgainError: "TRYAGAIN",
+        exceptions.ClusterDownError: "CLUSTERDOWN",
+        exceptions.MasterDownError: "MASTERDOWN",
+        exceptions.MovedError: "MOVED",
+    }
+    return next((code for kind, code in known.items() if isinstance(error, kind)), "")
+
+
+def _is_tls_mismatch(error: BaseException) -> bool:
+    """Whether one side seems to speak TLS and the other does not; waiting would not help."""
+    return _ssl_error(error) is not None or bool(_HUNG_UP.search(str(error)))
+
+
+_HUNG_UP: Final = re.compile(r"closed by server|reset by peer")
+
+
+def _tls_error(error: BaseException, address: Address) -> ServerRefusedError:
+    found = _ssl_error(error)
+    if found is None:
+        hint = "it hung up at once; does this port want TLS (rediss://)?"
+    elif "WRONG_VERSION" in str(found) or "record layer" in str(found):
+        hint = "this port does not speak TLS; use redis:// instead of rediss://"
+    else:
+        hint = f"TLS: {found}; check ssl_ca_certs and the server's certificate"
+    return ServerRefusedError(f"{address.public}: {hint}", code="TLS")
+
+
+def _ssl_error(error: BaseException) -> ssl.SSLError | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -1,0 +1,284 @@
+"""The public handle: one curriculum, as one worker sees it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from redis_curriculum.config import CurriculumConfig, WorkerSettings
+from redis_curriculum.connection import DirectLink, Plan, drive
+from redis_curriculum.errors import CurriculumError, InvalidInputError
+from redis_curriculum.opening import opening
+from redis_curriculum.outcome import Outcome, Step
+from redis_curriculum.records import TaskRecord
+from redis_curriculum.store import MOST_DRAWS, Store
+from redis_curriculum.tasks import Task, TaskGenerator, custom_generators
+from redis_curriculum.urls import Address, parse
+from redis_curriculum.validation import In
+
+T = TypeVar("T")
+
+
+class Curriculum:
+    """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
+
+    Nothing of the pool is kept here: every method asks the server, so what one worker wrote every
+    other reads next. A handle is one worker with one connection; threads may share it, calls then
+    wait for each other. It pickles (name, URL without password, worker settings) and survives
+    ``fork``: in the other process it is a new worker.
+
+    After an error with ``applied == "unknown"`` the same call may be made again: it goes on where
+    it stopped and counts nothing twice.
+    """
+
+    def __init__(self, address: Address, store: Store, link: DirectLink) -> None:
+        self._address = address
+        self._store = store
+        self._link = link
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        name: str,
+        config: CurriculumConfig | None = None,
+        *,
+        worker: WorkerSettings | None = None,
+        generator: TaskGenerator | None = None,
+    ) -> Self:
+        """Create the curriculum, or attach to the one of that name; fill its pool.
+
+        Three round trips, and one more for every ``worker.chunk`` tasks that the pool lacks.
+
+        Args:
+            url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
+                ``redis+cluster://`` or ``embedded://``; the password may also come from the
+                environment variable ``REDIS_CURRICULUM_PASSWORD``.
+            name: 1 to 64 characters of ``A-Z a-z 0-9 _ . -``.
+            config: What to create; None attaches to what is there.
+            worker: How this handle talks to the server.
+            generator: Your own generator, where the config cannot rebuild it from its path.
+
+        Raises:
+            InvalidInputError: An argument breaks a rule; nothing was sent.
+            CurriculumNotFoundError: There is none of that name, and no config was given.
+            ConfigMismatchError: ``config`` differs from the stored one; lists every field.
+            UnsupportedServerError: The server is too old or would drop records.
+            ServerError: The server could not be reached or refused.
+        """
+        address, settings = parse(url), worker or WorkerSettings()
+        link = DirectLink(address, settings.timeout_s)
+        try:
+            store = drive(opening(address, name, config, settings, generator), link)
+        except BaseException:
+            link.close()
+            raise
+        return cls(address, store, link)
+
+    # --- playing ---------------------------------------------------------------------------------
+
+    def get_task(self) -> Task:
+        """Draw the next task to play; counts as one sample. One round trip.
+
+        Raises:
+            EmptyPoolError: There is no task, and this worker has no generator to make one.
+            GeneratorError: The generator failed for 16 task ids in a row.
+        """
+        return self._run(self._store.play((), 1)).tasks[0]
+
+    def get_tasks(self, count: int) -> list[Task]:
+        """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
+
+        Raises:
+            As ``get_task``.
+        """
+        return self._run(self._store.play((), _checked_count(count))).tasks
+
+    def update_task_performance(self, task_id: int, score: float) -> Outcome:
+        """Report a finished episode's score, within ``config.score_range``. One round trip.
+
+        Returns:
+            APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
+            DUPLICATE, if a retry found it applied.
+        """
+        return self._run(self._store.play([(task_id, score)], 0)).outcomes[0]
+
+    def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
+        """Report (task_id, score) pairs, applied in order; one outcome each.
+
+        One round trip a chunk. Every pair is checked before anything is sent.
+        """
+        return self._run(self._store.play(_checked_results(results), 0)).outcomes
+
+    def next_task(self, finished: tuple[int, float] | None = None) -> Task:
+        """Report a finished episode, if there is one, and draw the next task: one round trip."""
+        results = () if finished is None else (finished,)
+        return self._run(self._store.play(results, 1)).tasks[0]
+
+    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+        """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
+
+        The draws see the results.
+        """
+        return self._run(self._store.play(finished, _checked_count(count)))
+
+    def evict(self, task_id: int) -> Outcome:
+        """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.
+
+        A worker with a generator puts a new task in its place with its next draw.
+        """
+        return self._run(self._store.evict(task_id))
+
+    def set_label(self, task_id: int, label: str) -> Outcome:
+        """Move a task to another label: APPLIED, or EVICTED if it is not in the pool.
+
+        Its past results stay in the old label's statistics. One round trip.
+        """
+        return self._run(self._store.set_label(task_id, label))
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def get_task_stats(self, task_id: int) -> TaskRecord | None:
+        """Return a task's record, or None if it is not in the pool. One round trip."""
+        return self._run(self._store.read_one(task_id))
+
+    def task_ids(self, label: str | None = None) -> list[int]:
+        """Return the ids of the pool's tasks, or of one label's, ascending; in bounded chunks."""
+        return self._run(self._store.task_ids(label))
+
+    def labels(self) -> dict[str, int]:
+        """Return each label's number of active tasks; in bounded chunks."""
+        return self._run(self._store.labels())
+
+    def distribution(self) -> dict[int, float]:
+        """Return each task's probability to be drawn next; they sum to 1.
+
+        Reads the pool in chunks of 500: not one moment while others write.
+        """
+        return self._run(self._store.distribution())
+
+    @property
+    def config(self) -> CurriculumConfig:
+        """The stored config."""
+        return self._store.config
+
+    @property
+    def name(self) -> str:
+        """The curriculum's name."""
+        return self._store.keys.name
+
+    @property
+    def url(self) -> str:
+        """The URL, without password."""
+        return self._address.public
+
+    # --- this worker -----------------------------------------------------------------------------
+
+    @property
+    def worker_id(self) -> str:
+        """This handle's id as a worker."""
+        return self._store.worker.worker_id
+
+    def register(self) -> str:
+        """Become a new worker and return its id: after ``WorkerFencedError``. Two round trips."""
+        self._run(self._store.worker.register())
+        return self.worker_id
+
+    def renew_lease(self) -> None:
+        """Say that this worker is alive, during an episode longer than its lease. One round trip.
+
+        Raises:
+            WorkerFencedError: It is too late.
+        """
+        self._run(self._store.worker.renew())
+
+    def close(self) -> None:
+        """Say goodbye to the server and close the connection; the curriculum stays."""
+        if self._closed or self._pid != os.getpid():
+            return
+        try:
+            self._run(self._store.worker.leave())
+        finally:
+            self._closed = True
+            self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        """Name, URL without password, worker."""
+        return f"<Curriculum {self.name!r} at {self.url}, worker {self.worker_id}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process needs to attach as a worker of its own; no secrets."""
+        settings = self._store.settings.model_copy(update={"worker_id": None})
+        return _reopen, (type(self), self.url, self.name, settings, _live_generator(self.config))
+
+    def _run(self, plan: Plan[T]) -> T:
+        if self._pid != os.getpid():
+            self._after_fork()
+        with self._lock:
+            if self._closed:
+                raise CurriculumError(f"this handle of curriculum {self.name!r} is closed")
+            return drive(plan, self._link)
+
+    def _after_fork(self) -> None:
+        """The parent keeps the connection and the identity; this process gets its own."""
+        self._lock = threading.RLock()
+        self._link = DirectLink(self._address, self._store.settings.timeout_s)
+        self._store.begin_anew()
+        self._pid = os.getpid()
+
+
+def _reopen(
+    kind: type[Curriculum],
+    url: str,
+    name: str,
+    settings: WorkerSettings,
+    generator: TaskGenerator | None,
+) -> Curriculum:
+    return kind.open(url, name, worker=settings, generator=generator)
+
+
+def _live_generator(config: CurriculumConfig) -> TaskGenerator | None:
+    """The user's own object, where its path cannot rebuild it and it pickles."""
+    for custom in custom_generators(config.task_generator):
+        if custom.arguments is None and custom.is_bound:
+            try:
+                pickle.dumps(custom.live)
+            except Exception:  # noqa: BLE001 - whatever its class raises: it stays here
+                return None
+            return custom.live
+    return None
+
+
+_COUNT = In(f"[1, {MOST_DRAWS}]")
+
+
+def _checked_count(count: object) -> int:
+    try:
+        return int(_COUNT.check(count, integer=True))
+    except ValueError as error:
+        raise InvalidInputError("count", str(error), count) from None
+
+
+def _checked_results(results: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    found = list(results)
+    if not found:
+        raise InvalidInputError("results", "at least one (task_id, score)", found)
+    return found

@@ -1,0 +1,98 @@
+"""Create a curriculum or attach to it; the same plan for the blocking and asyncio handles."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from redis_curriculum.audit import audit, enforce, parse_info
+from redis_curriculum.config import CurriculumConfig, WorkerSettings
+from redis_curriculum.connection import Command, Plan, Run
+from redis_curriculum.errors import (
+    ConfigMismatchError,
+    CurriculumNotFoundError,
+    InvalidInputError,
+    UnsupportedServerError,
+)
+from redis_curriculum.keys import SCHEMA, Keys
+from redis_curriculum.scoring import RandomStream
+from redis_curriculum.scripts import bind
+from redis_curriculum.store import Store
+from redis_curriculum.tasks import TaskGenerator
+from redis_curriculum.urls import Address
+from redis_curriculum.validation import validate_name
+from redis_curriculum.worker import ask
+
+OPEN: Final = bind("open", "generation", "schema", "config", "config_sha256", "random")
+
+
+def opening(
+    address: Address,
+    name: object,
+    config: CurriculumConfig | None,
+    settings: WorkerSettings,
+    generator: TaskGenerator | None,
+) -> Plan[Store]:
+    """Audit the server, create or attach, fill the pool; three round trips, more while filling.
+
+    Raises:
+        InvalidInputError: The name, the config or the generator cannot be used.
+        CurriculumNotFoundError: There is none of that name, and no config was given.
+        ConfigMismatchError: ``config`` differs from the stored one.
+        UnsupportedServerError: The server would lose data, or its keys are of another version.
+    """
+    name = validate_name(name)
+    config = _checked(config, generator)
+    keys, deadline_s = Keys(name), settings.retry_deadline_s
+    info = parse_info((yield from ask(Command(("INFO",), keys.meta), deadline_s)))
+    enforce(audit(info, persistent=False), address.public)
+    reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
+    if not reply:
+        raise CurriculumNotFoundError(name)
+    created, schema, generation, stored, next_index, size = reply
+    if schema != SCHEMA:
+        raise UnsupportedServerError(
+            f"curriculum {name!r} has keys of schema {schema}, this library knows {SCHEMA};"
+            " use the library version that wrote it"
+        )
+    if not created:
+        config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
+    assert config is not None  # noqa: S101 - given, or read from the server
+    store = Store(name, generation, config, settings)
+    if size < config.num_active_tasks and store.can_generate:
+        yield from store.fill(next_index)
+    return store
+
+
+def _checked(
+    config: CurriculumConfig | None, generator: TaskGenerator | None
+) -> CurriculumConfig | None:
+    if config is not None and not isinstance(config, CurriculumConfig):
+        raise InvalidInputError("config", "a CurriculumConfig", config)
+    if config is not None and generator is not None:
+        config = config.bind(generator)
+    return config
+
+
+def _arguments(config: CurriculumConfig | None) -> list[Any]:
+    if config is None:
+        return [1, SCHEMA, "", "", ""]
+    state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
+    return [1, SCHEMA, config.to_json(), config.sha256(), state]
+
+
+def _agreed(
+    name: str,
+    stored: CurriculumConfig,
+    given: CurriculumConfig | None,
+    generator: TaskGenerator | None,
+) -> CurriculumConfig:
+    """The stored config; a given one must equal it, and brings the user's own generators."""
+    if given is None:
+        return stored if generator is None else stored.bind(generator)
+    differences = stored.differences(given)
+    if differences:
+        raise ConfigMismatchError(
+            f"curriculum {name!r} exists with another config (open it without one to use that):",
+            differences,
+        )
+    return given

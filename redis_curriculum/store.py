@@ -1,0 +1,431 @@
+"""What a curriculum does on its server: one plan an operation, one script a change.
+
+Plans check their input before anything is sent, split batches, and go on where they stopped when
+the same call is made again after an error. Both handles (``curriculum.py``, ``aio.py``) run them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from redis_curriculum import scoring
+from redis_curriculum.config import CurriculumConfig, WorkerSettings
+from redis_curriculum.connection import Command, Plan, Run
+from redis_curriculum.errors import (
+    CurriculumError,
+    EmptyPoolError,
+    GeneratorError,
+    InvalidInputError,
+    StaleGenerationError,
+)
+from redis_curriculum.keys import PARTS, Keys
+from redis_curriculum.outcome import Outcome, Step
+from redis_curriculum.records import TaskRecord, pairs
+from redis_curriculum.scripts import IndexTakenError, Script, bind
+from redis_curriculum.tasks import (
+    Task,
+    build,
+    custom_generators,
+    encode_params,
+    label_hash,
+    task_id_at,
+)
+from redis_curriculum.validation import validate_label, validate_task_id
+from redis_curriculum.worker import Argument, Worker
+
+_WRITE: Final = ("generation", "worker", "sequence", "lease_ms")
+_POOLED: Final = ("pooled", "performance_bonus_weight")
+_FOLD: Final = (
+    "task_tracker_ema_alpha",
+    "ema_timescale",
+    "slow_timescale_factor",
+    "success_threshold",
+    "use_baseline_normalization",
+    "use_bidirectional",
+    "early_progress_amplification",
+    "min_samples_for_lp",
+    "min_presentations_for_eviction",
+)
+_DRAW: Final = (
+    "rand_task_rate",
+    "bonus_rule",
+    "explore",
+    "temperature",
+    "z_score_amplification",
+    "progress_smoothing",
+    "eviction_threshold_percentile",
+    "replacement_rate",
+    "num_active_tasks",
+    "count",
+    "replay",
+)
+RECORD = bind("record", *_WRITE, *_POOLED, *_FOLD, rest="results")
+SAMPLE = bind("sample", *_WRITE, *_POOLED, *_DRAW)
+STEP = bind("step", *_WRITE, *_POOLED, *_FOLD, *_DRAW, rest="results")
+CREATE = bind(
+    "create",
+    *_WRITE,
+    "success_threshold",
+    "events_retained",
+    "num_active_tasks",
+    "next_index",
+    rest="specs",
+)
+REPLACE = bind(
+    "replace",
+    *_WRITE,
+    *_POOLED,
+    "eviction_threshold_percentile",
+    "success_threshold",
+    "labels_retained",
+    "events_retained",
+    "num_active_tasks",
+    "next_index",
+    rest="specs",
+)
+EVICT = bind("evict", *_WRITE, *_POOLED, "labels_retained", "events_retained", rest="task_ids")
+SET_LABEL = bind(
+    "set_label", *_WRITE, *_POOLED, "labels_retained", "task_id", "label", "label_hash"
+)
+READ = bind("read", "generation", rest="task_ids")
+COLUMNS = bind("columns", "generation", "family", "count", rest="names")
+
+MOST_DRAWS: Final = 1_000_000
+_READ_CHUNK: Final = 500
+_FAILING_SPECS: Final = 16
+_CONTENTION: Final = 64
+
+
+@dataclass(slots=True)
+class _Play:
+    """How far a call has come; the same call, made again after an error, goes on from here."""
+
+    results: list[tuple[int, float]]
+    count: int
+    sent: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    begun: bool = False
+
+
+class Store:
+    """The plans of one curriculum as one worker carries them out."""
+
+    def __init__(
+        self, name: str, generation: int, config: CurriculumConfig, settings: WorkerSettings
+    ) -> None:
+        self.keys = Keys(name, generation)
+        self.settings = settings
+        self.worker = Worker(self.keys, settings)
+        self._interrupted: _Play | None = None
+        self.configure(config)
+
+    def begin_anew(self) -> None:
+        """Become another worker, with nothing begun: after a fork."""
+        self.worker.begin_anew()
+        self._interrupted = None
+
+    def configure(self, config: CurriculumConfig) -> None:
+        """Take over a config: the hypers travel with every call."""
+        hypers = config.algorithm.hypers
+        self.config = config
+        self.can_generate = _can_generate(config)
+        self._pooled: list[Argument] = [
+            int(hypers.pooling == "label"),
+            hypers.performance_bonus_weight,
+        ]
+        self._fold: list[Argument] = [int(v) if isinstance(v, bool) else v for v in _values(hypers)]
+        bonus = hypers.exploration == "bonus"
+        self._draw: list[Argument] = [
+            hypers.rand_task_rate,
+            int(bonus),
+            hypers.exploration_bonus if bonus else hypers.exploration_share,
+            hypers.temperature,
+            hypers.z_score_amplification,
+            hypers.progress_smoothing,
+            hypers.eviction_threshold_percentile,
+            hypers.replacement_rate if self.can_generate else 0,
+            config.num_active_tasks,
+        ]
+
+    # --- playing ---------------------------------------------------------------------------------
+
+    def play(self, finished: Iterable[tuple[int, float]], count: int) -> Plan[Step]:
+        """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk."""
+        play = _Play(self._results(finished), count)
+        before, self._interrupted = self._interrupted, None
+        if before and (before.results, before.count) == (play.results, play.count):
+            play = before
+        try:
+            while play.sent < len(play.results) or len(play.tasks) < play.count:
+                yield from self._advance(play)
+        except (CurriculumError, GeneratorExit) as error:
+            if play.begun:
+                self._interrupted = play
+                if isinstance(error, CurriculumError):
+                    error.applied = "unknown"
+            raise
+        return Step(play.tasks, play.outcomes)
+
+    def _advance(self, play: _Play) -> Plan[None]:
+        """One call: the next chunk of results; draws come with the last one."""
+        batch = play.results[play.sent : play.sent + self.settings.chunk]
+        flat = [item for result in batch for item in result]
+        last = play.sent + len(batch) == len(play.results)
+        draws = min(play.count - len(play.tasks), self.settings.chunk) if last else 0
+        if not draws:
+            reply = yield from self.worker.write(RECORD, [*self._pooled, *self._fold, *flat])
+            drawn = None
+            outcomes = reply[1:]
+        else:
+            script, fold = (STEP, self._fold) if batch else (SAMPLE, [])
+            head = [*self._pooled, *fold, *self._draw]
+            reply = yield from self.worker.write(script, [*head, draws, "", *flat])
+            drawn = _Drawn(reply)
+            outcomes = drawn.outcomes
+            ids = " ".join(str(task.task_id) for task in drawn.tasks)
+            self.worker.remember([*head, 0, ids, *flat])
+        repeated = [Outcome.DUPLICATE] * len(batch)
+        play.outcomes += repeated if reply[0] else [_OUTCOMES[flag] for flag in outcomes]
+        play.sent += len(batch)
+        play.begun = True
+        if drawn:
+            play.tasks += drawn.tasks
+            yield from self._follow_up(play, drawn)
+
+    def _follow_up(self, play: _Play, drawn: _Drawn) -> Plan[None]:
+        """Replace what the draw asked for; fill what the pool lacks."""
+        if drawn.wanted:
+            replaced = yield from self._replace(drawn.wanted, drawn.next_index)
+            play.tasks += replaced.tasks
+            drawn = replaced
+        if drawn.missing:
+            if self.can_generate:
+                wanted = min(drawn.missing, self.settings.chunk)
+                yield from self._create(wanted, drawn.next_index)
+            elif drawn.missing == self.config.num_active_tasks:
+                raise EmptyPoolError(
+                    "the pool is empty, and this worker has no task generator to fill it"
+                )
+
+    def _results(self, finished: Iterable[object]) -> list[tuple[int, float]]:
+        results = []
+        for i, result in enumerate(finished):
+            if not isinstance(result, (tuple, list)) or len(result) != 2:  # noqa: PLR2004
+                raise InvalidInputError(f"results[{i}]", "a pair (task_id, score)", result)
+            task_id = validate_task_id(result[0])
+            results.append((task_id, self.config.normalize_score(result[1])))
+        return results
+
+    def evict(self, task_id: object) -> Plan[Outcome]:
+        """Take one task out of the pool."""
+        config = self.config
+        head = [*self._pooled, config.labels_retained, config.events_retained]
+        reply = yield from self.worker.write(
+            EVICT, [*head, validate_task_id(task_id)], leased=False
+        )
+        return Outcome.DUPLICATE if reply[0] else _OUTCOMES[reply[1]]
+
+    def set_label(self, task_id: object, label: object) -> Plan[Outcome]:
+        """Move one task to another label."""
+        task_id, label = validate_task_id(task_id), validate_label(label)
+        head = [*self._pooled, self.config.labels_retained]
+        reply = yield from self.worker.write(SET_LABEL, [*head, task_id, label, label_hash(label)])
+        return Outcome.DUPLICATE if reply[0] else _OUTCOMES[reply[1]]
+
+    # --- filling the pool ------------------------------------------------------------------------
+
+    def fill(self, next_index: int) -> Plan[None]:
+        """Create tasks until the pool is full; others may do so at the same time."""
+        missing = self.config.num_active_tasks
+        while missing:
+            count = min(missing, self.settings.chunk)
+            next_index, missing = yield from self._create(count, next_index)
+
+    def _create(self, count: int, next_index: int) -> Plan[tuple[int, int]]:
+        """Create up to ``count`` tasks; return the next index and what still misses."""
+        config = self.config
+        threshold = config.algorithm.hypers.success_threshold
+        head = [threshold, config.events_retained, config.num_active_tasks]
+        reply = yield from self._write_specs(CREATE, head, next_index, count)
+        _, _, now, missing = reply
+        return now, missing
+
+    def _replace(self, count: int, next_index: int) -> Plan[_Drawn]:
+        """Evict up to ``count`` tasks of low progress and draw new ones in their place."""
+        config, hypers = self.config, self.config.algorithm.hypers
+        head = [
+            *self._pooled,
+            hypers.eviction_threshold_percentile,
+            hypers.success_threshold,
+            config.labels_retained,
+            config.events_retained,
+            config.num_active_tasks,
+        ]
+        return _Drawn((yield from self._write_specs(REPLACE, head, next_index, count)))
+
+    def _write_specs(
+        self, script: Script, head: Sequence[Argument], next_index: int, count: int
+    ) -> Plan[list[Any]]:
+        """Call with ``count`` new tasks from the next free index, whoever else takes some."""
+        for _ in range(_CONTENTION):
+            args = [*head, next_index, *self._specs(next_index, count)]
+            try:
+                reply: list[Any] = yield from self.worker.write(script, args)
+            except IndexTakenError as taken:
+                next_index = taken.next_index
+            else:
+                return reply
+        raise EmptyPoolError(f"{_CONTENTION} times in a row other workers created tasks first")
+
+    def _specs(self, next_index: int, count: int) -> Iterator[Argument]:
+        """Generate tasks from ``next_index`` on, as the scripts take them; skip what fails."""
+        config, made, failed, index = self.config, 0, 0, next_index
+        while made < count:
+            task_id = task_id_at(config.seed, index)
+            try:
+                spec = build(config.task_generator, task_id, config.invariants)
+            except GeneratorError:
+                failed += 1
+                if failed == _FAILING_SPECS:
+                    raise
+            else:
+                yield from (index, task_id, spec.label, label_hash(spec.label))
+                yield encode_params(spec.params)
+                made, failed = made + 1, 0
+            index += 1
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def read(self, task_ids: Sequence[int]) -> Plan[list[TaskRecord | None]]:
+        """Read whole records; None where a task is not in the pool."""
+        records: list[TaskRecord | None] = []
+        for start in range(0, len(task_ids), _READ_CHUNK):
+            chunk = task_ids[start : start + _READ_CHUNK]
+            request = Run(READ, self.keys.meta, [self.keys.generation, *chunk])
+            reply = yield from self.worker.ask(request)
+            records += [TaskRecord.parse(pairs(flat)) if flat else None for flat in reply]
+        return records
+
+    def read_one(self, task_id: object) -> Plan[TaskRecord | None]:
+        """Read one record."""
+        (record,) = yield from self.read([validate_task_id(task_id)])
+        return record
+
+    def columns(
+        self, family: str, fields: Sequence[str], names: Sequence[str | int]
+    ) -> Plan[list[list[str | None]]]:
+        """Read fields of many tasks (``task``) or labels (``progress``), one list a field."""
+        columns: list[list[str | None]] = [[] for _ in fields]
+        head = [self.keys.generation, family, len(fields), *fields]
+        for start in range(0, len(names), _READ_CHUNK):
+            args = [*head, *names[start : start + _READ_CHUNK]]
+            flat = yield from self.worker.ask(Run(COLUMNS, self.keys.meta, args))
+            for i in range(len(fields)):
+                columns[i] += flat[i :: len(fields)]
+        return columns
+
+    def task_ids(self, label: object = None) -> Plan[list[int]]:
+        """Ids of the pool's tasks, or of a label's, ascending."""
+        if label is not None:
+            found = yield from self._scan("SSCAN", self.keys.label(validate_label(label)))
+        else:
+            found = []
+            for part in PARTS:  # tasks only move forward, so none is missed
+                key = f"{self.keys.pool}{part}"
+                found += (yield from self._scan("ZSCAN", key))[::2]
+        yield from self._same_generation()
+        return sorted({int(task_id) for task_id in found})
+
+    def labels(self) -> Plan[dict[str, int]]:
+        """Label to number of its active tasks, sorted by label."""
+        flat = yield from self._scan("HSCAN", self.keys.labels)
+        yield from self._same_generation()
+        return {label: int(count) for label, count in sorted(pairs(flat).items())}
+
+    def pool(self) -> Plan[scoring.Pool]:
+        """Read the numbers that draws depend on."""
+        ids = yield from self.task_ids()
+        fields = ("completion_count", "learning_progress", "p_true", "label")
+        counts, lps, trues, labels = yield from self.columns("task", fields, ids)
+        names = sorted({label for label in labels if label is not None})
+        progress = yield from self.columns("progress", fields[1:3], names)
+        rows = [
+            scoring.PoolTask(task_id, label, int(count or 0), _number(lp), _number(true))
+            for task_id, label, count, lp, true in zip(ids, labels, counts, lps, trues, strict=True)
+            if label is not None
+        ]
+        of_labels = {
+            name: (_number(lp), _number(true))
+            for name, lp, true in zip(names, *progress, strict=True)
+        }
+        return scoring.Pool.of(rows, of_labels)
+
+    def distribution(self) -> Plan[dict[int, float]]:
+        """Every task's probability; sums to 1."""
+        pool = yield from self.pool()
+        if not len(pool):
+            return {}
+        probabilities = scoring.distribution(pool, self.config.algorithm.hypers)
+        return dict(zip(np.asarray(pool.task_ids).tolist(), probabilities.tolist(), strict=True))
+
+    def _scan(self, command: str, key: str) -> Plan[list[str]]:
+        found: list[str] = []
+        cursor = "0"
+        while True:
+            words = (command, key, cursor, "COUNT", _READ_CHUNK)
+            cursor, part = yield from self.worker.ask(Command(words, key))
+            found += part
+            if str(cursor) == "0":
+                return found
+
+    def _same_generation(self) -> Plan[None]:
+        request = Command(("HGET", self.keys.meta, "generation"), self.keys.meta)
+        generation = yield from self.worker.ask(request)
+        if generation != str(self.keys.generation):
+            raise StaleGenerationError("a restore replaced this curriculum's state; open it again")
+
+
+_OUTCOMES: Final = (Outcome.EVICTED, Outcome.APPLIED)
+
+
+class _Drawn:
+    """What sample, step and replace answer."""
+
+    __slots__ = ("missing", "next_index", "outcomes", "tasks", "wanted")
+
+    def __init__(self, reply: list[Any]) -> None:
+        _, self.wanted, self.next_index, self.missing, n = reply[:5]
+        self.outcomes = reply[5 : 5 + n]
+        flat = reply[5 + n :]
+        self.tasks = [
+            Task(int(task_id), label, json.loads(params))
+            for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        ]
+
+
+def _values(hypers: Any) -> list[Any]:
+    return [getattr(hypers, name) for name in _FOLD]
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def _can_generate(config: CurriculumConfig) -> bool:
+    """Whether this process has what the config's generators need."""
+    if config.unbound_generators():
+        return False
+    for custom in custom_generators(config.task_generator):
+        try:
+            custom.generate(0)
+        except GeneratorError:  # its class cannot be imported here
+            return False
+        except Exception:  # noqa: BLE001, S112 - the class is here; a task that fails is skipped
+            continue
+    return True

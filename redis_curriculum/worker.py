@@ -1,0 +1,242 @@
+"""One handle's identity and its numbered writes: each is applied once, whatever is retried.
+
+Every write carries the worker's id and the next number. The script applies it if the number is the
+next, answers "repeated" if it was applied before, and refuses a gap. So a write whose reply was
+lost is sent again with the same number, until a deadline; and writes that the server lost in a
+failover are replayed, in order, from a bounded buffer of the last ones.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import time
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis_curriculum.config import WorkerSettings
+from redis_curriculum.connection import Plan, Request, Run, Sleep, is_retriable
+from redis_curriculum.errors import (
+    Applied,
+    CurriculumError,
+    CurriculumNotFoundError,
+    SequenceGapError,
+    ServerError,
+    StaleGenerationError,
+    WorkerError,
+)
+from redis_curriculum.keys import Keys
+from redis_curriculum.scripts import IndexTakenError, Script, bind
+
+REGISTER = bind("register", "generation", "worker", "token", "lease_ms", "host", "pid")
+LEAVE = bind("leave", "generation", "worker", "token")
+RENEW = bind("renew", "generation", "worker", "sequence", "lease_ms")
+RESUME = bind("resume", "generation", "worker", "last", "next")
+
+_FIRST_PAUSE_S: Final = 0.02
+_LONGEST_PAUSE_S: Final = 1.0
+_RENEWALS_PER_LEASE: Final = 3
+
+Argument = str | int | float
+
+
+class LostWritesWarning(UserWarning):
+    """The server lost acknowledged writes that the worker's buffer no longer holds."""
+
+
+@dataclass(slots=True)
+class _Write:
+    """One write as it can be sent again; ``args`` are those after the first four."""
+
+    number: int
+    script: Script
+    args: Sequence[Argument]
+
+
+def ask(request: Request, deadline_s: float) -> Plan[Any]:
+    """Send what changes nothing, or the same whenever it comes; again until the deadline."""
+    attempts = _Attempts(deadline_s)
+    while True:
+        try:
+            return (yield request)
+        except CurriculumError as error:
+            yield from attempts.pause(error)
+
+
+class Worker:
+    """A worker's id, lease and numbers; its methods are plans. Not shared by handles."""
+
+    def __init__(self, keys: Keys, settings: WorkerSettings) -> None:
+        self.keys = keys
+        self.settings = settings
+        self.lost_writes = 0
+        """Acknowledged writes that the server lost and that could not be replayed."""
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget who this was: after a fork, or to become another worker."""
+        self.worker_id = self.settings.worker_id or f"w-{secrets.token_hex(8)}"
+        self._token = secrets.token_hex(8)
+        self.is_registered = False
+        self._lease_from = 0.0
+        self.sequence = 0
+        self._pending: _Write | None = None
+        self._buffer: deque[_Write] = deque(maxlen=self.settings.replay_buffer)
+
+    def write(self, script: Script, args: Sequence[Argument], *, leased: bool = True) -> Plan[Any]:
+        """Send a numbered write until it is answered; one round trip where nothing fails.
+
+        ``args`` follow generation, worker, sequence, lease_ms. A call that repeats one whose
+        outcome stayed unknown is the same write; any other call first settles that one.
+
+        Raises:
+            ServerError: Not answered before the deadline, or refused; see ``applied``.
+            WorkerFencedError: The lease ended; ``register()`` makes this handle a new worker.
+            StaleGenerationError: A restore replaced the state.
+        """
+        if not self.is_registered:
+            yield from self._register()
+        pending = self._pending
+        if pending is not None and (pending.script, list(pending.args)) != (script, list(args)):
+            yield from self._settle(pending)
+        return (yield from self._send(_Write(self.sequence + 1, script, args), leased=leased))
+
+    def remember(self, args: Sequence[Argument]) -> None:
+        """Replace the arguments with which the last write would be replayed."""
+        if self._buffer:
+            self._buffer[-1].args = args
+
+    def ask(self, request: Request) -> Plan[Any]:
+        """Send what changes nothing, or the same whenever it comes; again until the deadline."""
+        return ask(request, self.settings.retry_deadline_s)
+
+    def register(self) -> Plan[None]:
+        """Make this handle a new worker at once; what was pending or to be replayed is given up."""
+        yield from self.leave()
+        self.begin_anew()
+        yield from self._register()
+
+    def leave(self) -> Plan[None]:
+        """Take the worker's entry away, if it can be done; never fails, never retries."""
+        if not self.is_registered:
+            return
+        self.is_registered = False
+        with suppress(CurriculumError):  # the lease will end by itself
+            yield Run(LEAVE, self.keys.meta, [self.keys.generation, self.worker_id, self._token])
+
+    def renew(self) -> Plan[None]:
+        """Renew the lease, without a write; for episodes that are longer than the lease."""
+        if not self.is_registered:
+            yield from self._register()
+            return
+        started = time.monotonic()
+        lease_ms = self.settings.lease_ms
+        args = [self.keys.generation, self.worker_id, self.sequence, lease_ms]
+        yield from self.ask(Run(RENEW, self.keys.meta, args))
+        self._lease_from = started
+
+    def _register(self) -> Plan[None]:
+        lease_ms, host = self.settings.lease_ms, socket.gethostname()[:64]
+        args = [self.keys.generation, self.worker_id, self._token, lease_ms, host, os.getpid()]
+        started = time.monotonic()
+        (self.sequence,) = yield from self.ask(Run(REGISTER, self.keys.meta, args))
+        self.is_registered, self._lease_from = True, started
+
+    def _settle(self, pending: _Write) -> Plan[None]:
+        """Find out what became of a write whose outcome stayed unknown: now it is applied."""
+        try:
+            yield from self._send(pending, leased=True)
+        except (ServerError, WorkerError, StaleGenerationError, CurriculumNotFoundError):
+            raise
+        except CurriculumError:
+            pass  # the script looked and refused: it was not applied, nor is it now
+
+    def _send(self, write: _Write, *, leased: bool) -> Plan[Any]:
+        attempts = _Attempts(self.settings.retry_deadline_s)
+        while True:
+            started = time.monotonic()
+            due = leased and self._lease_is_due(started)
+            lease_ms = self.settings.lease_ms if due else 0
+            head = (self.keys.generation, self.worker_id, write.number, lease_ms)
+            try:
+                reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
+            except GeneratorExit:  # interrupted: it may have been applied
+                self._pending = write
+                raise
+            except SequenceGapError as gap:
+                yield from self._replay(gap, attempts)
+            except CurriculumError as error:
+                unknown = attempts.note(error) == "unknown"
+                self._pending = write if unknown and isinstance(error, ServerError) else None
+                yield from attempts.pause(error)
+            else:
+                if due:
+                    self._lease_from = started
+                self._pending, self.sequence = None, write.number
+                self._buffer.append(write)
+                return reply
+
+    def _lease_is_due(self, now: float) -> bool:
+        return (now - self._lease_from) * 1000 * _RENEWALS_PER_LEASE >= self.settings.lease_ms
+
+    def _replay(self, gap: SequenceGapError, attempts: _Attempts) -> Plan[None]:
+        """Send again what the server lost, in order; skip and count what is no longer held."""
+        held = [write for write in self._buffer if write.number > gap.last]
+        first = held[0].number if held else self.sequence + 1
+        try:
+            if first > gap.last + 1:
+                yield from self._skip(gap.last, first - 1)
+                self._report_lost(first - 1 - gap.last)
+            for write in held:
+                head = (self.keys.generation, self.worker_id, write.number, 0)
+                try:
+                    yield Run(write.script, self.keys.meta, (*head, *write.args))
+                except IndexTakenError:  # others created those tasks meanwhile
+                    yield from self._skip(write.number - 1, write.number)
+        except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
+            yield from attempts.pause(again)
+        except ServerError as error:
+            yield from attempts.pause(error)
+
+    def _skip(self, last: int, next_number: int) -> Plan[None]:
+        args = [self.keys.generation, self.worker_id, last, next_number]
+        yield Run(RESUME, self.keys.meta, args)
+
+    def _report_lost(self, count: int) -> None:
+        self.lost_writes += count
+        warnings.warn(
+            f"the server lost {count} acknowledged writes of worker {self.worker_id} that its"
+            " replay buffer no longer held",
+            LostWritesWarning,
+            stacklevel=2,
+        )
+
+
+class _Attempts:
+    """How long to go on trying one write: exponential back-off with jitter, up to a deadline."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._until = time.monotonic() + deadline_s
+        self._pause_s = _FIRST_PAUSE_S
+        self._unknown = False
+
+    def note(self, error: CurriculumError) -> Applied:
+        """Once one attempt may have been applied, the write may have been."""
+        self._unknown = self._unknown or error.applied == "unknown"
+        return "unknown" if self._unknown else "no"
+
+    def pause(self, error: CurriculumError) -> Plan[None]:
+        """Wait before the next try, or raise ``error`` where there is none."""
+        error.applied = self.note(error)
+        left = self._until - time.monotonic()
+        if left <= 0 or not (isinstance(error, SequenceGapError) or is_retriable(error)):
+            raise error
+        pause = self._pause_s * random.uniform(0.5, 1.0)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        yield Sleep(min(pause, left))
