@@ -116,6 +116,9 @@ class ModelCurriculum:
         for task_id in evicted:
             self.evict(task_id)
         self.create(specs[:count])
+        for task_id, label, _ in specs[:count]:  # they are played next
+            self.tasks[task_id].sample_count += 1
+            self.samples[label] += 1
         return evicted
 
     def set_label(self, task_id: int, label: str) -> bool:

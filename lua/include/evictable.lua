@@ -1,6 +1,9 @@
 -- evictable: how many of the first `limit` ripe tasks, lowest LP first, rank within the lowest percentile of the pool.
 -- Rank by position, so that ties do not make the whole pool evictable (scoring.evictable).
 local function evictable(limit, percentile)
+  if limit < 1 then
+    return {}
+  end
   local fresh, learning = pool .. 'fresh', pool .. 'learning'
   local ripe = call('ZRANGE', pool .. 'ripe', 0, limit - 1, 'WITHSCORES')
   local most = percentile * (call('ZCARD', fresh) + call('ZCARD', learning) + call('ZCARD', pool .. 'ripe'))

@@ -1,0 +1,273 @@
+"""The scripts, called one by one with nothing between: for tests below the store.
+
+``Harness`` is one worker of one curriculum. It numbers its writes, passes the hypers as the headers
+ask for them and turns error replies into the library's errors; it never retries. Whatever it is
+given goes to the server as it is, so that a test can also pass nonsense.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
+from redis_curriculum.keys import SCHEMA, Keys
+from redis_curriculum.scoring import RandomStream, State
+from redis_curriculum.scripts import Script, error_of, load
+from redis_curriculum.tasks import Single, label_hash
+from tests.model import Spec
+
+Argument = str | int | float
+
+
+def text_config(hypers: LearningProgressConfig, **fields: Any) -> CurriculumConfig:
+    """A config whose generator is never asked."""
+    return CurriculumConfig(task_generator=Single(label="unused"), algorithm=hypers, **fields)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What sample, step and replace answer."""
+
+    repeated: int
+    wanted: int
+    next_index: int
+    missing: int
+    outcomes: list[int]
+    tasks: list[tuple[int, str, Any]]
+    """(task_id, label, params) of each drawn task."""
+
+    @classmethod
+    def parse(cls, flat: list[Any]) -> Reply:
+        repeated, wanted, next_index, missing, n = flat[:5]
+        rest = flat[5 + n :]
+        tasks = [
+            (int(task_id), label, json.loads(params))
+            for task_id, label, params in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+        ]
+        return cls(repeated, wanted, next_index, missing, flat[5 : 5 + n], tasks)
+
+    @property
+    def ids(self) -> list[int]:
+        return [task_id for task_id, _, _ in self.tasks]
+
+
+class Harness:
+    """One worker of one curriculum; each method is one call of one script.
+
+    The client must decode its replies.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        name: str,
+        config: CurriculumConfig,
+        *,
+        worker: str = "w0",
+        lease_ms: int = 600_000,
+    ) -> None:
+        self.client: Any = client
+        self.keys = Keys(name)
+        self.config = config
+        self.worker = worker
+        self.lease_ms = lease_ms
+        self.sequence = 0
+        self.next_index = 0
+        self.generation = 1
+        self.open()
+        self.register()
+
+    # --- calling ---------------------------------------------------------------------------------
+
+    def call(self, script: str | Script, *args: Argument) -> Any:
+        """EVALSHA, or EVAL the first time; an error reply becomes the library's error."""
+        found = load(script) if isinstance(script, str) else script
+        tail = (1, self.keys.meta, *args)
+        try:
+            try:
+                return self.client.execute_command("EVALSHA", found.sha, *tail)
+            except redis.exceptions.NoScriptError:
+                return self.client.execute_command("EVAL", found.source, *tail)
+        except redis.exceptions.ResponseError as error:
+            code, _, detail = str(error).partition(" ")
+            if not code.startswith("RC"):
+                raise
+            raise error_of(code, detail.split(" ")[0]) from error
+
+    def write(self, script: str, *args: Argument, sequence: int | None = None) -> Any:
+        """Call with the next number (or ``sequence``); it counts once the script has answered."""
+        number = self.sequence + 1 if sequence is None else sequence
+        reply = self.call(script, self.generation, self.worker, number, 0, *args)
+        self.sequence = max(self.sequence, number)
+        return reply
+
+    # --- arguments -------------------------------------------------------------------------------
+
+    @property
+    def hypers(self) -> LearningProgressConfig:
+        return self.config.algorithm.hypers
+
+    @property
+    def pooled(self) -> list[Argument]:
+        return [int(self.hypers.pooling == "label"), self.hypers.performance_bonus_weight]
+
+    @property
+    def fold(self) -> list[Argument]:
+        h = self.hypers
+        return [
+            h.task_tracker_ema_alpha,
+            h.ema_timescale,
+            h.slow_timescale_factor,
+            h.success_threshold,
+            int(h.use_baseline_normalization),
+            int(h.use_bidirectional),
+            h.early_progress_amplification,
+            h.min_samples_for_lp,
+            h.min_presentations_for_eviction,
+        ]
+
+    @property
+    def draw(self) -> list[Argument]:
+        h = self.hypers
+        bonus = h.exploration == "bonus"
+        return [
+            h.rand_task_rate,
+            int(bonus),
+            h.exploration_bonus if bonus else h.exploration_share,
+            h.temperature,
+            h.z_score_amplification,
+            h.progress_smoothing,
+            h.eviction_threshold_percentile,
+            h.replacement_rate,
+            self.config.num_active_tasks,
+        ]
+
+    def specs(self, specs: Sequence[Spec], first: int) -> list[Argument]:
+        flat: list[Argument] = []
+        for i, (task_id, label, params) in enumerate(specs):
+            flat += [first + i, task_id, label, label_hash(label), json.dumps(params)]
+        return flat
+
+    # --- scripts ---------------------------------------------------------------------------------
+
+    def open(self) -> list[Any]:
+        state = " ".join(map(str, RandomStream.from_seed(self.config.seed).state))
+        text, digest = self.config.to_json(), self.config.sha256()
+        reply: list[Any] = self.call("open", 1, SCHEMA, text, digest, state)
+        self.generation, self.next_index = reply[2], reply[4]
+        self.keys = Keys(self.keys.name, self.generation)
+        return reply
+
+    def register(self, handle: str = "handle") -> int:
+        (self.sequence,) = self.call(
+            "register", self.generation, self.worker, handle, self.lease_ms, "host", 1
+        )
+        return self.sequence
+
+    def renew(self) -> int:
+        return int(self.call("renew", self.generation, self.worker, self.sequence, self.lease_ms))
+
+    def leave(self, handle: str = "handle") -> int:
+        return int(self.call("leave", self.generation, self.worker, handle))
+
+    def resume(self, last: int, following: int) -> int:
+        return int(self.call("resume", self.generation, self.worker, last, following))
+
+    def create(
+        self, specs: Sequence[Spec], *, next_index: int | None = None, sequence: int | None = None
+    ) -> list[int]:
+        """Returns [repeated, created, next_index, missing]."""
+        first = self.next_index if next_index is None else next_index
+        head = (
+            self.hypers.success_threshold,
+            self.config.events_retained,
+            self.config.num_active_tasks,
+            first,
+        )
+        reply: list[int] = self.write("create", *head, *self.specs(specs, first), sequence=sequence)
+        self.next_index = reply[2]
+        return reply
+
+    def record(
+        self, results: Iterable[tuple[int, float]], *, sequence: int | None = None
+    ) -> list[int]:
+        """Returns [repeated, outcomes...]."""
+        flat = [item for result in results for item in result]
+        reply: list[int] = self.write("record", *self.pooled, *self.fold, *flat, sequence=sequence)
+        return reply
+
+    def sample(self, count: int, *, replay: str = "", sequence: int | None = None) -> Reply:
+        flat = self.write("sample", *self.pooled, *self.draw, count, replay, sequence=sequence)
+        return Reply.parse(flat)
+
+    def step(
+        self,
+        results: Iterable[tuple[int, float]],
+        count: int,
+        *,
+        replay: str = "",
+        sequence: int | None = None,
+    ) -> Reply:
+        flat = [item for result in results for item in result]
+        args = [*self.pooled, *self.fold, *self.draw, count, replay, *flat]
+        return Reply.parse(self.write("step", *args, sequence=sequence))
+
+    def replace(
+        self, specs: Sequence[Spec], *, next_index: int | None = None, sequence: int | None = None
+    ) -> Reply:
+        first = self.next_index if next_index is None else next_index
+        head = (
+            *self.pooled,
+            self.hypers.eviction_threshold_percentile,
+            self.hypers.success_threshold,
+            self.config.labels_retained,
+            self.config.events_retained,
+            self.config.num_active_tasks,
+            first,
+        )
+        reply = Reply.parse(
+            self.write("replace", *head, *self.specs(specs, first), sequence=sequence)
+        )
+        self.next_index = reply.next_index
+        return reply
+
+    def evict(self, task_ids: Iterable[int], *, sequence: int | None = None) -> list[int]:
+        """Returns [repeated, flags...]."""
+        head = (*self.pooled, self.config.labels_retained, self.config.events_retained)
+        reply: list[int] = self.write("evict", *head, *task_ids, sequence=sequence)
+        return reply
+
+    def set_label(self, task_id: int, label: str, *, sequence: int | None = None) -> list[int]:
+        """Returns [repeated, moved]."""
+        head = (*self.pooled, self.config.labels_retained)
+        reply: list[int] = self.write(
+            "set_label", *head, task_id, label, label_hash(label), sequence=sequence
+        )
+        return reply
+
+    def read(self, task_ids: Iterable[int]) -> list[dict[str, str]]:
+        flats = self.call("read", self.generation, *task_ids)
+        return [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in flats]
+
+    def columns(self, family: str, fields: Sequence[str], names: Iterable[Argument]) -> list[Any]:
+        reply: list[Any] = self.call(
+            "columns", self.generation, family, len(fields), *fields, *names
+        )
+        return reply
+
+    # --- state -----------------------------------------------------------------------------------
+
+    @property
+    def stream_state(self) -> State:
+        """The random stream's state, as stored."""
+        text = str(self.client.hget(self.keys.meta, "random"))
+        s10, s11, s12, s20, s21, s22 = map(int, text.split(" "))
+        return s10, s11, s12, s20, s21, s22
+
+    def set_stream(self, state: Sequence[int]) -> None:
+        self.client.hset(self.keys.meta, "random", " ".join(map(str, state)))
