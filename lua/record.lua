@@ -8,7 +8,7 @@
 -- ARGV[6] performance_bonus_weight float [0, 1]
 -- ARGV[7] task_tracker_ema_alpha float (0, 1]
 -- ARGV[8] ema_timescale float (0, 1]
--- ARGV[9] slow_timescale_factor float (0, 1]
+-- ARGV[9] slow_timescale_factor float (0, 1)
 -- ARGV[10] success_threshold float [0, 1]
 -- ARGV[11] use_baseline_normalization flag 0 or 1
 -- ARGV[12] use_bidirectional flag 0 or 1

@@ -8,15 +8,15 @@ given goes to the server as it is, so that a test can also pass nonsense.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.keys import SCHEMA, Keys
-from redis_curriculum.scoring import RandomStream, State
+from redis_curriculum.keys import PARTS, SCHEMA, Keys
+from redis_curriculum.scoring import Pool, PoolTask, RandomStream, State
 from redis_curriculum.scripts import Script, error_of, load
 from redis_curriculum.tasks import Single, label_hash
 from tests.model import Spec
@@ -271,3 +271,60 @@ class Harness:
 
     def set_stream(self, state: Sequence[int]) -> None:
         self.client.hset(self.keys.meta, "random", " ".join(map(str, state)))
+
+    def wipe(self) -> None:
+        """Take this curriculum off the server."""
+        for key in self.client.scan_iter(f"{self.keys.prefix}*", count=1000):
+            self.client.unlink(key)
+
+
+def plant(
+    harness: Harness,
+    tasks: Sequence[PoolTask],
+    labels: Mapping[str, tuple[float, float]] | None = None,
+) -> Pool:
+    """Write a pool of any shape as if it had come about; return the reference's view of it.
+
+    ``labels`` holds each label's (learning_progress, p_true); it is not checked for sense.
+    """
+    keys, hypers = harness.keys, harness.hypers
+    pool = Pool.of(tasks, labels or {})
+    pipe = harness.client.pipeline(transaction=False)
+    parts = pool.parts(hypers)
+    for part, positions in zip(PARTS, parts, strict=True):
+        for i in positions.tolist():
+            pipe.zadd(keys.pool + part, {str(tasks[i].task_id): float(pool.own_scores[i])})
+    for task in tasks:
+        numbers = {
+            "task_id": task.task_id,
+            "label": task.label,
+            "params": "{}",
+            "completion_count": task.completion_count,
+            "learning_progress": task.learning_progress,
+            "p_true": task.p_true,
+        }
+        known = {name: value for name, value in numbers.items() if value is not None}
+        pipe.hset(keys.task(task.task_id), mapping=known)
+    for label, (learning_progress, p_true) in (labels or {}).items():
+        fields = {"learning_progress": learning_progress, "p_true": p_true}
+        pipe.hset(keys.progress(label), mapping=fields)
+    sums = pool.sums(hypers)
+    bitfield = pipe.bitfield(keys.sums)
+    for slot, amount in enumerate((sums.s, sums.q0, sums.q1, sums.q2)):
+        bitfield.set("i64", f"#{slot}", amount)
+    bitfield.execute()
+    pipe.execute()
+    return pool
+
+
+class Server(Protocol):
+    """Whatever has a unix socket."""
+
+    @property
+    def socket(self) -> object:
+        """Its path."""
+
+
+def connect(server: Server) -> Any:
+    """A client whose replies are text; RESP2."""
+    return redis.Redis(unix_socket_path=str(server.socket), decode_responses=True, protocol=2)

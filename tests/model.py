@@ -56,6 +56,8 @@ class ModelCurriculum:
         self.stream = RandomStream.from_seed(seed)
         self.tasks: dict[int, ModelTask] = {}
         self.labels: dict[str, Progress] = {}
+        self.known_labels: set[str] = set()
+        """Every label that ever had a task."""
         self.samples: Counter[str] = Counter()
         self.completions: Counter[str] = Counter()
         self.evictions: Counter[str] = Counter()
@@ -70,6 +72,7 @@ class ModelCurriculum:
             assert task_id not in self.tasks, "ids are never reused"
             self.tasks[task_id] = ModelTask(task_id, label, params)
             self.created[label] += 1
+            self.known_labels.add(label)
 
     def record(self, results: Iterable[tuple[int, float]]) -> list[bool]:
         """Apply results in order; False where the task was evicted meanwhile."""
@@ -127,6 +130,7 @@ class ModelCurriculum:
         if task is None:
             return False
         task.label = label
+        self.known_labels.add(label)
         return True
 
     def pool(self) -> Pool:

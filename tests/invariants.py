@@ -1,0 +1,134 @@
+"""The whole state on the server against the model's: what is stored, and every index of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from redis_curriculum.keys import COUNTS, PARTS
+from redis_curriculum.records import PROGRESS_FIELDS
+from redis_curriculum.scoring import Progress, Sums
+from redis_curriculum.tasks import label_hash
+from tests.harness import Harness
+from tests.model import ModelCurriculum
+
+
+def assert_same(harness: Harness, model: ModelCurriculum) -> None:
+    """Everything but times, worker entries and events, bit for bit."""
+    stored, expected = stored_state(harness), expected_state(model)
+    for what, value in expected.items():
+        assert stored[what] == value, what
+    assert stored.keys() == expected.keys()
+
+
+def expected_state(model: ModelCurriculum) -> dict[str, Any]:
+    """What the server must hold, from the model."""
+    indices = model.indices()
+    state: dict[str, Any] = {
+        "random": model.stream.state,
+        "late_count": model.late_count,
+        "sums": indices.sums,
+        "label sets": indices.label_sets,
+        "labels": {label: len(ids) for label, ids in indices.label_sets.items()},
+        "inactive": model.known_labels - set(indices.label_sets),
+        "eligible": indices.eligible_counts,
+        "progress": {label: _numbers(progress) for label, progress in model.labels.items()},
+        "records": {
+            str(task.task_id): {
+                "task_id": task.task_id,
+                "label": task.label,
+                "label_hash": label_hash(task.label),
+                "params": task.params,
+                "sample_count": task.sample_count,
+                "failure_count": 0,
+                "success_threshold": model.hypers.success_threshold,
+                **_numbers(task.progress),
+            }
+            for task in model.tasks.values()
+        },
+    }
+    for part in PARTS:
+        state[part] = [(str(task_id), score) for task_id, score in getattr(indices, part)]
+    for what in COUNTS:
+        counts = dict(getattr(model, what, Counter()))
+        state[f"count:{what}"] = state[f"epoch:0:{what}"] = counts
+    return state
+
+
+def _numbers(progress: Progress) -> dict[str, float]:
+    """The statistics that exist; absent means never."""
+    known = dataclasses.asdict(progress)
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def stored_state(harness: Harness) -> dict[str, Any]:
+    """The same, from the server; any key that has no place in it fails."""
+    client, keys = harness.client, harness.keys
+    found = set(client.scan_iter(f"{keys.prefix}*", count=1000))
+    single = {keys.meta, keys.workers, keys.events, keys.labels, keys.inactive, keys.sums}
+    known = {keys.worker(harness.worker), *single, *(keys.pool + part for part in PARTS)}
+    families: dict[str, dict[str, str]] = {"task": {}, "label": {}, "progress": {}, "count": {}}
+    families[f"{keys.prefix}epoch:0"] = {}
+    for key in sorted(found - known):
+        for family, members in families.items():
+            stem = f"{family}:" if family.startswith(keys.prefix) else f"{keys.pool}{family}:"
+            if key.startswith(stem):
+                members[key.removeprefix(stem)] = key
+                break
+        else:
+            raise AssertionError(f"a key that nothing knows: {key}")
+    return {
+        "random": harness.stream_state,
+        "late_count": int(client.hget(keys.meta, "late_count")),
+        "sums": stored_sums(harness),
+        "label sets": {
+            label: {int(task_id) for task_id in client.smembers(key)}
+            for label, key in families["label"].items()
+        },
+        "labels": {k: int(v) for k, v in client.hgetall(keys.labels).items()},
+        "inactive": set(client.zrange(keys.inactive, 0, -1)),
+        **_stored_tasks(harness, families["task"]),
+        **_stored_progress(harness, families["progress"]),
+        **{part: client.zrange(keys.pool + part, 0, -1, withscores=True) for part in PARTS},
+        **{f"count:{what}": _counts(harness, keys.count(what)) for what in COUNTS},
+        **{f"epoch:0:{what}": _counts(harness, keys.epoch(0, what)) for what in COUNTS},
+    }
+
+
+def stored_sums(harness: Harness) -> Sums:
+    """The four exact sums."""
+    bitfield = harness.client.bitfield(harness.keys.sums)
+    for slot in range(4):
+        bitfield.get("i64", f"#{slot}")
+    return Sums(*bitfield.execute())
+
+
+def _counts(harness: Harness, key: str) -> dict[str, int]:
+    return {label: int(count) for label, count in harness.client.hgetall(key).items()}
+
+
+def _stored_tasks(harness: Harness, members: dict[str, str]) -> dict[str, Any]:
+    records = {}
+    texts: dict[str, Callable[[str], Any]] = {"label": str, "params": json.loads}
+    for task_id, key in members.items():
+        fields = harness.client.hgetall(key)
+        assert int(fields.pop("created_ms")) > 0
+        records[task_id] = {k: texts.get(k, float)(v) for k, v in fields.items()}
+    return {"records": records}
+
+
+def _stored_progress(harness: Harness, members: dict[str, str]) -> dict[str, Any]:
+    progress, eligible = {}, {}
+    for label, key in members.items():
+        fields = {name: float(v) for name, v in harness.client.hgetall(key).items()}
+        count = fields.pop("eligible_count", 0)
+        if count:
+            eligible[label] = count
+        assert not fields or "completion_count" in fields
+        assert set(fields) <= set(PROGRESS_FIELDS)
+        if fields:
+            progress[label] = fields
+    return {"progress": progress, "eligible": eligible}

@@ -1,0 +1,260 @@
+"""Random operations against the plain-Python model, with every index compared after each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from redis_curriculum.config import LearningProgressConfig
+from redis_curriculum.errors import (
+    CurriculumNotFoundError,
+    SequenceGapError,
+    StaleGenerationError,
+    WorkerFencedError,
+)
+from redis_curriculum.scripts import IndexTakenError
+from tests.harness import Harness, Server, connect, text_config
+from tests.invariants import assert_same, stored_state
+from tests.model import ModelCurriculum, Spec
+
+pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.config.ConfigWarning")
+
+CAPACITY = 10
+LABELS = ["a", "b", "with space", "ä:{}*?[x]", "c"]
+
+labels = st.sampled_from(LABELS)
+picks = st.integers(0, 2**16)
+scores = st.sampled_from([0.0, 0.5, 1.0, 5e-324]) | st.floats(0, 1)
+results = st.lists(st.tuples(picks, scores), min_size=1, max_size=6)
+counts = st.sampled_from([1, 2, 5, 40])
+hypers = st.builds(
+    LearningProgressConfig,
+    min_samples_for_lp=st.just(2),
+    min_presentations_for_eviction=st.integers(2, 4),
+    pooling=st.sampled_from(["label", "task"]),
+    exploration=st.sampled_from(["share", "bonus"]),
+    performance_bonus_weight=st.sampled_from([0.0, 0.4]),
+    temperature=st.sampled_from([0.0, 0.0, 0.1]),
+    use_bidirectional=st.booleans(),
+    use_baseline_normalization=st.booleans(),
+    rand_task_rate=st.sampled_from([0.0, 0.1]),
+    replacement_rate=st.sampled_from([0.0, 0.3]),
+    eviction_threshold_percentile=st.sampled_from([0.2, 1.0]),
+)
+
+serial = itertools.count()
+
+
+class Machine(RuleBasedStateMachine):
+    """One worker of one curriculum on a real server."""
+
+    client: Any
+    stem: str
+
+    @initialize(given=hypers, seed=st.integers(0, 2**63 - 1))
+    def begin(self, given: LearningProgressConfig, seed: int) -> None:
+        config = text_config(given, num_active_tasks=CAPACITY, seed=seed)
+        self.harness = Harness(self.client, f"{self.stem}.{next(serial)}", config)
+        self.model = ModelCurriculum(given, CAPACITY, seed)
+        self.ids = itertools.count()
+        self.again: Callable[[], Any] | None = None
+        """The last write once more, with its own number; what it must answer."""
+        self.answer: Any = None
+
+    def teardown(self) -> None:
+        if hasattr(self, "harness"):
+            self.harness.wipe()
+
+    # --- what operations are made of -------------------------------------------------------------
+
+    def some_id(self, pick: int) -> int:
+        """A task's id, or one time in a few an id that is gone or never was."""
+        known = [*self.model.tasks, 10**15]
+        return known[pick % len(known)] if pick % 7 else pick % (self.last_id + 1)
+
+    @property
+    def last_id(self) -> int:
+        return self.harness.next_index
+
+    def some_results(self, chosen: list[tuple[int, float]]) -> list[tuple[int, float]]:
+        return [(self.some_id(pick), score) for pick, score in chosen]
+
+    def specs(self, names: list[str]) -> list[Spec]:
+        return [(next(self.ids), label, {"made": label}) for label in names]
+
+    def room(self) -> int:
+        return CAPACITY - len(self.model.tasks)
+
+    # --- writes ----------------------------------------------------------------------------------
+
+    @rule(names=st.lists(labels, max_size=12))
+    def create(self, names: list[str]) -> None:
+        specs, first = self.specs(names), self.harness.next_index
+        fitting = specs[: self.room()]
+        reply = self.harness.create(specs)
+        self.model.create(fitting)
+        after = first + len(fitting)
+        assert reply == [0, len(fitting), after, self.room()]
+        number = self.harness.sequence
+        self.again = lambda: self.harness.create(specs, next_index=first, sequence=number)
+        self.answer = [1, 0, after, self.room()]
+
+    @rule(chosen=results)
+    def record(self, chosen: list[tuple[int, float]]) -> None:
+        batch = self.some_results(chosen)
+        assert self.harness.record(batch) == [0, *map(int, self.model.record(batch))]
+        number = self.harness.sequence
+        self.again, self.answer = lambda: self.harness.record(batch, sequence=number), [1]
+
+    @precondition(lambda self: self.model.tasks)
+    @rule(count=counts)
+    def sample(self, count: int) -> None:
+        expected = self.model.sample(count)
+        reply = self.harness.sample(count)
+        assert (reply.repeated, reply.ids) == (0, expected.task_ids)
+        assert (reply.wanted, reply.missing) == (expected.wanted_replacements, self.room())
+        number = self.harness.sequence
+        self.again = lambda: self.harness.sample(count, sequence=number).ids
+        self.answer = reply.ids
+
+    @precondition(lambda self: self.model.tasks)
+    @rule(chosen=results, count=counts)
+    def step(self, chosen: list[tuple[int, float]], count: int) -> None:
+        batch = self.some_results(chosen)
+        outcomes = [int(applied) for applied in self.model.record(batch)]
+        expected = self.model.sample(count)
+        reply = self.harness.step(batch, count)
+        assert (reply.repeated, reply.outcomes) == (0, outcomes)
+        assert (reply.ids, reply.wanted) == (expected.task_ids, expected.wanted_replacements)
+        assert reply.missing == self.room()
+        number = self.harness.sequence
+        self.again = lambda: self.harness.step(batch, count, sequence=number).tasks
+        self.answer = reply.tasks
+
+    @precondition(lambda self: self.room() == 0)
+    @rule(names=st.lists(labels, max_size=4))
+    def replace(self, names: list[str]) -> None:
+        specs, first = self.specs(names), self.harness.next_index
+        replaced = len(self.model.replace(specs))
+        reply = self.harness.replace(specs)
+        assert reply.tasks == specs[:replaced]
+        assert (reply.next_index, reply.missing) == (first + replaced, 0)
+        number = self.harness.sequence
+        self.again = lambda: self.harness.replace(specs, next_index=first, sequence=number).tasks
+        self.answer = reply.tasks
+
+    @rule(chosen=st.lists(picks, min_size=1, max_size=3))
+    def evict(self, chosen: list[int]) -> None:
+        ids = [self.some_id(pick) for pick in chosen]
+        flags = [int(self.model.evict(task_id)) for task_id in ids]
+        assert self.harness.evict(ids) == [0, *flags]
+        number = self.harness.sequence
+        self.again, self.answer = lambda: self.harness.evict(ids, sequence=number), [1]
+
+    @rule(pick=picks, label=labels)
+    def set_label(self, pick: int, label: str) -> None:
+        task_id = self.some_id(pick)
+        moved = int(self.model.set_label(task_id, label))
+        assert self.harness.set_label(task_id, label) == [0, moved]
+        number = self.harness.sequence
+        self.again = lambda: self.harness.set_label(task_id, label, sequence=number)
+        self.answer = [1, 0]
+
+    # --- what must change nothing ----------------------------------------------------------------
+
+    @precondition(lambda self: self.again is not None)
+    @rule()
+    def repeat(self) -> None:
+        """The same write with the same number is not applied again, and answers the same tasks."""
+        assert self.again is not None
+        before = stored_state(self.harness)
+        assert self.again() == self.answer
+        assert stored_state(self.harness) == before
+
+    @rule(ahead=st.integers(2, 9), chosen=results)
+    def gap(self, ahead: int, chosen: list[tuple[int, float]]) -> None:
+        number = self.harness.sequence
+        for write in self.writes(chosen, number + ahead):
+            with pytest.raises(SequenceGapError) as caught:
+                write()
+            assert caught.value.last == number
+
+    @rule(generation=st.sampled_from([0, 2, 17]), chosen=results)
+    def stale_generation(self, generation: int, chosen: list[tuple[int, float]]) -> None:
+        self.harness.generation = generation
+        for write in self.writes(chosen, self.harness.sequence + 1):
+            with pytest.raises(StaleGenerationError):
+                write()
+        self.harness.generation = 1
+
+    @rule(chosen=results)
+    def stranger(self, chosen: list[tuple[int, float]]) -> None:
+        self.harness.worker = "who"
+        for write in self.writes(chosen, 1):
+            with pytest.raises(WorkerFencedError):
+                write()
+        self.harness.worker = "w0"
+
+    @rule(away=st.sampled_from([-1, 1, 50]), names=st.lists(labels, max_size=2))
+    def taken_index(self, away: int, names: list[str]) -> None:
+        """Tasks generated for another index than the next are refused."""
+        specs, right = [(10**9 + i, label, {}) for i, label in enumerate(names)], self.last_id
+        for write in (self.harness.create, self.harness.replace):
+            with pytest.raises(IndexTakenError) as caught:
+                write(specs, next_index=right + away)
+            assert caught.value.next_index == right
+
+    def writes(self, chosen: list[tuple[int, float]], number: int) -> list[Callable[[], Any]]:
+        """One call of each script that writes, with that number."""
+        harness, batch = self.harness, self.some_results(chosen)
+        spec: Spec = (10**9, "a", {})
+        return [
+            lambda: harness.create([spec], sequence=number),
+            lambda: harness.record(batch, sequence=number),
+            lambda: harness.sample(3, sequence=number),
+            lambda: harness.step(batch, 3, sequence=number),
+            lambda: harness.replace([spec], sequence=number),
+            lambda: harness.evict([batch[0][0]], sequence=number),
+            lambda: harness.set_label(batch[0][0], "b", sequence=number),
+        ]
+
+    @invariant()
+    def the_server_holds_what_the_model_says(self) -> None:
+        if hasattr(self, "harness"):
+            assert_same(self.harness, self.model)
+
+
+def test_random_operations_equal_the_model(any_server: Server, name: str) -> None:
+    machine = type("OnServer", (Machine,), {"client": connect(any_server), "stem": name})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_a_missing_curriculum_is_not_created_by_a_write(server: Server, name: str) -> None:
+    config = text_config(LearningProgressConfig())
+    harness = Harness(connect(server), name, config)
+    harness.wipe()
+    with pytest.raises(CurriculumNotFoundError):
+        harness.sample(1)
+    assert list(harness.client.scan_iter(f"{harness.keys.prefix}*")) == []
