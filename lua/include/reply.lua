@@ -1,6 +1,7 @@
 -- reply: what sample, step and replace answer. drawn: ids as text; a repeat answers with the tasks drawn the first time.
 local function reply(outcomes, drawn, wanted, next_index, capacity)
-  local missing = capacity - call('ZCARD', pool .. 'fresh') - call('ZCARD', pool .. 'learning') - call('ZCARD', pool .. 'ripe')
+  local missing = capacity - call('ZCARD', pool .. 'fresh') - call('ZCARD', pool .. 'learning')
+    - call('ZCARD', pool .. 'ripe')
   local answer = { 0, wanted, next_index, missing > 0 and missing or 0, #outcomes }
   for i = 1, #outcomes do
     answer[5 + i] = outcomes[i]

@@ -211,7 +211,8 @@ class Machine(RuleBasedStateMachine):
     @rule(away=st.sampled_from([-1, 1, 50]), names=st.lists(labels, max_size=2))
     def taken_index(self, away: int, names: list[str]) -> None:
         """Tasks generated for another index than the next are refused."""
-        specs, right = [(10**9 + i, label, {}) for i, label in enumerate(names)], self.last_id
+        right = self.last_id
+        specs: list[Spec] = [(10**9 + i, label, {}) for i, label in enumerate(names)]
         for write in (self.harness.create, self.harness.replace):
             with pytest.raises(IndexTakenError) as caught:
                 write(specs, next_index=right + away)
