@@ -1,0 +1,233 @@
+"""The agent: what it sees, a small network, and proximal policy optimisation in NumPy.
+
+It sees the cells around it and where the goal lies, never the number of its cell or the map, so
+what it learns on one map is of use on another, of any size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+RADIUS = 3
+WINDOW = 2 * RADIUS + 1
+MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))
+"""Row and column steps of FrozenLake's actions 0 to 3: left, down, right, up."""
+
+N_ACTIONS = len(MOVES)
+N_SEEN = 2 * WINDOW * WINDOW + 5
+N_FEATURES = N_SEEN + N_ACTIONS
+N_HIDDEN = 64
+SHAPES = ((N_FEATURES, N_HIDDEN), (N_HIDDEN,), (N_HIDDEN, N_ACTIONS + 1), (N_ACTIONS + 1,))
+N_WEIGHTS = sum(int(np.prod(shape)) for shape in SHAPES)
+
+
+class Sight:
+    """What the agent sees from each cell of one map.
+
+    Static features of a cell, shape (N_SEEN,): holes in the window around it, cells of the
+    window outside the map, and five numbers on the way to the goal. ``look`` adds which of the
+    four neighbours were visited in this episode, so that the agent need not walk in circles.
+    """
+
+    def __init__(self, rows: list[str]) -> None:
+        self.size = len(rows)
+        holes = np.array([[cell == "H" for cell in row] for row in rows], dtype=np.float32)
+        padded = np.pad(holes, RADIUS)
+        outside = np.pad(np.zeros_like(holes), RADIUS, constant_values=1.0)
+        self.cells = np.empty((self.size**2, N_SEEN), dtype=np.float32)
+        for cell in range(self.size**2):
+            row, column = divmod(cell, self.size)
+            window = np.s_[row : row + WINDOW, column : column + WINDOW]
+            self.cells[cell] = np.concatenate(
+                [padded[window].ravel(), outside[window].ravel(), self._way(row, column)]
+            )
+
+    def _way(self, row: int, column: int) -> Floats:
+        down, right = self.size - 1 - row, self.size - 1 - column
+        return np.array(
+            [
+                min(down, RADIUS) / RADIUS,
+                min(right, RADIUS) / RADIUS,
+                down > 0,
+                right > 0,
+                (down - right) / max(down + right, 1),
+            ],
+            dtype=np.float32,
+        )
+
+    @cached_property
+    def _neighbours(self) -> list[list[int]]:
+        """Cell numbers of the four neighbours of each cell; outside the map, the cell itself."""
+        last = self.size - 1
+        return [
+            [
+                min(max(row + down, 0), last) * self.size + min(max(column + right, 0), last)
+                for down, right in MOVES
+            ]
+            for row, column in (divmod(cell, self.size) for cell in range(self.size**2))
+        ]
+
+    def look(self, cell: int, visited: set[int], into: Floats) -> None:
+        """Write the features of ``cell``, shape (N_FEATURES,), into ``into``."""
+        into[:N_SEEN] = self.cells[cell]
+        into[N_SEEN:] = [neighbour in visited for neighbour in self._neighbours[cell]]
+
+
+class Network:
+    """One hidden layer of tanh; four action logits and a value. Views into one flat vector."""
+
+    def __init__(self, flat: Floats) -> None:
+        self.flat = flat
+        parts, start = [], 0
+        for shape in SHAPES:
+            stop = start + int(np.prod(shape))
+            parts.append(flat[start:stop].reshape(shape))
+            start = stop
+        self.w1, self.b1, self.w2, self.b2 = parts
+
+    @classmethod
+    def fresh(cls, seed: int) -> Network:
+        """Return a network with small random weights: nearly a uniformly random policy."""
+        network = cls(np.zeros(N_WEIGHTS, dtype=np.float32))
+        rng = np.random.default_rng([seed, 0xA6E7])
+        network.w1[:] = rng.normal(0.0, N_FEATURES**-0.5, network.w1.shape)
+        network.w2[:] = rng.normal(0.0, 0.01, network.w2.shape)
+        return network
+
+    def forward(self, features: Floats) -> tuple[Floats, Floats]:
+        """Return hidden activations and outputs (logits, then value) for one or many rows."""
+        hidden = np.tanh(features @ self.w1 + self.b1)
+        return hidden, hidden @ self.w2 + self.b2
+
+    def act(self, features: Floats, uniform: float) -> tuple[int, float]:
+        """Return an action drawn with one uniform number, and its log probability."""
+        logits = self.forward(features)[1][:N_ACTIONS]
+        weights = np.exp(logits - logits.max())
+        cumulated = np.cumsum(weights)
+        total = float(cumulated[-1])
+        action = min(int(np.searchsorted(cumulated, uniform * total)), N_ACTIONS - 1)
+        return action, float(np.log(weights[action] / total))
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One finished episode of T steps, as a worker sends it to the learner."""
+
+    label: str
+    success: bool
+    features: NDArray[np.float16]
+    """Shape (T, N_FEATURES)."""
+    actions: NDArray[np.int8]
+    log_probs: Floats
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.actions)
+
+
+def play(
+    env: Any, sight: Sight, network: Network, rng: np.random.Generator, label: str
+) -> Episode:
+    """Play one episode with actions drawn from the network's policy."""
+    cell, _ = env.reset(seed=int(rng.integers(2**31)))
+    features, actions, log_probs = [], [], []
+    visited: set[int] = set()
+    done, reward = False, 0.0
+    while not done:
+        seen = np.empty(N_FEATURES, dtype=np.float32)
+        visited.add(cell)
+        sight.look(cell, visited, seen)
+        action, log_prob = network.act(seen, rng.random())
+        cell, reward, terminated, truncated, _ = env.step(action)
+        done = terminated or truncated
+        features.append(seen)
+        actions.append(action)
+        log_probs.append(log_prob)
+    return Episode(
+        label=label,
+        success=float(reward) > 0.0,
+        features=np.asarray(features, dtype=np.float16),
+        actions=np.asarray(actions, dtype=np.int8),
+        log_probs=np.asarray(log_probs, dtype=np.float32),
+    )
+
+
+class Learner:
+    """Proximal policy optimisation (Schulman et al. 2017) on whole episodes, with Adam."""
+
+    discount = 0.97
+    clip = 0.2
+    passes = 3
+    learning_rate = 5e-4
+    entropy_bonus = 0.01
+    value_weight = 0.5
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.updates = 0
+        self._mean = np.zeros_like(network.flat)
+        self._square = np.zeros_like(network.flat)
+        self._steps = 0
+
+    def update(self, episodes: list[Episode]) -> None:
+        """Take ``passes`` gradient steps on all steps of the episodes together."""
+        features = np.concatenate([e.features for e in episodes]).astype(np.float32)
+        actions = np.concatenate([e.actions for e in episodes]).astype(np.intp)
+        behaviour = np.concatenate([e.log_probs for e in episodes])
+        returns = np.concatenate([self._returns(e) for e in episodes])
+        advantages = returns - self.network.forward(features)[1][:, N_ACTIONS]
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-6)
+        for _ in range(self.passes):
+            self._step(self._gradient(features, actions, behaviour, returns, advantages))
+        self.updates += 1
+
+    def _returns(self, episode: Episode) -> Floats:
+        """The only reward comes with the last step: the rest is discounting."""
+        steps_left = np.arange(len(episode) - 1, -1, -1, dtype=np.float32)
+        return (episode.success * self.discount**steps_left).astype(np.float32)
+
+    def _gradient(
+        self,
+        features: Floats,
+        actions: NDArray[np.intp],
+        behaviour: Floats,
+        returns: Floats,
+        advantages: Floats,
+    ) -> Floats:
+        hidden, out = self.network.forward(features)
+        logits, values = out[:, :N_ACTIONS], out[:, N_ACTIONS]
+        log_p = logits - logits.max(axis=1, keepdims=True)
+        log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+        p = np.exp(log_p)
+        rows = np.arange(len(actions))
+        ratio = np.exp(log_p[rows, actions] - behaviour)
+        clipped = np.where(advantages > 0, ratio > 1 + self.clip, ratio < 1 - self.clip)
+        weight = np.where(clipped, 0.0, ratio * advantages)
+        d_out = np.empty_like(out)
+        d_out[:, :N_ACTIONS] = p * weight[:, None]
+        d_out[rows, actions] -= weight
+        entropy = -(p * log_p).sum(axis=1, keepdims=True)
+        d_out[:, :N_ACTIONS] += self.entropy_bonus * p * (log_p + entropy)
+        d_out[:, N_ACTIONS] = self.value_weight * (values - returns)
+        d_out /= len(actions)
+        gradient = Network(np.empty_like(self.network.flat))
+        d_hidden = (d_out @ self.network.w2.T) * (1.0 - hidden**2)
+        gradient.w1[:], gradient.b1[:] = features.T @ d_hidden, d_hidden.sum(axis=0)
+        gradient.w2[:], gradient.b2[:] = hidden.T @ d_out, d_out.sum(axis=0)
+        return gradient.flat
+
+    def _step(self, gradient: Floats) -> None:
+        """One step of Adam (Kingma and Ba 2015) with its default decay rates."""
+        self._steps += 1
+        self._mean += 0.1 * (gradient - self._mean)
+        self._square += 0.001 * (gradient**2 - self._square)
+        mean = self._mean / (1 - 0.9**self._steps)
+        square = self._square / (1 - 0.999**self._steps)
+        self.network.flat -= self.learning_rate * mean / (np.sqrt(square) + 1e-8)

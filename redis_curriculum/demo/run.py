@@ -1,0 +1,126 @@
+"""The demo from its arguments to its report: three trainings that differ in the curriculum alone."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from redis_curriculum.config import CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.curriculum import Curriculum
+from redis_curriculum.demo.agent import Network
+from redis_curriculum.demo.maps import DENSITY, LABEL_TEMPLATE, LABELS, N_SEEDS, SIZES, held_out_maps
+from redis_curriculum.demo.report import (
+    DemoReport,
+    Outcome,
+    draw_picture,
+    overall,
+    print_report,
+    progress,
+)
+from redis_curriculum.demo.training import HeldOut, train
+from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.tasks import Buckets, Span
+from redis_curriculum.validation import In
+
+TRAINING_SHARE = 0.28
+"""Part of the demo's time that each training gets; the rest is starting up and measuring."""
+
+Algorithm = LearningProgressConfig | DiscreteRandomConfig
+
+
+def algorithms() -> dict[str, Algorithm]:
+    """Return the compared algorithms by title; each has its defaults but for what the title says."""
+    return {
+        "progress by label": LearningProgressConfig(),
+        "uniform": DiscreteRandomConfig(),
+        "progress by task": LearningProgressConfig(pooling="task"),
+    }
+
+
+def demo_config(algorithm: Algorithm, seed: int) -> CurriculumConfig:
+    """Return the config of one training: lakes of all sizes alike, any number of holes."""
+    lakes = Buckets(
+        label=LABEL_TEMPLATE,
+        buckets={"size": SIZES, "density": Span(*DENSITY), "map_seed": Span(0, N_SEEDS - 1)},
+    )
+    return CurriculumConfig(task_generator=lakes, seed=seed, algorithm=algorithm)
+
+
+def run(
+    *, seconds: float, workers: int, seed: int, url: str | None, out: Path, console: Console | None
+) -> DemoReport:
+    """See ``run_demo``."""
+    _check(seconds, workers, seed, out)
+    console = console or Console()
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    per_label = min(200, max(20, int(2 * seconds)))
+    console.print(f"Building {per_label} held-out maps per label ...", highlight=False)
+    held_out = HeldOut(held_out_maps(per_label, seed), seed)
+    before = held_out.measure(Network.fresh(seed))
+    outcomes = [
+        _train_one(console, title, algorithm, held_out, run_id, seconds, workers, seed, url)
+        for title, algorithm in algorithms().items()
+    ]
+    picture = out / f"demo-{run_id}.png"
+    draw_picture(outcomes, picture)
+    report = DemoReport(seed, workers, per_label, before, outcomes, picture)
+    print_report(console, report)
+    return report
+
+
+def _train_one(
+    console: Console,
+    title: str,
+    algorithm: Algorithm,
+    held_out: HeldOut,
+    run_id: str,
+    seconds: float,
+    workers: int,
+    seed: int,
+    url: str | None,
+) -> Outcome:
+    name = f"demo-{run_id}-{title.replace(' ', '-')}"
+    network = Network.fresh(seed)
+    config = demo_config(algorithm, seed)
+    with (
+        Curriculum.open(url or "embedded://", name=name, config=config) as curriculum,
+        progress(console, title) as observe,
+    ):
+        training = train(
+            title,
+            curriculum,
+            network,
+            seconds=seconds * TRAINING_SHARE,
+            workers=workers,
+            seed=seed,
+            observe=observe,
+        )
+        pool = {label: len(curriculum.task_ids(label)) for label in LABELS}
+    after = held_out.measure(network)
+    console.print(
+        f"{title}: {training.episodes():,} episodes, {training.steps:,} steps in "
+        f"{training.seconds:.1f} s; {100 * overall(after):.1f} % of held-out maps",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return Outcome(title, name, training, pool, after)
+
+
+def _check(seconds: float, workers: int, seed: int, out: Path) -> None:
+    rules = {
+        "seconds": (seconds, In("[6, 86400]"), False),
+        "workers": (workers, In("[1, 64]"), True),
+        "seed": (seed, In("[0, 2**63)"), True),
+    }
+    for field, (value, interval, integer) in rules.items():
+        try:
+            interval.check(value, integer=integer)
+        except ValueError as error:
+            raise InvalidInputError(field, str(error), value) from None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError("out", f"a directory ({error.strerror})", str(out)) from None

@@ -1,0 +1,266 @@
+"""One training: worker processes that play, a learner that learns, a record of what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Protocol
+
+import numpy as np
+
+from redis_curriculum.demo.agent import Episode, Learner, Network, Sight, play
+from redis_curriculum.demo.maps import LABELS, make_env
+from redis_curriculum.demo.worker import SharedWeights, TaskSource, work
+from redis_curriculum.errors import CurriculumError
+
+STEPS_PER_UPDATE = 2_000
+MOMENT_SECONDS = 0.5
+START_SECONDS = 60.0
+END_SECONDS = 5.0
+
+
+class Pool(TaskSource, Protocol):
+    """What a training needs of a curriculum: tasks for its workers, the draw for its record."""
+
+    def distribution(self) -> Mapping[int, float]:
+        """Return each task's probability."""
+        ...
+
+    def task_ids(self, label: str | None = None) -> list[int]:
+        """Return the ids of a label's active tasks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What was so at one time of a training; the counts are those since the moment before."""
+
+    seconds: float
+    probability: dict[str, float]
+    played: dict[str, int]
+    succeeded: dict[str, int]
+
+
+@dataclass(slots=True)
+class Training:
+    """One training as it runs and, afterwards, its outcome."""
+
+    name: str
+    planned_seconds: float
+    seconds: float = 0.0
+    steps: int = 0
+    updates: int = 0
+    moments: list[Moment] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    """One line for each worker that ended before it was told to."""
+
+    def episodes(self, label: str | None = None) -> int:
+        """Return the number of episodes, of one label or of all."""
+        return sum(
+            n for m in self.moments for key, n in m.played.items() if label in (None, key)
+        )
+
+    def success(self, label: str, window: int = 6) -> float | None:
+        """Return the share of successes over the last moments that ``window`` counts."""
+        last = self.moments[-window:]
+        played = sum(m.played[label] for m in last)
+        return sum(m.succeeded[label] for m in last) / played if played else None
+
+
+def train(
+    name: str,
+    pool: Pool,
+    network: Network,
+    *,
+    seconds: float,
+    workers: int,
+    seed: int,
+    observe: Callable[[Training], None] = lambda _: None,
+) -> Training:
+    """Train the network for ``seconds`` on what ``workers`` processes play, and say how it went.
+
+    The clock starts when all workers are ready. The processes are gone on return, whatever
+    happened. A worker that dies is noted and the others go on.
+
+    Raises:
+        CurriculumError: No worker is left.
+    """
+    training = Training(name, seconds)
+    with _crew(pool, network, workers, seed) as crew:
+        _learn(training, pool, network, crew, observe)
+    return training
+
+
+class Crew:
+    """The worker processes, each at its own pipe: one that is killed cannot block the rest."""
+
+    def __init__(self) -> None:
+        self.processes: dict[Connection, SpawnProcess] = {}
+        self.weights = SharedWeights(get_context("spawn"))
+        self.lost: list[str] = []
+
+    def start(self, pool: TaskSource, seed: tuple[int, ...]) -> None:
+        """Start one more worker."""
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=work, args=(pool, self.weights, theirs, seed), daemon=True, name="demo-worker"
+        )
+        process.start()
+        theirs.close()  # or the pipe would stay open when the worker dies
+        self.processes[ours] = process
+
+    def go(self) -> None:
+        """Let the workers begin."""
+        for connection in self.processes:
+            with suppress(OSError):  # ended meanwhile: receive() will say so
+                connection.send(None)
+
+    def receive(self, timeout_s: float) -> Iterator[list[Episode]]:
+        """Yield what the workers have sent; note those that ended.
+
+        Raises:
+            CurriculumError: No worker is left.
+        """
+        for connection in wait(list(self.processes), timeout_s):
+            assert isinstance(connection, Connection)  # noqa: S101  (wait is typed for sockets too)
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                self._bury(connection, "")
+                continue
+            if isinstance(message, str):
+                self._bury(connection, message)
+            else:
+                yield message
+
+    def _bury(self, connection: Connection, reason: str) -> None:
+        process = self.processes.pop(connection)
+        connection.close()
+        _end(process)
+        self.lost.append(f"worker {process.pid}: {reason or f'exit code {process.exitcode}'}")
+        if not self.processes:
+            raise CurriculumError("every rollout worker has ended:\n  " + "\n  ".join(self.lost))
+
+    def dismiss(self) -> None:
+        """End all workers: a closed pipe is their sign; who does not heed it is killed."""
+        for connection in self.processes:
+            connection.close()
+        for process in self.processes.values():
+            _end(process)
+
+
+def _end(process: SpawnProcess) -> None:
+    process.join(END_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+@contextmanager
+def _crew(pool: TaskSource, network: Network, workers: int, seed: int) -> Iterator[Crew]:
+    """Start the workers and wait until all are ready; end them on the way out."""
+    crew = Crew()
+    crew.weights.write(network.flat)
+    try:
+        with _quiet_children():
+            for index in range(workers):
+                crew.start(pool, (seed, index))
+        ready, deadline = 0, time.monotonic() + START_SECONDS
+        while ready < len(crew.processes):
+            if time.monotonic() > deadline:
+                raise CurriculumError(f"workers were not ready after {START_SECONDS:.0f} s")
+            ready += len(list(crew.receive(0.1)))
+        crew.go()
+        yield crew
+    finally:
+        crew.dismiss()
+
+
+@contextmanager
+def _quiet_children() -> Iterator[None]:
+    """What children inherit: one BLAS thread each, and no traceback if Ctrl-C meets their start."""
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if before is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
+        else:
+            os.environ["OPENBLAS_NUM_THREADS"] = before
+
+
+def _learn(
+    training: Training,
+    pool: Pool,
+    network: Network,
+    crew: Crew,
+    observe: Callable[[Training], None],
+) -> None:
+    learner, start = Learner(network), time.monotonic()
+    training.lost = crew.lost
+    waiting: list[Episode] = []
+    since: list[Episode] = []
+    while training.seconds < training.planned_seconds:
+        for episodes in crew.receive(0.05):
+            waiting += episodes
+            since += episodes
+        if sum(map(len, waiting)) >= STEPS_PER_UPDATE:
+            learner.update(waiting)
+            crew.weights.write(network.flat)
+            training.updates += 1
+            training.steps += sum(map(len, waiting))
+            waiting = []
+        training.seconds = time.monotonic() - start
+        if training.seconds >= MOMENT_SECONDS * (len(training.moments) + 1):
+            training.moments.append(_moment(training.seconds, pool, since))
+            since = []
+            observe(training)
+
+
+def _moment(seconds: float, pool: Pool, episodes: list[Episode]) -> Moment:
+    labels = {task_id: label for label in LABELS for task_id in pool.task_ids(label)}
+    probability = dict.fromkeys(LABELS, 0.0)
+    for task_id, share in pool.distribution().items():
+        with suppress(KeyError):  # replaced between the calls: its share is in no label
+            probability[labels[task_id]] += share
+    return Moment(
+        seconds=seconds,
+        probability=probability,
+        played={label: sum(e.label == label for e in episodes) for label in LABELS},
+        succeeded={
+            label: sum(e.success for e in episodes if e.label == label) for label in LABELS
+        },
+    )
+
+
+class HeldOut:
+    """The held-out maps, built once; ``measure`` plays each once with a network's policy."""
+
+    def __init__(self, maps: Mapping[str, list[list[str]]], seed: int) -> None:
+        self.per_label = {label: len(rows) for label, rows in maps.items()}
+        self._seed = seed
+        self._lakes = [
+            (label, make_env(rows), Sight(rows)) for label, of in maps.items() for rows in of
+        ]
+
+    def measure(self, network: Network) -> dict[str, float]:
+        """Return the success rate per label, in [0, 1]."""
+        rng = np.random.default_rng([self._seed, 0x7E57])
+        solved = dict.fromkeys(self.per_label, 0)
+        for label, env, sight in self._lakes:
+            solved[label] += play(env, sight, network, rng, label).success
+        return {label: solved[label] / n for label, n in self.per_label.items()}

@@ -1,0 +1,115 @@
+"""A rollout worker: a process that takes tasks, plays them with the newest weights, reports."""
+
+from __future__ import annotations
+
+import signal
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from ctypes import Array, c_float
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
+from typing import Any, Protocol
+
+import numpy as np
+
+from redis_curriculum.demo.agent import N_WEIGHTS, Episode, Floats, Network, Sight, play
+from redis_curriculum.demo.maps import lake_map, make_env
+from redis_curriculum.errors import CurriculumError
+
+EPISODES_PER_MESSAGE = 8
+MAPS_KEPT = 512
+
+
+class PlayedTask(Protocol):
+    """What a worker reads of a task."""
+
+    @property
+    def task_id(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
+
+class TaskSource(Protocol):
+    """The one method of a curriculum that a worker calls."""
+
+    def next_task(self, finished: tuple[int, float] | None = None) -> PlayedTask:
+        """Report the finished episode, if any, and take the next task."""
+        ...
+
+
+class SharedWeights:
+    """The network's weights in memory that the learner writes and all workers read.
+
+    No lock, so that a killed worker can hold none. A read during a write mixes two neighbouring
+    versions, which does no harm: the probabilities that are sent are those that were used.
+    """
+
+    def __init__(self, context: SpawnContext) -> None:
+        self._shared: Array[c_float] = context.RawArray(c_float, N_WEIGHTS)
+
+    def write(self, flat: Floats) -> None:
+        """Let the workers see these weights."""
+        self._view()[:] = flat
+
+    def read(self, into: Floats) -> None:
+        """Copy the newest weights."""
+        into[:] = self._view()
+
+    def _view(self) -> Floats:
+        return np.frombuffer(self._shared, dtype=np.float32)
+
+
+def work(
+    tasks: TaskSource, weights: SharedWeights, learner: Connection, seed: tuple[int, ...]
+) -> None:
+    """Play until the learner closes the pipe (its death closes it too).
+
+    Sends an empty list when ready and waits for an answer; sends lists of episodes from then on,
+    and the text of a curriculum's error, if one ends the work.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the learner, which ends us
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            _play_on(tasks, weights, learner, np.random.default_rng(seed))
+        except CurriculumError as error:
+            learner.send(str(error))
+
+
+def _play_on(
+    tasks: TaskSource, weights: SharedWeights, learner: Connection, rng: np.random.Generator
+) -> None:
+    network = Network(np.empty(N_WEIGHTS, dtype=np.float32))
+    lakes = Lakes()
+    learner.send([])
+    learner.recv()
+    task = tasks.next_task()
+    while True:
+        episodes: list[Episode] = []
+        while len(episodes) < EPISODES_PER_MESSAGE:
+            weights.read(network.flat)
+            env, sight = lakes.of(task)
+            episode = play(env, sight, network, rng, task.label)
+            episodes.append(episode)
+            task = tasks.next_task(finished=(task.task_id, float(episode.success)))
+        learner.send(episodes)
+
+
+class Lakes:
+    """The environments of the tasks played last: to build a large one takes many episodes' time."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, tuple[Any, Sight]] = OrderedDict()
+
+    def of(self, task: PlayedTask) -> tuple[Any, Sight]:
+        """Return the task's environment and the features of its cells."""
+        lake = self._kept.get(task.task_id)
+        if lake is None:
+            rows = lake_map(task.params)
+            lake = self._kept[task.task_id] = (make_env(rows), Sight(rows))
+            if len(self._kept) > MAPS_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(task.task_id)
+        return lake
