@@ -1,0 +1,38 @@
+"""What all tests share: servers of this session, a curriculum's name for each test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import RunningServer, executables, redis_server
+
+
+@pytest.fixture(scope="session", params=list(executables()))
+def any_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """Each redis-server there is, in turn."""
+    directory = tmp_path_factory.mktemp(f"redis-{request.param}")
+    with redis_server(directory, executable=executables()[request.param]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One redis-server of this session, the first there is."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def url(server: RunningServer) -> str:
+    return server.url
+
+
+@pytest.fixture
+def name() -> str:
+    """A curriculum's name that no other test uses."""
+    return f"t-{secrets.token_hex(6)}"
