@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from redis_curriculum.check import check
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import DirectLink, Plan, drive
 from redis_curriculum.errors import CurriculumError, InvalidInputError
@@ -163,6 +164,17 @@ class Curriculum:
         Reads the pool in chunks of 500: not one moment while others write.
         """
         return self._run(self._store.distribution())
+
+    def check(self, *, repair: bool = False) -> list[str]:
+        """Name everything that disagrees in the stored state; [] when every invariant holds.
+
+        Reads the pool in chunks of 200 while workers run: about 3 round trips per 200 tasks, and
+        the keys of the whole server once. ``repair`` first rebuilds every index from the records.
+
+        Raises:
+            SnapshotRunningError: A snapshot or another check is at work on this curriculum.
+        """
+        return self._run(check(self._store, repair=repair))
 
     @property
     def config(self) -> CurriculumConfig:

@@ -36,7 +36,7 @@ from redis_curriculum.tasks import (
     task_id_at,
 )
 from redis_curriculum.validation import validate_label, validate_task_id
-from redis_curriculum.worker import Argument, Worker
+from redis_curriculum.worker import Argument, Worker, scan
 
 _WRITE: Final = ("generation", "worker", "sequence", "lease_ms")
 _POOLED: Final = ("pooled", "performance_bonus_weight")
@@ -375,14 +375,7 @@ class Store:
         return dict(zip(np.asarray(pool.task_ids).tolist(), probabilities.tolist(), strict=True))
 
     def _scan(self, command: str, key: str) -> Plan[list[str]]:
-        found: list[str] = []
-        cursor = "0"
-        while True:
-            words = (command, key, cursor, "COUNT", _READ_CHUNK)
-            cursor, part = yield from self.worker.ask(Command(words, key))
-            found += part
-            if str(cursor) == "0":
-                return found
+        return (yield from scan(command, key, self.settings.retry_deadline_s))
 
     def _same_generation(self) -> Plan[None]:
         request = Command(("HGET", self.keys.meta, "generation"), self.keys.meta)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis_curriculum.config import WorkerSettings
-from redis_curriculum.connection import Plan, Request, Run, Sleep, is_retriable
+from redis_curriculum.connection import Command, Plan, Request, Run, Sleep, is_retriable
 from redis_curriculum.errors import (
     Applied,
     CurriculumError,
@@ -67,6 +67,33 @@ def ask(request: Request, deadline_s: float) -> Plan[Any]:
             return (yield request)
         except CurriculumError as error:
             yield from attempts.pause(error)
+
+
+def scan(command: str, key: str, deadline_s: float) -> Plan[list[str]]:
+    """Collect the flat answer of HSCAN, SSCAN or ZSCAN, in steps of some 500."""
+    found: list[str] = []
+    cursor = "0"
+    while True:
+        words = (command, key, cursor, "COUNT", 500)
+        cursor, part = yield from ask(Command(words, key), deadline_s)
+        found += part
+        if str(cursor) == "0":
+            return found
+
+
+def scan_keys(prefix: str, key: str, deadline_s: float) -> Plan[list[str]]:
+    """Collect the keys that begin with ``prefix`` from the node that holds ``key``; not sorted.
+
+    Walks over all keys of that node, some 1,000 a call.
+    """
+    found: set[str] = set()
+    cursor = "0"
+    while True:
+        words = ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
+        cursor, part = yield from ask(Command(words, key), deadline_s)
+        found.update(part)
+        if str(cursor) == "0":
+            return list(found)
 
 
 class Worker:

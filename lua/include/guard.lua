@@ -24,4 +24,7 @@ if ARGV[4] ~= '0' then
   reap(now)
 end
 local epoch = prefix .. 'epoch:' .. meta[2] .. ':'
-local saving = meta[3] and meta[3] ~= '' and call('EXISTS', prefix .. 'snapshot') == 1
+local saving = meta[3] and call('EXISTS', prefix .. 'snapshot') == 1
+if meta[3] and not saving then -- its exporter died
+  call('HDEL', KEYS[1], 'snapshot')
+end

@@ -9,15 +9,20 @@ local function save_task(id)
   end
 end
 
+local function label_as_it_is(label)
+  local found = { progress = call('HGETALL', pool .. 'progress:' .. label), count = {}, epoch = {} }
+  local moment_epoch = prefix .. 'epoch:' .. meta[3] .. ':' -- the marker is the moment's epoch
+  for _, what in ipairs(COUNTS) do
+    found.count[what] = call('HGET', pool .. 'count:' .. what, label)
+    found.epoch[what] = call('HGET', moment_epoch .. what, label)
+  end
+  found.active = call('HGET', pool .. 'labels', label)
+  found.inactive = call('ZSCORE', pool .. 'inactive', label)
+  return cjson.encode(found)
+end
+
 local function save_label(label)
   if saving and call('HEXISTS', prefix .. 'snapshot:labels', label) == 0 then
-    local saved = { progress = call('HGETALL', pool .. 'progress:' .. label), count = {}, epoch = {} }
-    for _, what in ipairs(COUNTS) do
-      saved.count[what] = call('HGET', pool .. 'count:' .. what, label)
-      saved.epoch[what] = call('HGET', epoch .. what, label)
-    end
-    saved.active = call('HGET', pool .. 'labels', label)
-    saved.inactive = call('ZSCORE', pool .. 'inactive', label)
-    call('HSET', prefix .. 'snapshot:labels', label, cjson.encode(saved))
+    call('HSET', prefix .. 'snapshot:labels', label, label_as_it_is(label))
   end
 end

@@ -388,8 +388,7 @@ def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness)
     keys, client = harness.keys, harness.client
     was = {task_id: client.hgetall(keys.task(task_id)) for task_id in range(4)}
     progress = client.hgetall(keys.progress("b"))
-    client.hset(keys.meta, "snapshot", "token")
-    client.hset(keys.snapshot, "token", "token")
+    harness.call("moment_begin", harness.generation, "token", 60_000)
     harness.record([(0, 1.0)])
     harness.sample(0, replay="1")
     harness.set_label(2, "c")
@@ -397,12 +396,13 @@ def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness)
     harness.create([(9, "d", {})])
     harness.record([(9, 1.0), (1, 1.0)])
     saved = client.hgetall(keys.snapshot_tasks)
+    assert saved.pop("\n") == ""  # the key exists from the start
     assert saved.pop("9") == ""  # it did not exist
     for task_id, text in saved.items():
         flat = json.loads(text)
         assert dict(zip(flat[::2], flat[1::2], strict=True)) == was[int(task_id)]
     assert set(saved) == set("0123")
-    labels = {k: json.loads(v) for k, v in client.hgetall(keys.snapshot_labels).items()}
+    labels = {k: json.loads(v) for k, v in client.hgetall(keys.snapshot_labels).items() if v}
     assert set(labels) == set("abcd")
     flat = labels["b"]["progress"]
     assert dict(zip(flat[::2], flat[1::2], strict=True)) == progress
@@ -414,9 +414,9 @@ def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness)
 
 def test_without_a_running_snapshot_nothing_is_kept(harness: Harness) -> None:
     keys, client = harness.keys, harness.client
-    client.hset(keys.meta, "snapshot", "token")  # its exporter died: the key expired
+    client.hset(keys.meta, "snapshot", "0")  # its exporter died: the key expired
     harness.record([(0, 1.0)])
-    client.hset(keys.meta, "snapshot", "")
+    assert client.hget(keys.meta, "snapshot") is None
     client.hset(keys.snapshot, "token", "token")
     harness.record([(0, 1.0)])
     assert client.exists(keys.snapshot_tasks, keys.snapshot_labels) == 0
