@@ -242,7 +242,9 @@ class DirectLink:
             )
             primary = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
             return primary.connection_pool
-        if address.kind == "embedded" and self._attachment is None:
+        if self._attachment:
+            self._attachment.ensure_running()
+        elif address.kind == "embedded":
             from redis_curriculum.embedded import attach
 
             self._attachment = attach(Path(address.path) if address.path else None)

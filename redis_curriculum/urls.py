@@ -62,7 +62,9 @@ class Address:
 
     @property
     def secret(self) -> str | None:
-        """The password: the URL's, else the environment's."""
+        """The password: the URL's, else the environment's; an embedded server has none."""
+        if self.kind == "embedded":
+            return None
         return self.password or os.environ.get(PASSWORD_VARIABLE) or None
 
 
