@@ -1,0 +1,59 @@
+"""What may stand in Redis: every key that ``keys.py`` spells, with the type it states."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from redis_curriculum.keys import COUNTS, PARTS, Keys
+
+_ANY: Final = Keys("NAME", 987654321)
+_LABEL, _ID = "LABEL", 123456789
+_SPELLED: Final = {
+    _ANY.meta: "hash",
+    _ANY.workers: "zset",
+    _ANY.worker(_LABEL): "hash",
+    _ANY.events: "stream",
+    _ANY.snapshot: "hash",
+    _ANY.snapshot_tasks: "hash",
+    _ANY.snapshot_labels: "hash",
+    _ANY.task(_ID): "hash",
+    _ANY.label(_LABEL): "set",
+    _ANY.labels: "hash",
+    _ANY.inactive: "zset",
+    _ANY.sums: "string",
+    _ANY.progress(_LABEL): "hash",
+    _ANY.quarantine: "hash",
+    **{_ANY.pool + part: "zset" for part in PARTS},
+    **{_ANY.count(what): "hash" for what in COUNTS},
+    **{_ANY.epoch(_ID, what): "hash" for what in COUNTS},
+}
+_WILD: Final = {
+    "NAME": "[A-Za-z0-9_.-]{1,64}",
+    "LABEL": ".+",
+    str(_ANY.generation): "[1-9][0-9]*",
+    str(_ID): "[0-9]+",
+}
+
+
+def _pattern(key: str) -> re.Pattern[str]:
+    text = re.escape(key)
+    for word, wild in _WILD.items():
+        text = text.replace(word, wild)
+    return re.compile(text, re.DOTALL)
+
+
+_PATTERNS: Final = [(_pattern(key), kind) for key, kind in _SPELLED.items()]
+
+
+def strangers(client: Any) -> list[str]:
+    """All keys on the server that nothing spells, or that hold another type than stated."""
+    found = sorted(client.scan_iter(count=10_000))
+    pipe = client.pipeline(transaction=False)
+    for key in found:
+        pipe.type(key)
+    return [
+        f"{key} ({kind})"
+        for key, kind in zip(found, pipe.execute(), strict=True)
+        if not any(p.fullmatch(key) and kind == wanted for p, wanted in _PATTERNS)
+    ]
