@@ -195,7 +195,8 @@ class Curriculum:
 
     @property
     def worker_id(self) -> str:
-        """This handle's id as a worker."""
+        """This handle's id as a worker; another one after a fork."""
+        self._here()
         return self._store.worker.worker_id
 
     def register(self) -> str:
@@ -242,15 +243,16 @@ class Curriculum:
         return _reopen, (type(self), self.url, self.name, settings, _live_generator(self.config))
 
     def _run(self, plan: Plan[T]) -> T:
-        if self._pid != os.getpid():
-            self._after_fork()
+        self._here()
         with self._lock:
             if self._closed:
                 raise CurriculumError(f"this handle of curriculum {self.name!r} is closed")
             return drive(plan, self._link)
 
-    def _after_fork(self) -> None:
-        """The parent keeps the connection and the identity; this process gets its own."""
+    def _here(self) -> None:
+        """After a fork the parent keeps connection and identity; this process gets its own."""
+        if self._pid == os.getpid():
+            return
         self._lock = threading.RLock()
         self._link = DirectLink(self._address, self._store.settings.timeout_s)
         self._store.begin_anew()
