@@ -175,7 +175,10 @@ def _check_bucket(value: object) -> object:
     return tuple(plain_json(list(value), field=""))
 
 
-Bucket = Annotated[Span | tuple[Any, ...], BeforeValidator(_check_bucket)]
+if TYPE_CHECKING:  # a list may be given; it is kept as a tuple
+    Bucket = Span | Sequence[Any]
+else:
+    Bucket = Annotated[Span | tuple[Any, ...], BeforeValidator(_check_bucket)]
 
 
 class Buckets(_Generator):

@@ -143,9 +143,8 @@ def test_another_config_is_refused_and_every_difference_listed(opened: Open) -> 
 
 def test_another_algorithm_is_a_difference(opened: Open) -> None:
     opened(config_of())
-    fields = {"task_generator": MAZES, "num_active_tasks": 12, "seed": 7}
     with pytest.raises(ConfigMismatchError, match=r"algorithm\.kind"):
-        opened(CurriculumConfig(**fields, algorithm=DiscreteRandomConfig()))
+        opened(config_of().model_copy(update={"algorithm": DiscreteRandomConfig()}))
 
 
 # --- draw and report -----------------------------------------------------------------------------
@@ -369,7 +368,7 @@ def test_an_error_inside_the_block_is_passed_on(url: str, name: str) -> None:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server with a password; it is the test's own and needs no cleaning."""
-    config = ["--user", *"worker on >hunter2 ~rc:* +@all".split(), "--requirepass", "s3cret"]
+    config = ["--user", "worker", "on", ">hunter2", "~rc:*", "+@all", "--requirepass", "s3cret"]
     running = RunningServer(tmp_path_factory.mktemp("guarded"), config=config)
     running.start(wait=False)
     try:
