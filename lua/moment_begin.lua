@@ -4,7 +4,7 @@
 -- ARGV[2] token str tells this exporter from others; asking again with it begins anew
 -- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
 -- Returns [meta's fields and values, the 32 bytes of the sums, sizes of fresh, learning and ripe,
---   [worker id, lease end, field, value, ...] of at most 2,000 workers]
+--   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work
 -- Atomic. O(workers).
 
@@ -21,7 +21,8 @@ for _, key in ipairs(copies) do -- they exist from the start, so that they alway
   call('HSET', key, '\n', '')
   call('PEXPIRE', key, 2 * ARGV[3])
 end
-call('HSET', prefix .. 'snapshot', 'token', ARGV[2], 'started', string.format('%.0f', now_ms()))
+local now = string.format('%.0f', now_ms())
+call('HSET', prefix .. 'snapshot', 'token', ARGV[2], 'started', now)
 call('PEXPIRE', prefix .. 'snapshot', ARGV[3])
 call('HSET', KEYS[1], 'snapshot', call('HGET', KEYS[1], 'epoch'))
 local workers = {}
@@ -32,4 +33,4 @@ for i = 1, #ids, 2 do
 end
 local sums = call('GET', pool .. 'sums') or ''
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
-return { call('HGETALL', KEYS[1]), { string.byte(sums, 1, 32) }, sizes, workers }
+return { call('HGETALL', KEYS[1]), { string.byte(sums, 1, 32) }, sizes, workers, now }

@@ -8,9 +8,9 @@ no write can come between. Totals (sums, counts by label, sizes) belong to one m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.connection import Plan, Run
@@ -98,7 +98,7 @@ class Totals:
     active: Counter[str] = field(default_factory=Counter)
     eligible: Counter[str] = field(default_factory=Counter)
 
-    def add(self, record: dict[str, str]) -> None:
+    def add(self, record: Mapping[str, Any]) -> None:
         """Count one record; where pooling is by task, its drive too."""
         count, label = int(record["completion_count"]), record["label"]
         part = part_of(count, self.hypers)
@@ -109,13 +109,13 @@ class Totals:
             if self.hypers.pooling == "task":
                 self.sums = self.sums.add(self._drive(record))
 
-    def add_label(self, label: str, progress: dict[str, str]) -> None:
+    def add_label(self, label: str, progress: Mapping[str, Any]) -> None:
         """Where pooling is by label: count its drive once for each eligible task."""
         if self.hypers.pooling == "label" and self.eligible[label]:
             self.sums = self.sums.add(self._drive(progress), self.eligible[label])
 
-    def _drive(self, fields: dict[str, str]) -> float:
-        progress, p_true = (float(fields.get(n, 0)) for n in ("learning_progress", "p_true"))
+    def _drive(self, fields: Mapping[str, Any]) -> float:
+        progress, p_true = (float(fields.get(n) or 0) for n in ("learning_progress", "p_true"))
         return float(drive(progress, p_true, self.hypers))
 
 

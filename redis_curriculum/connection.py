@@ -63,7 +63,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Send one command that only reads; ``key`` says to which node of a cluster."""
+    """Send one command that reads, or does the same whenever it comes.
+
+    ``key`` says to which node of a cluster.
+    """
 
     words: Sequence[str | int | float]
     key: str

@@ -70,6 +70,11 @@ class Keys:
         return f"{self.prefix}snapshot:labels"
 
     @property
+    def restore(self) -> str:
+        """Hash, expires with the importer: which generation a running restore stages."""
+        return f"{self.prefix}restore"
+
+    @property
     def pool(self) -> str:
         """What the keys of this generation begin with."""
         return f"{self.prefix}g{self.generation}:"

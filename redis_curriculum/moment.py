@@ -63,6 +63,8 @@ class Moment:
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
+    started_ms: int = 0
+    """The moment, by the server's clock."""
 
     def begin(self) -> Plan[None]:
         """Mark the moment. One round trip.
@@ -71,8 +73,9 @@ class Moment:
             SnapshotRunningError: Another exporter is at work.
         """
         request = Run(BEGIN, self.keys.meta, [self.keys.generation, self.token, _LEASE_MS])
-        meta, sums, sizes, workers = yield from ask(request, self.deadline_s)
+        meta, sums, sizes, workers, now = yield from ask(request, self.deadline_s)
         self.meta, self.sums, self.sizes = pairs(meta), _sums(sums), tuple(sizes)
+        self.started_ms = int(now)
         self.workers = {
             entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
         }

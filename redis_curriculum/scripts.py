@@ -100,7 +100,8 @@ def load(name: str) -> Script:
 
 def _included(match: re.Match[str]) -> str:
     path = folder() / "include" / f"{match[1]}.lua"
-    return f"--#region {match[1]}\n{path.read_text(encoding='utf-8')}--#endregion\n"
+    source = _INCLUDE.sub(_included, path.read_text(encoding="utf-8"))
+    return f"--#region {match[1]}\n{source}--#endregion\n"
 
 
 def bind(name: str, *arguments: str, rest: str | None = None) -> Script:
@@ -143,5 +144,8 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"another trainer has ended that epoch; the current one is {detail}"
     ),
     "RCSNAPSHOT": lambda detail: SnapshotRunningError(f"a snapshot is running: {detail}"),
-    "RCLOST": lambda detail: SnapshotError(f"the export lost its lease: {detail}"),
+    "RCRESTORE": lambda detail: SnapshotRunningError(f"another restore is running: {detail}"),
+    "RCLOST": lambda detail: SnapshotError(
+        f"the lease of this export or restore ended, it took too long between two calls: {detail}"
+    ),
 }

@@ -1,6 +1,6 @@
 -- moment: while a snapshot runs, keep what a script is about to change as it was at the snapshot's moment.
 -- The first change after the moment saves; later ones find the field taken. '' says: did not exist.
-local COUNTS = { 'completions', 'samples', 'evictions', 'failures', 'created' }
+--@include counts
 
 local function save_task(id)
   if saving and call('HEXISTS', prefix .. 'snapshot:tasks', id) == 0 then

@@ -21,6 +21,7 @@ PINNED = {
     "snapshot": "rc:{run-42}:snapshot",
     "snapshot_tasks": "rc:{run-42}:snapshot:tasks",
     "snapshot_labels": "rc:{run-42}:snapshot:labels",
+    "restore": "rc:{run-42}:restore",
     "pool": "rc:{run-42}:g3:",
     "task": "rc:{run-42}:g3:task:0",
     "fresh": "rc:{run-42}:g3:fresh",
@@ -105,7 +106,7 @@ def known(text: str) -> bool:
     whole = {spelled(name) for name in PINNED if name not in ARGUMENTS}
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in COUNTS}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
-    stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:"}
+    stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 
 
@@ -120,13 +121,13 @@ def test_the_scripts_spell_all_that_they_keep() -> None:
         argument = ARGUMENTS.get(name, ("",))[0]
         assert stem.removesuffix(str(argument)) in names, name
     for what in COUNTS:
-        assert KEYS.count(what) in names or f"'{what}'" in lua()["moment"], what
+        assert KEYS.count(what) in names or f"'{what}'" in lua()["counts"], what
 
 
 def test_a_variable_beside_a_base_is_a_part_or_a_count() -> None:
     """``pool .. part`` and its like: only names that hold one of PARTS, COUNTS or a family."""
     used = {name for source in lua().values() for _, name in _VARIABLE.findall(source)}
-    assert used <= {"part", "part_before", "stratum", "what", "ARGV"}
+    assert used <= {"part", "part_before", "right", "stratum", "what", "ARGV"}
 
 
 def test_keys_lua_cuts_the_bases_out_of_the_meta_key() -> None:

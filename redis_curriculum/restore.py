@@ -1,0 +1,371 @@
+"""From a snapshot back to a curriculum: all or nothing.
+
+The file is checked to its end before anything is sent. Then a new generation is written beside the
+current one, read back and compared with what its records imply, and made current by one script that
+compares and sets. Killed at any point, the curriculum is entirely old or entirely new; what a
+killed restore has staged expires.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from redis_curriculum.audit import audit, enforce, parse_info
+from redis_curriculum.check import Totals, part_of, places_of
+from redis_curriculum.config import CurriculumConfig, WorkerSettings, structural_differences
+from redis_curriculum.connection import Command, Plan, Run
+from redis_curriculum.errors import (
+    ConfigMismatchError,
+    CurriculumError,
+    CurriculumNotFoundError,
+    SnapshotError,
+    StaleGenerationError,
+)
+from redis_curriculum.keys import COUNTS, PARTS, SCHEMA, Keys
+from redis_curriculum.scoring import Sums
+from redis_curriculum.scripts import bind
+from redis_curriculum.snapshot import (
+    EpochLine,
+    LabelLine,
+    Manifest,
+    Progress,
+    QuarantineLine,
+    TaskLine,
+    known,
+    read,
+)
+from redis_curriculum.tasks import encode_params
+from redis_curriculum.urls import Address
+from redis_curriculum.validation import canonical_json, validate_name
+from redis_curriculum.worker import ask, scan_keys
+
+STAGE_BEGIN: Final = bind("stage_begin", "generation", "current", "token", "lease_ms")
+STAGE: Final = bind(
+    "stage", "generation", "current", "token", "lease_ms", "expire_ms", rest="commands"
+)
+FLIP: Final = bind(
+    "flip",
+    "generation",
+    "current",
+    "token",
+    "oldest_epoch",
+    "events_retained",
+    "note",
+    "epochs",
+    rest="meta",
+)
+_CHUNK: Final = 200
+_LEASE_MS: Final = 60_000
+_EXPIRE_MS: Final = 3_600_000
+
+Words = tuple[str | int | float, ...]
+T = TypeVar("T")
+
+
+# --- the file ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Intake:
+    """What the first reading of the file has shown; the tasks themselves are read again."""
+
+    path: Path
+    manifest: Manifest
+    config: CurriculumConfig
+    forced: list[dict[str, Any]]
+    """Structural fields that were overridden: field, saved, given."""
+    totals: Totals
+    dropped: frozenset[int] = frozenset()
+    """Tasks that a smaller pool has no room for."""
+    dropped_of: Mapping[str, int] = field(default_factory=dict)
+    labels: list[LabelLine] = field(default_factory=list)
+
+    def tasks(self) -> Iterator[TaskLine]:
+        """Read the tasks again, without the dropped ones."""
+        for line in read(self.path):
+            if isinstance(line, TaskLine) and line.task_id not in self.dropped:
+                yield line
+
+
+def take_in(
+    path: Path, overrides: Mapping[str, Any] | None, *, force: bool, shrink: bool
+) -> Intake:
+    """Check the whole file, and the config it gives with the overrides; no server involved.
+
+    Raises:
+        SnapshotError: The file is not a whole and valid snapshot, or the pool would shrink.
+        ConfigMismatchError: An override changes what the stored numbers mean.
+        InvalidInputError: An override is unknown or breaks a rule.
+    """
+    lines = read(path)
+    manifest = next(lines, None)
+    if not isinstance(manifest, Manifest):
+        raise SnapshotError("the file is empty", line=1)
+    config, forced = _agreed(manifest, overrides or {}, force=force)
+    ranks, labels = [], []
+    for line in lines:
+        if isinstance(line, LabelLine):
+            labels.append(line)
+        elif isinstance(line, TaskLine):
+            ranks.append((line.learning_progress or 0.0, line.task_id))
+    surplus = len(ranks) - config.num_active_tasks
+    if surplus > 0 and not shrink:
+        raise SnapshotError(
+            f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
+            " shrink=True (--shrink) drops those of lowest learning progress"
+        )
+    dropped = frozenset(task_id for _, task_id in sorted(ranks)[: max(0, surplus)])
+    intake = Intake(path, manifest, config, forced, Totals(config.algorithm.hypers), dropped)
+    _add_up(intake, labels)
+    return intake
+
+
+def _add_up(intake: Intake, labels: list[LabelLine]) -> None:
+    totals = intake.totals
+    for task in intake.tasks():
+        totals.add(task.model_dump())
+    intake.dropped_of = {
+        label.label: label.active - totals.active[label.label] for label in labels if label.active
+    }
+    for label in labels:
+        totals.add_label(label.label, label.progress.model_dump())
+    intake.labels = labels
+
+
+def _agreed(
+    manifest: Manifest, overrides: Mapping[str, Any], *, force: bool
+) -> tuple[CurriculumConfig, list[dict[str, Any]]]:
+    saved = CurriculumConfig.from_json(canonical_json(manifest.config))
+    config = saved.with_overrides(overrides) if overrides else saved
+    differences = structural_differences(saved, config)
+    if differences and not force:
+        raise ConfigMismatchError(
+            "these fields say what the snapshot's numbers mean (force=True, --force, overrides):",
+            differences,
+        )
+    forced = [{"field": name, "saved": old, "given": new} for name, old, new in differences]
+    return config, forced
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+
+def restoring(
+    address: Address,
+    intake: Intake,
+    name: str | None,
+    settings: WorkerSettings,
+    *,
+    replace: bool,
+    progress: Progress | None,
+) -> Plan[str]:
+    """Stage, verify, flip; return the curriculum's name. See ``Curriculum.restore``."""
+    name = validate_name(intake.manifest.name if name is None else name)
+    meta, deadline_s = Keys(name).meta, settings.retry_deadline_s
+    info = parse_info((yield from ask(Command(("INFO",), meta), deadline_s)))
+    enforce(audit(info, persistent=False), address.public)
+    words = ("HMGET", meta, "generation", "schema")
+    current, schema = yield from ask(Command(words, meta), deadline_s)
+    if current is not None and schema != str(SCHEMA):
+        raise SnapshotError(f"curriculum {name!r} has keys of schema {schema}, not {SCHEMA}")
+    if current is not None and not replace:
+        raise SnapshotError(
+            f"curriculum {name!r} exists on {address.public}; replace=True (--replace) replaces it"
+        )
+    keys = Keys(name, int(current or 1) + 1)
+    stage = _Stage(keys, current or "", intake, deadline_s)
+    try:
+        yield from stage.begin()
+        yield from stage.tasks(progress)
+        yield from stage.rest()
+        yield from stage.verify()
+        yield from stage.keep()
+        yield from stage.flip()
+    except (StaleGenerationError, CurriculumNotFoundError):
+        raise SnapshotError(
+            f"curriculum {name!r} was created or replaced meanwhile; nothing was restored"
+        ) from None
+    if current is not None:
+        with suppress(CurriculumError):  # what is left is for gc
+            yield from drop(Keys(name, int(current)).pool, meta, deadline_s)
+    return name
+
+
+def drop(prefix: str, key: str, deadline_s: float) -> Plan[int]:
+    """Remove all keys with a prefix, 500 a call; return how many. ``key`` says on which node."""
+    found = yield from scan_keys(prefix, key, deadline_s)
+    for start in range(0, len(found), 500):
+        yield from ask(Command(("UNLINK", *found[start : start + 500]), key), deadline_s)
+    return len(found)
+
+
+class _Stage:
+    """One generation being written; every key of it expires until ``keep``."""
+
+    def __init__(self, keys: Keys, current: str, intake: Intake, deadline_s: float) -> None:
+        self._keys, self._current, self._intake = keys, current, intake
+        self._deadline_s = deadline_s
+        self._token = secrets.token_hex(8)
+        self._head = (keys.generation, current, self._token)
+        self._epochs: set[str] = set()
+        self._labels_of: set[str] = set()
+
+    def begin(self) -> Plan[None]:
+        """Claim the generation; take away what a killed restore left of it."""
+        args = [*self._head, _LEASE_MS]
+        yield from ask(Run(STAGE_BEGIN, self._keys.meta, args), self._deadline_s)
+        yield from drop(self._keys.pool, self._keys.meta, self._deadline_s)
+
+    def tasks(self, progress: Progress | None) -> Plan[None]:
+        """Write the records, the sorted sets and the labels' sets."""
+        total, done = self._intake.totals.parts.total(), 0
+        for tasks in _chunks(self._intake.tasks()):
+            yield from self._put([*self._of_tasks(tasks)])
+            done += len(tasks)
+            if progress:
+                progress(done, total)
+
+    def _of_tasks(self, tasks: Sequence[TaskLine]) -> Iterator[Words]:
+        sets: dict[tuple[str, str], list[str | int | float]] = {}
+        for task in tasks:
+            part = part_of(task.completion_count, self._intake.totals.hypers)
+            scored = sets.setdefault(("ZADD", part), [])
+            scored += [task.learning_progress or 0, task.task_id]
+            sets.setdefault(("SADD", f"label:{task.label}"), []).append(task.task_id)
+            yield "HSET", f"task:{task.task_id}", *_fields(task)
+        for words, members in sets.items():
+            yield *words, *members
+
+    def rest(self) -> Plan[None]:
+        """Write labels, counters, quarantine, sums."""
+        intake = self._intake
+        commands: list[Words] = [w for label in intake.labels for w in self._of_label(label)]
+        for line in read(intake.path):
+            if isinstance(line, QuarantineLine):
+                commands.append(("HSET", "quarantine", line.task_id, line.error))
+            elif isinstance(line, EpochLine):
+                flat = (word for pair in line.counts.items() for word in pair)
+                commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))
+        for start in range(0, len(commands), _CHUNK):
+            yield from self._put(commands[start : start + _CHUNK])
+        sums = intake.totals.sums
+        yield from self._put([("SETSUMS", "sums", sums.s, sums.q0, sums.q1, sums.q2)])
+
+    def _of_label(self, line: LabelLine) -> Iterator[Words]:
+        intake, label = self._intake, line.label
+        active, gone = intake.totals.active[label], intake.dropped_of.get(label, 0)
+        since = line.inactive_ms
+        if active:
+            yield "HSET", "labels", label, active
+        elif label and (since is not None or gone):
+            yield "ZADD", "inactive", intake.manifest.created_ms if since is None else since, label
+        statistics = known(line.progress) if line.progress.completion_count else {}
+        eligible = intake.totals.eligible[label]
+        if statistics or eligible:
+            statistics["eligible_count"] = eligible
+            yield "HSET", f"progress:{label}", *(w for pair in statistics.items() for w in pair)
+        for counts, stem in ((line.count, "count:"), (line.epoch, None)):
+            lost = {"evictions": gone} if gone else {}
+            for what in COUNTS:
+                count = counts.get(what, 0) + lost.get(what, 0)
+                if count:
+                    key = f"{stem}{what}" if stem else self._epoch(intake.manifest.epoch, what)
+                    yield "HSET", key, label, count
+
+    def _epoch(self, epoch: int, what: str) -> str:
+        self._epochs.add(f"{epoch}:{what}")
+        return f"epoch:{epoch}:{what}"
+
+    def verify(self) -> Plan[None]:
+        """Read everything back and compare it with what the records imply.
+
+        Raises:
+            SnapshotError: The server does not hold what was sent.
+        """
+        keys, totals = self._keys, self._intake.totals
+        for tasks in _chunks(self._intake.tasks()):
+            seen = [(task.task_id, task.label) for task in tasks]
+            places = yield from places_of(keys, self._current, seen, self._deadline_s)
+            for place, task in zip(places, tasks, strict=True):
+                for problem in place.problems(totals.hypers):
+                    raise SnapshotError(f"staging failed: {problem}")
+                if place.completion_count != str(task.completion_count):
+                    raise SnapshotError(f"staging failed: task {task.task_id} is not there")
+            yield from self._put([])  # the claim goes on
+        for part in PARTS:
+            yield from self._expect(totals.parts[part], "ZCARD", f"{keys.pool}{part}")
+        for label, count in sorted(totals.active.items()):
+            yield from self._expect(count, "SCARD", keys.label(label))
+            yield from self._expect(str(count), "HGET", keys.labels, label)
+        get = [word for slot in range(4) for word in ("GET", "i64", f"#{slot}")]
+        words = ("BITFIELD_RO", keys.sums, *get)
+        found = yield from ask(Command(words, keys.meta), self._deadline_s)
+        if Sums(*found) != totals.sums:
+            raise SnapshotError(f"staging failed: sums are {found}, not {totals.sums}")
+
+    def _expect(self, value: object, *words: str) -> Plan[None]:
+        found = yield from ask(Command(words, self._keys.meta), self._deadline_s)
+        if found != value:
+            raise SnapshotError(f"staging failed: {' '.join(words)} is {found}, not {value}")
+
+    def keep(self) -> Plan[None]:
+        """Let nothing of it expire any more."""
+        keys = self._keys
+        found = yield from scan_keys(keys.pool, keys.meta, self._deadline_s)
+        words: list[Words] = [("PERSIST", key.removeprefix(keys.pool)) for key in found]
+        for start in range(0, len(words), 2 * _CHUNK):
+            yield from self._put(words[start : start + 2 * _CHUNK], expire_ms=0)
+
+    def flip(self) -> Plan[None]:
+        """Make it the current generation. One round trip."""
+        manifest, config = self._intake.manifest, self._intake.config
+        oldest = yield from self._oldest_epoch()
+        meta = {
+            "schema": SCHEMA,
+            "generation": self._keys.generation,
+            "config": config.to_json(),
+            "config_sha256": config.sha256(),
+            "epoch": manifest.epoch,
+            "created_ms": manifest.curriculum_created_ms,
+            "random": " ".join(map(str, manifest.random)),
+            "next_index": manifest.next_index,
+            "forced": canonical_json(manifest.forced + self._intake.forced),
+            **manifest.counters,
+        }
+        note = canonical_json(self._intake.forced) if self._intake.forced else ""
+        args: list[str | int] = [*self._head, oldest, config.events_retained, note]
+        args += [len(self._epochs)]
+        args += [*sorted(self._epochs), *(str(word) for pair in meta.items() for word in pair)]
+        yield from ask(Run(FLIP, self._keys.meta, args), self._deadline_s)
+
+    def _oldest_epoch(self) -> Plan[int]:
+        stem = f"{self._keys.prefix}epoch:"
+        found = yield from scan_keys(stem, self._keys.meta, self._deadline_s)
+        return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)
+
+    def _put(self, commands: Sequence[Words], *, expire_ms: int = _EXPIRE_MS) -> Plan[None]:
+        args: list[str | int | float] = [*self._head, _LEASE_MS, expire_ms]
+        for words in commands:
+            args += [len(words), *words]
+        yield from ask(Run(STAGE, self._keys.meta, args), self._deadline_s)
+
+
+def _fields(task: TaskLine) -> Iterator[str | int | float]:
+    fields = known(task)
+    del fields["type"]
+    if not task.consecutive_failures:
+        del fields["consecutive_failures"]
+    fields["params"] = encode_params(task.params)
+    for name, value in fields.items():
+        yield from (name, value)
+
+
+def _chunks(lines: Iterator[T]) -> Iterator[list[T]]:
+    while chunk := list(islice(lines, _CHUNK)):
+        yield chunk
