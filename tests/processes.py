@@ -37,3 +37,10 @@ def in_processes(work: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> li
         len(jobs), mp_context=_CONTEXT, initializer=_join, initargs=(barrier,)
     ) as pool:
         return [job.result() for job in [pool.submit(work, *call) for call in jobs]]
+
+
+def in_background(work: Callable[..., object], *args: Any) -> Any:
+    """Start one process, which the caller must kill and join."""
+    process = _CONTEXT.Process(target=work, args=args, daemon=True)
+    process.start()
+    return process
