@@ -401,16 +401,18 @@ class _Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        done = False
         try:
-            if kind is None:
-                self._file.close()
-                self._raw.flush()
-                os.fsync(self._raw.fileno())
+            with self._raw:
+                if kind is None:
+                    self._file.close()
+                    self._raw.flush()
+                    os.fsync(self._raw.fileno())
+                    done = True
         finally:
-            self._raw.close()
-            if kind is not None:
+            if not done:
                 self._target.discard()
-        if kind is None:
+        if done:
             self._target.commit()
 
 
