@@ -15,10 +15,11 @@ demo: .venv/demo.stamp  ## train on generated FrozenLake maps, learning progress
 test: .venv/test.stamp  ## the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/dev.stamp  ## ruff, mypy
+lint: .venv/dev.stamp  ## ruff, mypy, and no Lua outside lua/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/unit/test_lua_in_files.py
 
 bench: .venv/bench.stamp  ## ratios and capacities on this machine
 	$(BIN)/python benchmarks/run.py $(ARGS)
