@@ -191,18 +191,18 @@ def restoring(
         raise SnapshotError(
             f"curriculum {name!r} was created or replaced meanwhile; nothing was restored"
         ) from None
-    if current is not None:
-        with suppress(CurriculumError):  # what is left is for gc
-            yield from drop(Keys(name, int(current)).pool, meta, deadline_s)
+    with suppress(CurriculumError):  # what is left is for the next restore, or for gc
+        yield from drop_generations(keys, deadline_s)
     return name
 
 
-def drop(prefix: str, key: str, deadline_s: float) -> Plan[int]:
-    """Remove all keys with a prefix, 500 a call; return how many. ``key`` says on which node."""
-    found = yield from scan_keys(prefix, key, deadline_s)
-    for start in range(0, len(found), 500):
-        yield from ask(Command(("UNLINK", *found[start : start + 500]), key), deadline_s)
-    return len(found)
+def drop_generations(keys: Keys, deadline_s: float) -> Plan[int]:
+    """Remove every generation but the one of ``keys``, 500 keys a call; return how many keys."""
+    found = yield from scan_keys(f"{keys.prefix}g", keys.meta, deadline_s)
+    gone = [key for key in found if not key.startswith(keys.pool)]
+    for start in range(0, len(gone), 500):
+        yield from ask(Command(("UNLINK", *gone[start : start + 500]), keys.meta), deadline_s)
+    return len(gone)
 
 
 class _Stage:
@@ -217,10 +217,11 @@ class _Stage:
         self._labels_of: set[str] = set()
 
     def begin(self) -> Plan[None]:
-        """Claim the generation; take away what a killed restore left of it."""
+        """Claim the generation; take away what killed restores have left."""
         args = [*self._head, _LEASE_MS]
         yield from ask(Run(STAGE_BEGIN, self._keys.meta, args), self._deadline_s)
-        yield from drop(self._keys.pool, self._keys.meta, self._deadline_s)
+        keys = Keys(self._keys.name, int(self._current or 1))  # 1: whoever creates it now
+        yield from drop_generations(keys, self._deadline_s)
 
     def tasks(self, progress: Progress | None) -> Plan[None]:
         """Write the records, the sorted sets and the labels' sets."""

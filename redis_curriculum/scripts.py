@@ -19,6 +19,7 @@ from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
+    KeyTypeError,
     ScriptError,
     SequenceGapError,
     SnapshotError,
@@ -125,10 +126,12 @@ def error_of(code: str, detail: str) -> CurriculumError:
 
 
 _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
-    "RCSTALE": lambda detail: CurriculumNotFoundError("that was open here")
-    if detail == "gone"
-    else StaleGenerationError(
-        f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+    "RCSTALE": lambda detail: (
+        CurriculumNotFoundError("that was open here")
+        if detail == "gone"
+        else StaleGenerationError(
+            f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+        )
     ),
     "RCFENCED": lambda detail: WorkerFencedError(
         f"the lease of worker {detail} has ended; register() makes this handle a new worker"
@@ -138,6 +141,9 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     ),
     "RCGAP": lambda detail: SequenceGapError(
         f"the server has seen this worker's writes only up to number {detail}", last=int(detail)
+    ),
+    "RCTYPE": lambda detail: KeyTypeError(
+        f"something else stands at our key {detail}; remove it or choose another name", key=detail
     ),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
     "RCEPOCH": lambda detail: EpochError(

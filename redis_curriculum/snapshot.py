@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, Literal, Self, TypeAlias, cast
 
@@ -310,10 +309,9 @@ def _task_line(record: dict[str, str]) -> TaskLine:
 
 
 def _library_version() -> str:
-    try:
-        return version("redis-curriculum")
-    except PackageNotFoundError:  # a bare checkout
-        return "unknown"
+    from redis_curriculum import __version__  # the package imports this module first
+
+    return __version__
 
 
 class _Target:
