@@ -504,3 +504,12 @@ def test_forked_children_of_a_restored_handle(url: str, name: str, tmp_path: Pat
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
         assert restored.check() == []
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_format_there_has_been_can_be_restored(url: str, name: str, number: int) -> None:
+    path = Path(__file__).parents[1] / "fixtures" / f"format-{number}.rcs"
+    with Curriculum.restore(path, url, name) as restored:
+        assert restored.check() == []
+        play(restored, 100)
+        assert restored.check() == []
