@@ -61,7 +61,9 @@ def main() -> None:
             total += finished[1]
         if finished:
             curriculum.update_task_performance(*finished)
-        print(f"{curriculum.worker_id}: {episodes} episodes, mean score {total / max(1, episodes):.3f}")
+        print(
+            f"{curriculum.worker_id}: {episodes} episodes, mean score {total / max(1, episodes):.3f}"
+        )
 
 
 if __name__ == "__main__":

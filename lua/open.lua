@@ -6,14 +6,28 @@
 -- ARGV[4] config_sha256 str of that JSON
 -- ARGV[5] random str first state of the random stream, six integers
 -- Returns [created, schema, generation, config, next_index, num_tasks]; [] where there is none and no config was given
--- Errors none of its own
+-- Errors RCTYPE key: something else stands at one of our keys; nothing was written
 -- Atomic.
 
 --@include keys
 --@include clock
+local function other_than(kind, key)
+  local found = call('TYPE', key).ok
+  return found ~= 'none' and found ~= kind
+end
+if other_than('hash', KEYS[1]) then
+  return redis.error_reply('RCTYPE ' .. KEYS[1])
+end
 local found = call('HMGET', KEYS[1], 'schema', 'generation', 'config', 'next_index')
+local at = prefix .. 'g' .. (found[2] or ARGV[1]) .. ':'
+local own = { 'zset', prefix .. 'workers', 'stream', prefix .. 'events', 'zset', at .. 'fresh', 'zset', at .. 'learning',
+  'zset', at .. 'ripe', 'hash', at .. 'labels', 'zset', at .. 'inactive', 'string', at .. 'sums' }
+for i = 1, #own, 2 do
+  if other_than(own[i], own[i + 1]) then
+    return redis.error_reply('RCTYPE ' .. own[i + 1])
+  end
+end
 if found[1] then
-  local at = prefix .. 'g' .. found[2] .. ':'
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
   return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size }
 end

@@ -98,16 +98,16 @@ class Totals:
     active: Counter[str] = field(default_factory=Counter)
     eligible: Counter[str] = field(default_factory=Counter)
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Count one record; where pooling is by task, its drive too."""
+    def add(self, record: Mapping[str, Any], times: int = 1) -> None:
+        """Count one record; where pooling is by task, its drive too. ``times`` -1: take it out."""
         count, label = int(record["completion_count"]), record["label"]
         part = part_of(count, self.hypers)
-        self.parts[part] += 1
-        self.active[label] += 1
+        self.parts[part] += times
+        self.active[label] += times
         if part != PARTS[0]:
-            self.eligible[label] += 1
+            self.eligible[label] += times
             if self.hypers.pooling == "task":
-                self.sums = self.sums.add(self._drive(record))
+                self.sums = self.sums.add(self._drive(record), times)
 
     def add_label(self, label: str, progress: Mapping[str, Any]) -> None:
         """Where pooling is by label: count its drive once for each eligible task."""

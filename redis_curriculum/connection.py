@@ -313,7 +313,7 @@ _HINTS: Final = {
     "READONLY": "this server is a replica; connect to the primary",
     "BUSY": "a script runs too long; see SCRIPT KILL",
 }
-_OUR_CODE: Final = re.compile(r"\b(RC[A-Z]+) ([\w.\-]+)")
+_OUR_CODE: Final = re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)")
 _SERVER_CODE: Final = re.compile(
     r"\b(WRONGTYPE|OOM|MISCONF|READONLY|NOREPLICAS|NOPERM|BUSY|LOADING|TRYAGAIN|CLUSTERDOWN"
     r"|MASTERDOWN|MOVED|ASK)\b"

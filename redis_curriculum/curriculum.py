@@ -77,7 +77,7 @@ class Curriculum:
             UnsupportedServerError: The server is too old or would drop records.
             ServerError: The server could not be reached or refused.
         """
-        address, settings = parse(url), worker or WorkerSettings()
+        address, settings = parse(url), _checked_settings(worker)
         link = DirectLink(address, settings.timeout_s)
         try:
             store = drive(opening(address, name, config, settings, generator), link)
@@ -126,7 +126,7 @@ class Curriculum:
             InvalidInputError: An override is unknown or breaks a rule.
         """
         intake = take_in(Path(path), overrides, force=force, shrink=shrink)
-        address, settings = parse(url), worker or WorkerSettings()
+        address, settings = parse(url), _checked_settings(worker)
         link = DirectLink(address, settings.timeout_s)
         try:
             plan = restoring(address, intake, name, settings, replace=replace, progress=progress)
@@ -371,8 +371,14 @@ def _checked_count(count: object) -> int:
         raise InvalidInputError("count", str(error), count) from None
 
 
-def _checked_results(results: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-    found = list(results)
+def _checked_results(results: object) -> list[tuple[int, float]]:
+    found = list(results) if isinstance(results, Iterable) else []
     if not found:
-        raise InvalidInputError("results", "at least one (task_id, score)", found)
+        raise InvalidInputError("results", "at least one (task_id, score)", results)
     return found
+
+
+def _checked_settings(worker: WorkerSettings | None) -> WorkerSettings:
+    if worker is not None and not isinstance(worker, WorkerSettings):
+        raise InvalidInputError("worker", "a WorkerSettings", worker)
+    return worker or WorkerSettings()

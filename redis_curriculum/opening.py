@@ -16,7 +16,7 @@ from redis_curriculum.errors import (
 from redis_curriculum.keys import SCHEMA, Keys
 from redis_curriculum.scoring import RandomStream
 from redis_curriculum.scripts import bind
-from redis_curriculum.store import Store
+from redis_curriculum.store import Store, can_generate, new_tasks
 from redis_curriculum.tasks import TaskGenerator
 from redis_curriculum.urls import Address
 from redis_curriculum.validation import validate_name
@@ -36,12 +36,16 @@ def opening(
 
     Raises:
         InvalidInputError: The name, the config or the generator cannot be used.
+        GeneratorError: The generator fails for 16 task ids in a row.
+        KeyTypeError: Something else stands at one of our keys.
         CurriculumNotFoundError: There is none of that name, and no config was given.
         ConfigMismatchError: ``config`` differs from the stored one.
         UnsupportedServerError: The server would lose data, or its keys are of another version.
     """
     name = validate_name(name)
     config = _checked(config, generator)
+    if config is not None and can_generate(config):
+        next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
     keys, deadline_s = Keys(name), settings.retry_deadline_s
     info = parse_info((yield from ask(Command(("INFO",), keys.meta), deadline_s)))
     enforce(audit(info, persistent=False), address.public)

@@ -9,6 +9,7 @@ killed restore has staged expires.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,8 +32,10 @@ from redis_curriculum.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum.scoring import Sums
 from redis_curriculum.scripts import bind
 from redis_curriculum.snapshot import (
+    EndLine,
     EpochLine,
     LabelLine,
+    Line,
     Manifest,
     Progress,
     QuarantineLine,
@@ -76,21 +79,35 @@ class Intake:
     """What the first reading of the file has shown; the tasks themselves are read again."""
 
     path: Path
+    sha256: str
     manifest: Manifest
     config: CurriculumConfig
     forced: list[dict[str, Any]]
     """Structural fields that were overridden: field, saved, given."""
     totals: Totals
+    labels: list[LabelLine]
     dropped: frozenset[int] = frozenset()
     """Tasks that a smaller pool has no room for."""
-    dropped_of: Mapping[str, int] = field(default_factory=dict)
-    labels: list[LabelLine] = field(default_factory=list)
+    dropped_of: Counter[str] = field(default_factory=Counter)
+    """How many, by label."""
+
+    def again(self) -> Iterator[Line]:
+        """Read the lines again; they must be the same."""
+        return read(self.path, checked=self.sha256)
 
     def tasks(self) -> Iterator[TaskLine]:
         """Read the tasks again, without the dropped ones."""
-        for line in read(self.path):
+        for line in self.again():
             if isinstance(line, TaskLine) and line.task_id not in self.dropped:
                 yield line
+
+    def drop(self, task_ids: frozenset[int]) -> None:
+        """Do without some tasks."""
+        for task in self.tasks():
+            if task.task_id in task_ids:
+                self.totals.add(vars(task), times=-1)
+                self.dropped_of[task.label] += 1
+        self.dropped = task_ids
 
 
 def take_in(
@@ -108,34 +125,27 @@ def take_in(
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
     config, forced = _agreed(manifest, overrides or {}, force=force)
-    ranks, labels = [], []
+    totals, ranks, labels, sha256 = Totals(config.algorithm.hypers), [], [], ""
     for line in lines:
         if isinstance(line, LabelLine):
             labels.append(line)
         elif isinstance(line, TaskLine):
+            totals.add(vars(line))
             ranks.append((line.learning_progress or 0.0, line.task_id))
+        elif isinstance(line, EndLine):
+            sha256 = line.sha256
     surplus = len(ranks) - config.num_active_tasks
     if surplus > 0 and not shrink:
         raise SnapshotError(
             f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
             " shrink=True (--shrink) drops those of lowest learning progress"
         )
-    dropped = frozenset(task_id for _, task_id in sorted(ranks)[: max(0, surplus)])
-    intake = Intake(path, manifest, config, forced, Totals(config.algorithm.hypers), dropped)
-    _add_up(intake, labels)
-    return intake
-
-
-def _add_up(intake: Intake, labels: list[LabelLine]) -> None:
-    totals = intake.totals
-    for task in intake.tasks():
-        totals.add(task.model_dump())
-    intake.dropped_of = {
-        label.label: label.active - totals.active[label.label] for label in labels if label.active
-    }
+    intake = Intake(path, sha256, manifest, config, forced, totals, labels)
+    if surplus > 0:
+        intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
     for label in labels:
-        totals.add_label(label.label, label.progress.model_dump())
-    intake.labels = labels
+        totals.add_label(label.label, vars(label.progress))
+    return intake
 
 
 def _agreed(
@@ -247,7 +257,7 @@ class _Stage:
         """Write labels, counters, quarantine, sums."""
         intake = self._intake
         commands: list[Words] = [w for label in intake.labels for w in self._of_label(label)]
-        for line in read(intake.path):
+        for line in intake.again():
             if isinstance(line, QuarantineLine):
                 commands.append(("HSET", "quarantine", line.task_id, line.error))
             elif isinstance(line, EpochLine):
@@ -260,7 +270,7 @@ class _Stage:
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self._intake, line.label
-        active, gone = intake.totals.active[label], intake.dropped_of.get(label, 0)
+        active, gone = intake.totals.active[label], intake.dropped_of[label]
         since = line.inactive_ms
         if active:
             yield "HSET", "labels", label, active

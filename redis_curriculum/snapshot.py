@@ -417,13 +417,16 @@ class _Writer:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> Iterator[Line]:
+def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
     """Yield the lines, checked one by one; the closing one only if everything before it agrees.
+
+    ``checked`` is the SHA-256 of a file that was read to its end before: its lines are taken as
+    they are, as long as they are the same.
 
     Raises:
         SnapshotError: With line and field.
     """
-    reader = _Reader()
+    reader = _Reader(checked)
     try:
         with path.open("rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
             while text := file.readline(MOST_LINE_BYTES + 1):
@@ -438,9 +441,10 @@ def read(path: Path) -> Iterator[Line]:
 class _Reader:
     """Line by line: text to JSON, older formats to this one, then the rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, checked: str | None) -> None:
         self.number = 0
         self.ended = False
+        self._checked_before = checked
         self._format = FORMAT
         self._sha256 = hashlib.sha256()
         self._counts: Counter[str] = Counter()
@@ -464,6 +468,8 @@ class _Reader:
             raise InvalidInputError("line", "none after the closing line", text[:40])
         if len(text) > MOST_LINE_BYTES:
             raise InvalidInputError("line", f"at most {MOST_LINE_BYTES} bytes", f"{text[:40]!r}...")
+        if self._checked_before and self.number > 1:
+            return self._as_it_is(text)
         fields = parse_json_object(_decoded(text), field="line")
         line = self._modelled(fields)
         if (self.number == 1) != isinstance(line, Manifest):
@@ -486,16 +492,29 @@ class _Reader:
                 for label in filter(None, line.counts):
                     validate_label(label)
 
+    def _as_it_is(self, text: bytes) -> Line:
+        fields = self._migrated(json.loads(text))
+        line = cast("Line", _MODELS[fields["type"]].model_construct(**fields))
+        if isinstance(line, EndLine):
+            if self._checked_before != self._sha256.hexdigest():
+                raise InvalidInputError("sha256", "that of the first reading", line.sha256)
+            self.ended = True
+        return line
+
     def _modelled(self, fields: dict[str, Any]) -> Line:
         if self.number == 1:
             self._format = _format_of(fields)
-        for older in range(self._format, FORMAT):
-            fields = _MIGRATIONS[older](fields)
+        fields = self._migrated(fields)
         kind = fields.get("type")
         model = _MODELS.get(kind) if isinstance(kind, str) else None
         if model is None:
             raise InvalidInputError("type", f"one of {', '.join(_MODELS)}", kind)
         return cast("Line", model.model_validate(fields))
+
+    def _migrated(self, fields: dict[str, Any]) -> dict[str, Any]:
+        for older in range(self._format, FORMAT):
+            fields = _MIGRATIONS[older](fields)
+        return fields
 
     def _check_label(self, line: LabelLine) -> None:
         if line.label:

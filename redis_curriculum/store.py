@@ -7,9 +7,11 @@ the same call is made again after an error. Both handles (``curriculum.py``, ``a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -36,7 +38,7 @@ from redis_curriculum.tasks import (
     task_id_at,
 )
 from redis_curriculum.validation import validate_label, validate_task_id
-from redis_curriculum.worker import Argument, Worker, scan
+from redis_curriculum.worker import Argument, Worker, Write, scan
 
 _WRITE: Final = ("generation", "worker", "sequence", "lease_ms")
 _POOLED: Final = ("pooled", "performance_bonus_weight")
@@ -98,7 +100,6 @@ COLUMNS = bind("columns", "generation", "family", "count", rest="names")
 MOST_DRAWS: Final = 1_000_000
 _READ_CHUNK: Final = 500
 _FAILING_SPECS: Final = 16
-_CONTENTION: Final = 64
 
 
 @dataclass(slots=True)
@@ -107,10 +108,25 @@ class _Play:
 
     results: list[tuple[int, float]]
     count: int
-    sent: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
-    begun: bool = False
+    sent: int = 0
+    """Results whose outcome is known."""
+    drawn: int = 0
+    """Tasks that are known."""
+    write: Write | None = None
+    """What is under way: sent, or about to be; its answer has not been taken."""
+    answer: _Drawn | None = None
+    """The last answer that asks for more: tasks to replace, or a pool to fill."""
+
+    @property
+    def is_begun(self) -> bool:
+        return self.sent > 0 or self.drawn > 0
+
+    @property
+    def is_done(self) -> bool:
+        full = self.sent == len(self.results) and self.drawn >= self.count
+        return full and self.answer is None
 
 
 class Store:
@@ -122,19 +138,21 @@ class Store:
         self.keys = Keys(name, generation)
         self.settings = settings
         self.worker = Worker(self.keys, settings)
-        self._interrupted: _Play | None = None
+        self.caller: Callable[[], object] = threading.current_thread
+        """Who calls: threads (or asyncio tasks) that share a handle repeat their own calls only."""
+        self._unfinished: WeakKeyDictionary[object, _Play] = WeakKeyDictionary()
         self.configure(config)
 
     def begin_anew(self) -> None:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
-        self._interrupted = None
+        self._unfinished.clear()
 
     def configure(self, config: CurriculumConfig) -> None:
         """Take over a config: the hypers travel with every call."""
         hypers = config.algorithm.hypers
         self.config = config
-        self.can_generate = _can_generate(config)
+        self.can_generate = can_generate(config)
         self._pooled: list[Argument] = [
             int(hypers.pooling == "label"),
             hypers.performance_bonus_weight,
@@ -156,64 +174,104 @@ class Store:
     # --- playing ---------------------------------------------------------------------------------
 
     def play(self, finished: Iterable[tuple[int, float]], count: int) -> Plan[Step]:
-        """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk."""
-        play = _Play(self._results(finished), count)
-        before, self._interrupted = self._interrupted, None
+        """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk.
+
+        The same call of the same thread, made again after an error or an interruption, is the
+        same play: what was applied stays applied, what was drawn is handed over.
+        """
+        play, caller = _Play(self._results(finished), count), self.caller()
+        before = self._unfinished.get(caller)
         if before and (before.results, before.count) == (play.results, play.count):
             play = before
+        self._unfinished[caller] = play
         try:
-            while play.sent < len(play.results) or len(play.tasks) < play.count:
+            while not play.is_done:
                 yield from self._advance(play)
-        except (CurriculumError, GeneratorExit) as error:
-            if play.begun:
-                self._interrupted = play
-                if isinstance(error, CurriculumError):
-                    error.applied = "unknown"
+        except CurriculumError as error:
+            if play.is_begun:
+                error.applied = "unknown"
+            elif error.applied == "no":
+                del self._unfinished[caller]
             raise
+        del self._unfinished[caller]
         return Step(play.tasks, play.outcomes)
 
     def _advance(self, play: _Play) -> Plan[None]:
-        """One call: the next chunk of results; draws come with the last one."""
+        """One call. It may be interrupted at any line: only the last one of each step counts."""
+        write = play.write
+        if write is None:
+            write = play.write = Write(*self._following(play))
+        try:
+            reply = yield from self.worker.send(write)
+        except IndexTakenError as taken:  # other workers created tasks first: make others
+            assert play.answer is not None  # noqa: S101 - only what it asks for needs an index
+            play.answer.next_index, play.write = taken.next_index, None
+            return
+        except CurriculumError as error:
+            if error.applied == "no":
+                play.write = None
+            raise
+        self._take(play, write, reply)
+
+    def _following(self, play: _Play) -> tuple[Script, list[Argument]]:
+        """What to send next: what the last answer asks for, else the next chunk."""
+        answer = play.answer
+        if answer and not self.can_generate:
+            play.answer = None
+            raise EmptyPoolError(
+                "the pool is empty, and this worker has no task generator to fill it"
+            )
+        try:
+            if answer and answer.wanted:
+                return REPLACE, self._replacing(answer.wanted, answer.next_index)
+            if answer:
+                return CREATE, self._creating(answer.missing, answer.next_index)
+        except GeneratorError:  # the pool stays as it is; made again, the call goes on without
+            play.answer = None
+            raise
         batch = play.results[play.sent : play.sent + self.settings.chunk]
-        flat = [item for result in batch for item in result]
+        flat: list[Argument] = [item for result in batch for item in result]
         last = play.sent + len(batch) == len(play.results)
-        draws = min(play.count - len(play.tasks), self.settings.chunk) if last else 0
+        draws = min(play.count - play.drawn, self.settings.chunk) if last else 0
         if not draws:
-            reply = yield from self.worker.write(RECORD, [*self._pooled, *self._fold, *flat])
-            drawn = None
-            outcomes = reply[1:]
-        else:
-            script, fold = (STEP, self._fold) if batch else (SAMPLE, [])
-            head = [*self._pooled, *fold, *self._draw]
-            reply = yield from self.worker.write(script, [*head, draws, "", *flat])
-            drawn = _Drawn(reply)
-            outcomes = drawn.outcomes
-            ids = " ".join(str(task.task_id) for task in drawn.tasks)
-            self.worker.remember([*head, 0, ids, *flat])
-        repeated = [Outcome.DUPLICATE] * len(batch)
-        play.outcomes += repeated if reply[0] else [_OUTCOMES[flag] for flag in outcomes]
-        play.sent += len(batch)
-        play.begun = True
-        if drawn:
-            play.tasks += drawn.tasks
-            yield from self._follow_up(play, drawn)
+            return RECORD, [*self._pooled, *self._fold, *flat]
+        script, fold = (STEP, self._fold) if batch else (SAMPLE, [])
+        return script, [*self._pooled, *fold, *self._draw, draws, "", *flat]
 
-    def _follow_up(self, play: _Play, drawn: _Drawn) -> Plan[None]:
-        """Replace what the draw asked for; fill what the pool lacks."""
-        if drawn.wanted:
-            replaced = yield from self._replace(drawn.wanted, drawn.next_index)
-            play.tasks += replaced.tasks
-            drawn = replaced
-        if drawn.missing:
-            if self.can_generate:
-                wanted = min(drawn.missing, self.settings.chunk)
-                yield from self._create(wanted, drawn.next_index)
-            elif drawn.missing == self.config.num_active_tasks:
-                raise EmptyPoolError(
-                    "the pool is empty, and this worker has no task generator to fill it"
-                )
+    def _take(self, play: _Play, write: Write, reply: list[Any]) -> None:
+        """Take the answer over. What is before the last line may happen twice."""
+        if write.script is CREATE:
+            play.answer, play.write = None, None
+            return
+        batch = min(self.settings.chunk, len(play.results) - play.sent)
+        answer, outcomes = None, reply[1:]
+        if write.script is not RECORD:
+            answer = _Drawn(reply)
+            outcomes = answer.outcomes
+            play.tasks[play.drawn :] = answer.tasks
+            if write.script is not REPLACE:
+                self.worker.remember(write, self._again(write, answer))
+        repeated = [Outcome.DUPLICATE] * batch
+        play.outcomes[play.sent :] = repeated if reply[0] else [_OUTCOMES[i] for i in outcomes]
+        more = answer if answer and self._asks_for_more(answer) else None
+        sent, drawn = play.sent + batch, len(play.tasks)
+        play.sent, play.drawn, play.answer, play.write = sent, drawn, more, None
 
-    def _results(self, finished: Iterable[object]) -> list[tuple[int, float]]:
+    def _asks_for_more(self, answer: _Drawn) -> bool:
+        if self.can_generate:
+            return bool(answer.wanted or answer.missing)
+        return bool(answer.missing == self.config.num_active_tasks)  # nothing at all to draw
+
+    def _again(self, write: Write, answer: _Drawn) -> list[Argument]:
+        """The same draw to be replayed: counted, not drawn."""
+        fold = self._fold if write.script is STEP else []
+        at = len(self._pooled) + len(fold) + len(self._draw)
+        ids = " ".join(str(task.task_id) for task in answer.tasks)
+        return [*write.args[:at], 0, ids, *write.args[at + 2 :]]
+
+    def _results(self, finished: object) -> list[tuple[int, float]]:
+        if not isinstance(finished, Iterable):
+            raise InvalidInputError("results", "pairs (task_id, score)", finished)
         results = []
         for i, result in enumerate(finished):
             if not isinstance(result, (tuple, list)) or len(result) != 2:  # noqa: PLR2004
@@ -244,61 +302,32 @@ class Store:
         """Create tasks until the pool is full; others may do so at the same time."""
         missing = self.config.num_active_tasks
         while missing:
-            count = min(missing, self.settings.chunk)
-            next_index, missing = yield from self._create(count, next_index)
+            try:
+                args = self._creating(missing, next_index)
+                _, _, next_index, missing = yield from self.worker.write(CREATE, args)
+            except IndexTakenError as taken:
+                next_index = taken.next_index
 
-    def _create(self, count: int, next_index: int) -> Plan[tuple[int, int]]:
-        """Create up to ``count`` tasks; return the next index and what still misses."""
+    def _creating(self, missing: int, next_index: int) -> list[Argument]:
+        """Arguments that create up to a chunk of tasks."""
         config = self.config
         threshold = config.algorithm.hypers.success_threshold
-        head = [threshold, config.events_retained, config.num_active_tasks]
-        reply = yield from self._write_specs(CREATE, head, next_index, count)
-        _, _, now, missing = reply
-        return now, missing
+        specs = new_tasks(config, next_index, min(missing, self.settings.chunk))
+        return [threshold, config.events_retained, config.num_active_tasks, next_index, *specs]
 
-    def _replace(self, count: int, next_index: int) -> Plan[_Drawn]:
-        """Evict up to ``count`` tasks of low progress and draw new ones in their place."""
+    def _replacing(self, count: int, next_index: int) -> list[Argument]:
+        """Arguments that evict up to ``count`` tasks of low progress and draw new ones instead."""
         config, hypers = self.config, self.config.algorithm.hypers
-        head = [
+        return [
             *self._pooled,
             hypers.eviction_threshold_percentile,
             hypers.success_threshold,
             config.labels_retained,
             config.events_retained,
             config.num_active_tasks,
+            next_index,
+            *new_tasks(config, next_index, count),
         ]
-        return _Drawn((yield from self._write_specs(REPLACE, head, next_index, count)))
-
-    def _write_specs(
-        self, script: Script, head: Sequence[Argument], next_index: int, count: int
-    ) -> Plan[list[Any]]:
-        """Call with ``count`` new tasks from the next free index, whoever else takes some."""
-        for _ in range(_CONTENTION):
-            args = [*head, next_index, *self._specs(next_index, count)]
-            try:
-                reply: list[Any] = yield from self.worker.write(script, args)
-            except IndexTakenError as taken:
-                next_index = taken.next_index
-            else:
-                return reply
-        raise EmptyPoolError(f"{_CONTENTION} times in a row other workers created tasks first")
-
-    def _specs(self, next_index: int, count: int) -> Iterator[Argument]:
-        """Generate tasks from ``next_index`` on, as the scripts take them; skip what fails."""
-        config, made, failed, index = self.config, 0, 0, next_index
-        while made < count:
-            task_id = task_id_at(config.seed, index)
-            try:
-                spec = build(config.task_generator, task_id, config.invariants)
-            except GeneratorError:
-                failed += 1
-                if failed == _FAILING_SPECS:
-                    raise
-            else:
-                yield from (index, task_id, spec.label, label_hash(spec.label))
-                yield encode_params(spec.params)
-                made, failed = made + 1, 0
-            index += 1
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -410,7 +439,7 @@ def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-def _can_generate(config: CurriculumConfig) -> bool:
+def can_generate(config: CurriculumConfig) -> bool:
     """Whether this process has what the config's generators need."""
     if config.unbound_generators():
         return False
@@ -422,3 +451,25 @@ def _can_generate(config: CurriculumConfig) -> bool:
         except Exception:  # noqa: BLE001, S112 - the class is here; a task that fails is skipped
             continue
     return True
+
+
+def new_tasks(config: CurriculumConfig, next_index: int, count: int) -> Iterator[Argument]:
+    """Generate tasks from ``next_index`` on, as the scripts take them; skip what fails.
+
+    Raises:
+        GeneratorError: The generator failed for 16 task ids in a row.
+    """
+    made, failed, index = 0, 0, next_index
+    while made < count:
+        task_id = task_id_at(config.seed, index)
+        try:
+            spec = build(config.task_generator, task_id, config.invariants)
+        except GeneratorError:
+            failed += 1
+            if failed == _FAILING_SPECS:
+                raise
+        else:
+            yield from (index, task_id, spec.label, label_hash(spec.label))
+            yield encode_params(spec.params)
+            made, failed = made + 1, 0
+        index += 1

@@ -51,12 +51,15 @@ class LostWritesWarning(UserWarning):
 
 
 @dataclass(slots=True)
-class _Write:
-    """One write as it can be sent again; ``args`` are those after the first four."""
+class Write:
+    """One write as it can be sent again; whoever made it keeps it until its answer is taken."""
 
-    number: int
     script: Script
     args: Sequence[Argument]
+    """Those after generation, worker, sequence, lease_ms."""
+    number: int = 0
+    """0: not sent, or known not to be applied. Otherwise it is answered or pending."""
+    reply: Any = None
 
 
 def ask(request: Request, deadline_s: float) -> Plan[Any]:
@@ -102,6 +105,7 @@ class Worker:
     def __init__(self, keys: Keys, settings: WorkerSettings) -> None:
         self.keys = keys
         self.settings = settings
+        self._pending: Write | None = None
         self.lost_writes = 0
         """Acknowledged writes that the server lost and that could not be replayed."""
         self.begin_anew()
@@ -113,31 +117,45 @@ class Worker:
         self.is_registered = False
         self._lease_from = 0.0
         self.sequence = 0
-        self._pending: _Write | None = None
-        self._buffer: deque[_Write] = deque(maxlen=self.settings.replay_buffer)
+        if self._pending:
+            self._pending.number = 0
+        self._pending = None
+        self._buffer: deque[Write] = deque(maxlen=self.settings.replay_buffer)
 
     def write(self, script: Script, args: Sequence[Argument], *, leased: bool = True) -> Plan[Any]:
-        """Send a numbered write until it is answered; one round trip where nothing fails.
+        """Send a write that is not kept: one equal to a pending write is that write."""
+        write = self._pending
+        if write is None or (write.script, list(write.args)) != (script, list(args)):
+            write = Write(script, args)
+        return (yield from self.send(write, leased=leased))
 
-        ``args`` follow generation, worker, sequence, lease_ms. A call that repeats one whose
-        outcome stayed unknown is the same write; any other call first settles that one.
+    def send(self, write: Write, *, leased: bool = True) -> Plan[Any]:
+        """Send a write until it is answered; one round trip where nothing fails.
+
+        The same write may be sent again after any error or interruption, also after others: it is
+        applied once, and its first answer stays. If another write is pending, that one is settled
+        first, so that the numbers have no gap.
 
         Raises:
             ServerError: Not answered before the deadline, or refused; see ``applied``.
             WorkerFencedError: The lease ended; ``register()`` makes this handle a new worker.
             StaleGenerationError: A restore replaced the state.
         """
-        if not self.is_registered:
-            yield from self._register()
-        pending = self._pending
-        if pending is not None and (pending.script, list(pending.args)) != (script, list(args)):
-            yield from self._settle(pending)
-        return (yield from self._send(_Write(self.sequence + 1, script, args), leased=leased))
+        if write.reply is None:
+            if not self.is_registered:
+                yield from self._register()
+            if self._pending is not None and self._pending is not write:
+                yield from self._settle(self._pending)
+            yield from self._send(write, leased=leased)
+        return write.reply
 
-    def remember(self, args: Sequence[Argument]) -> None:
-        """Replace the arguments with which the last write would be replayed."""
-        if self._buffer:
-            self._buffer[-1].args = args
+    def remember(self, write: Write, args: Sequence[Argument]) -> None:
+        """Replace the arguments with which a write would be replayed."""
+        for kept in reversed(self._buffer):
+            if kept.number <= write.number:
+                if kept.number == write.number:
+                    kept.args = args
+                return
 
     def ask(self, request: Request) -> Plan[Any]:
         """Send what changes nothing, or the same whenever it comes; again until the deadline."""
@@ -175,7 +193,7 @@ class Worker:
         (self.sequence,) = yield from self.ask(Run(REGISTER, self.keys.meta, args))
         self.is_registered, self._lease_from = True, started
 
-    def _settle(self, pending: _Write) -> Plan[None]:
+    def _settle(self, pending: Write) -> Plan[None]:
         """Find out what became of a write whose outcome stayed unknown: now it is applied."""
         try:
             yield from self._send(pending, leased=True)
@@ -184,30 +202,29 @@ class Worker:
         except CurriculumError:
             pass  # the script looked and refused: it was not applied, nor is it now
 
-    def _send(self, write: _Write, *, leased: bool) -> Plan[Any]:
+    def _send(self, write: Write, *, leased: bool) -> Plan[None]:
+        """Send and number one write; an interruption at any line finds it either way whole."""
         attempts = _Attempts(self.settings.retry_deadline_s)
         while True:
             started = time.monotonic()
             due = leased and self._lease_is_due(started)
             lease_ms = self.settings.lease_ms if due else 0
+            if not write.number:
+                write.number, self._pending = self.sequence + 1, write
             head = (self.keys.generation, self.worker_id, write.number, lease_ms)
             try:
                 reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
-            except GeneratorExit:  # interrupted: it may have been applied
-                self._pending = write
-                raise
             except SequenceGapError as gap:
                 yield from self._replay(gap, attempts)
             except CurriculumError as error:
-                unknown = attempts.note(error) == "unknown"
-                self._pending = write if unknown and isinstance(error, ServerError) else None
+                if attempts.note(error) == "no" or not isinstance(error, ServerError):
+                    write.number, self._pending = 0, None
                 yield from attempts.pause(error)
             else:
-                if due:
-                    self._lease_from = started
-                self._pending, self.sequence = None, write.number
-                self._buffer.append(write)
-                return reply
+                self._lease_from = started if due else self._lease_from
+                self._buffer.append(Write(write.script, write.args, write.number))
+                write.reply, self.sequence, self._pending = reply, write.number, None
+                return
 
     def _lease_is_due(self, now: float) -> bool:
         return (now - self._lease_from) * 1000 * _RENEWALS_PER_LEASE >= self.settings.lease_ms

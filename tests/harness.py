@@ -328,3 +328,13 @@ class Server(Protocol):
 def connect(server: Server) -> Any:
     """A client whose replies are text; RESP2."""
     return redis.Redis(unix_socket_path=str(server.socket), decode_responses=True, protocol=2)
+
+
+def commands_run(server: Server, name: str = "") -> int:
+    """How many commands (or of one name) the server has run, those inside scripts too."""
+    with connect(server) as client:
+        stats = client.info("commandstats")
+    counted = {command: stat["calls"] for command, stat in stats.items()}
+    counted.pop("cmdstat_info", None)
+    counted.pop("cmdstat_client|setinfo", None)  # what a test's own client says first
+    return counted.get(f"cmdstat_{name}", 0) if name else sum(counted.values())

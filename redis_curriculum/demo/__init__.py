@@ -45,9 +45,7 @@ def run_demo(
         )
     from redis_curriculum.demo.run import run
 
-    return run(
-        seconds=seconds, workers=workers, seed=seed, url=url, out=out, console=console
-    )
+    return run(seconds=seconds, workers=workers, seed=seed, url=url, out=out, console=console)
 
 
 __all__ = ["run_demo"]

@@ -132,9 +132,7 @@ class Episode:
         return len(self.actions)
 
 
-def play(
-    env: Any, sight: Sight, network: Network, rng: np.random.Generator, label: str
-) -> Episode:
+def play(env: Any, sight: Sight, network: Network, rng: np.random.Generator, label: str) -> Episode:
     """Play one episode with actions drawn from the network's policy."""
     cell, _ = env.reset(seed=int(rng.integers(2**31)))
     features, actions, log_probs = [], [], []

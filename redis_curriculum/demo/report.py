@@ -188,7 +188,9 @@ def _print_probabilities(console: Console, report: DemoReport) -> None:
         console.print(outcome.title, style="bold", highlight=False)
         for label, colour in zip(LABELS, COLOURS, strict=True):
             history = [m.probability[label] for m in outcome.training.moments]
-            line = f"  {label:12} {sparkline(history, top, 60)} {min(history):.2f}-{max(history):.2f}"
+            line = (
+                f"  {label:12} {sparkline(history, top, 60)} {min(history):.2f}-{max(history):.2f}"
+            )
             console.print(Text(line, colour), soft_wrap=True)
 
 
@@ -201,8 +203,9 @@ def draw_picture(outcomes: Sequence[Outcome], path: Path) -> None:
     for column, outcome in enumerate(outcomes):
         training = outcome.training
         seconds = [m.seconds for m in training.moments]
-        for label, colour in zip(LABELS, ("#17becf", "#2ca02c", "#bcbd22", "#e377c2", "#d62728"),
-                                 strict=True):
+        for label, colour in zip(
+            LABELS, ("#17becf", "#2ca02c", "#bcbd22", "#e377c2", "#d62728"), strict=True
+        ):
             probability = [m.probability[label] for m in training.moments]
             axes[0, column].plot(seconds, probability, color=colour, label=label)
             axes[1, column].plot(seconds, _success_curve(training, label), color=colour)

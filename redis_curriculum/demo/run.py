@@ -11,7 +11,14 @@ from rich.console import Console
 from redis_curriculum.config import CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.demo.agent import Network
-from redis_curriculum.demo.maps import DENSITY, LABEL_TEMPLATE, LABELS, N_SEEDS, SIZES, held_out_maps
+from redis_curriculum.demo.maps import (
+    DENSITY,
+    LABEL_TEMPLATE,
+    LABELS,
+    N_SEEDS,
+    SIZES,
+    held_out_maps,
+)
 from redis_curriculum.demo.report import (
     DemoReport,
     Outcome,

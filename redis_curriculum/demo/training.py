@@ -64,9 +64,7 @@ class Training:
 
     def episodes(self, label: str | None = None) -> int:
         """Return the number of episodes, of one label or of all."""
-        return sum(
-            n for m in self.moments for key, n in m.played.items() if label in (None, key)
-        )
+        return sum(n for m in self.moments for key, n in m.played.items() if label in (None, key))
 
     def success(self, label: str, window: int = 6) -> float | None:
         """Return the share of successes over the last moments that ``window`` counts."""
@@ -241,9 +239,7 @@ def _moment(seconds: float, pool: Pool, episodes: list[Episode]) -> Moment:
         seconds=seconds,
         probability=probability,
         played={label: sum(e.label == label for e in episodes) for label in LABELS},
-        succeeded={
-            label: sum(e.success for e in episodes if e.label == label) for label in LABELS
-        },
+        succeeded={label: sum(e.success for e in episodes if e.label == label) for label in LABELS},
     )
 
 

@@ -22,7 +22,9 @@ from redis_curriculum.demo.maps import held_out_maps, lake_map, make_env
 MAP = ["SFFFF", "FHFFF", "FFFFF", "FFFHF", "FFFFG"]
 
 
-def window(sight: Sight, cell: int, channel: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def window(
+    sight: Sight, cell: int, channel: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     flat = sight.cells[cell, channel * WINDOW**2 : (channel + 1) * WINDOW**2]
     return flat.reshape(WINDOW, WINDOW)
 
@@ -154,9 +156,7 @@ def test_it_learns_and_generalises() -> None:
     rng = np.random.default_rng(7)
     lakes = [
         (make_env(rows), Sight(rows))
-        for rows in (
-            lake_map({"size": 4, "density": 0.2, "map_seed": seed}) for seed in range(30)
-        )
+        for rows in (lake_map({"size": 4, "density": 0.2, "map_seed": seed}) for seed in range(30))
     ]
     unseen = [(make_env(rows), Sight(rows)) for rows in held_out_maps(60, seed=0)["lake-4x4"]]
     network = Network.fresh(0)

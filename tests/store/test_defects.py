@@ -23,7 +23,7 @@ from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.keys import Keys
 from redis_curriculum.outcome import Outcome
 from redis_curriculum.tasks import Buckets, Single, Task, TaskSpec, label_hash
-from tests.harness import Harness, connect, text_config
+from tests.harness import Harness, commands_run, connect, text_config
 from tests.model import Spec
 from tests.processes import all_together, in_background, in_processes
 from tests.servers import RunningServer
@@ -329,13 +329,6 @@ def test_scores_outside_the_range_are_refused(url: str, name: str, score: float)
         assert record.completion_count == 0
 
 
-def commands(server: RunningServer) -> int:
-    """How many commands the server has run, those inside scripts too."""
-    with server.client() as client:
-        stats = client.info("commandstats")
-    return sum(stat["calls"] for name, stat in stats.items() if name != "cmdstat_info")
-
-
 @pytest.mark.parametrize("pooling", ["label", "task"])
 def test_the_cost_of_eviction_does_not_grow_with_the_pool(
     server: RunningServer, url: str, name: str, pooling: str
@@ -355,9 +348,9 @@ def test_the_cost_of_eviction_does_not_grow_with_the_pool(
         with Curriculum.open(url, f"{name}-{size}", config) as curriculum:
             curriculum.update_many([(task_id, 0.5) for task_id in curriculum.task_ids()])
             curriculum.get_task()
-            before = commands(server)
+            before = commands_run(server)
             tasks = [curriculum.get_task() for _ in range(5)]
-            costs.append((commands(server) - before) / len(tasks))
+            costs.append((commands_run(server) - before) / len(tasks))
             evicted = size - sum(
                 1
                 for i in curriculum.task_ids()

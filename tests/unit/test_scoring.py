@@ -624,9 +624,7 @@ def test_evictable_counts_by_rank(pool: Pool, percentile: float, limit: int) -> 
     hypers = make_hypers(eviction_threshold_percentile=percentile)
     parts = pool.parts(hypers)
     others = pool.own_scores[np.concatenate((parts.fresh, parts.learning))]
-    ranks = [
-        j + int((others < score).sum()) for j, score in enumerate(pool.own_scores[parts.ripe])
-    ]
+    ranks = [j + int((others < score).sum()) for j, score in enumerate(pool.own_scores[parts.ripe])]
     within = itertools.takewhile(lambda rank: rank < percentile * len(pool), ranks[:limit])
     assert evictable(pool, hypers, limit) == len(list(within))
 
