@@ -61,9 +61,8 @@ def main() -> None:
             total += finished[1]
         if finished:
             curriculum.update_task_performance(*finished)
-        print(
-            f"{curriculum.worker_id}: {episodes} episodes, mean score {total / max(1, episodes):.3f}"
-        )
+        mean = total / max(1, episodes)
+        print(f"{curriculum.worker_id}: {episodes} episodes, mean score {mean:.3f}")
 
 
 if __name__ == "__main__":

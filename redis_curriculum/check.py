@@ -2,7 +2,8 @@
 
 Two looks. Each task's place in the indices is compared with its record inside one script call, so
 no write can come between. Totals (sums, counts by label, sizes) belong to one moment
-(``moment.py``). ``repair`` rebuilds the indices from the records, which are the truth.
+(``moment.py``). ``repair`` rebuilds the indices from the records, which are the truth; counters
+are history, which no record holds: where they disagree, the problem is named and stays.
 """
 
 from __future__ import annotations
@@ -127,7 +128,10 @@ def part_of(completions: int, hypers: LearningProgressConfig) -> str:
 
 
 def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
-    """Name every violation; with ``repair``, rebuild the indices first and name what is left."""
+    """Name every violation; with ``repair``, rebuild the indices first and name what is left.
+
+    Left are counters that disagree, once somebody has meddled with their keys.
+    """
     if repair:
         yield from _repair(store)
     places, problems = yield from _places(store)

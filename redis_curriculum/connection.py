@@ -364,7 +364,7 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     if known is None:
         return ScriptError(f"the server refused a call: {text}")
     if known[1] == "WRONGTYPE":
-        return KeyTypeError(f"something else stands at one of our keys: {text}")
+        return KeyTypeError(f"something else stands at one of our keys: {text}", applied="unknown")
     hint = f" ({_HINTS[known[1]]})" if known[1] in _HINTS else ""
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
 

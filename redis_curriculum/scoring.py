@@ -512,7 +512,9 @@ class Draws:
     Attributes:
         task_ids: The tasks drawn, in order; a task may appear more than once.
         wanted_replacements: How many of the draws are to be served by new tasks instead.
-        short: Whether the call gave up early; ask again for the rest (nothing is biased by it).
+        short: Whether the call gave up early; ask again for the rest. It gives up on eligible tasks
+            alone and so favours the others, but hardly ever: where t trials are expected
+            (``expected_trials``), once in ``exp(1024 / t)`` of their draws.
     """
 
     task_ids: list[int]

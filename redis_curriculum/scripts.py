@@ -1,8 +1,8 @@
 """Find, parse and bind the Lua scripts: one file a script, its header is its contract.
 
 The loader looks for ``lua/`` inside the installed package and beside it (checkout, editable
-install). ``--@include x`` splices in ``lua/include/x.lua``. A caller binds a script once, at import,
-by the names of its arguments: a name or an order that differs from the header is a ``TypeError``.
+install). ``--@include x`` splices in ``lua/include/x.lua``. A caller binds a script once, at
+import, by the names of its arguments: other names, or another order, are a ``TypeError``.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         CurriculumNotFoundError("that was open here")
         if detail == "gone"
         else StaleGenerationError(
-            f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+            f"a restore replaced this curriculum's state (generation {detail} now); open it again"
         )
     ),
     "RCFENCED": lambda detail: WorkerFencedError(

@@ -26,6 +26,7 @@ from redis_curriculum.errors import (
     Applied,
     CurriculumError,
     CurriculumNotFoundError,
+    KeyTypeError,
     SequenceGapError,
     ServerError,
     StaleGenerationError,
@@ -217,7 +218,9 @@ class Worker:
             except SequenceGapError as gap:
                 yield from self._replay(gap, attempts)
             except CurriculumError as error:
-                if attempts.note(error) == "no" or not isinstance(error, ServerError):
+                # A script that met a foreign key is not sent again: its half would be added twice.
+                half = isinstance(error, KeyTypeError) or not isinstance(error, ServerError)
+                if attempts.note(error) == "no" or half:
                     write.number, self._pending = 0, None
                 yield from attempts.pause(error)
             else:

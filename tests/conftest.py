@@ -1,4 +1,7 @@
-"""What all tests share: servers of this session, a curriculum's name for each test."""
+"""What all tests share: servers of this session, a curriculum's name for each test.
+
+The session's servers are shared, so each test takes away what it made, and makes nothing unknown.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness import connect
+from tests.keyspace import strangers
 from tests.servers import RunningServer, executables, redis_server
 
 
@@ -36,3 +41,18 @@ def url(server: RunningServer) -> str:
 def name() -> str:
     """A curriculum's name that no other test uses."""
     return f"t-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a key that ``keys.py`` does not spell; then remove all keys."""
+    used = {"server", "any_server"} & set(request.fixturenames)
+    servers = [request.getfixturevalue(fixture) for fixture in used]
+    yield
+    found: list[str] = []
+    for server in servers:
+        with connect(server) as client:
+            found += strangers(client)
+            for key in client.scan_iter(count=10_000):
+                client.unlink(key)
+    assert not found, "keys that nothing spells"

@@ -157,6 +157,20 @@ def play(env: Any, sight: Sight, network: Network, rng: np.random.Generator, lab
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All steps of some episodes, as one gradient step takes them; T steps in all."""
+
+    features: Floats
+    """Shape (T, N_FEATURES)."""
+    actions: NDArray[np.intp]
+    log_probs: Floats
+    """Of the actions, under the policy that played them."""
+    returns: Floats
+    advantages: Floats
+    """Returns above what the network expected, standardised."""
+
+
 class Learner:
     """Proximal policy optimisation (Schulman et al. 2017) on whole episodes, with Adam."""
 
@@ -176,36 +190,39 @@ class Learner:
 
     def update(self, episodes: list[Episode]) -> None:
         """Take ``passes`` gradient steps on all steps of the episodes together."""
+        batch = self.batch(episodes)
+        for _ in range(self.passes):
+            self._step(self.gradient(batch))
+        self.updates += 1
+
+    def batch(self, episodes: list[Episode]) -> Batch:
+        """Join episodes; the advantages are those against the network as it is now."""
         features = np.concatenate([e.features for e in episodes]).astype(np.float32)
-        actions = np.concatenate([e.actions for e in episodes]).astype(np.intp)
-        behaviour = np.concatenate([e.log_probs for e in episodes])
         returns = np.concatenate([self._returns(e) for e in episodes])
         advantages = returns - self.network.forward(features)[1][:, N_ACTIONS]
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-6)
-        for _ in range(self.passes):
-            self._step(self._gradient(features, actions, behaviour, returns, advantages))
-        self.updates += 1
+        return Batch(
+            features=features,
+            actions=np.concatenate([e.actions for e in episodes]).astype(np.intp),
+            log_probs=np.concatenate([e.log_probs for e in episodes]),
+            returns=returns,
+            advantages=(advantages - advantages.mean()) / (advantages.std() + 1e-6),
+        )
 
     def _returns(self, episode: Episode) -> Floats:
         """The only reward comes with the last step: the rest is discounting."""
         steps_left = np.arange(len(episode) - 1, -1, -1, dtype=np.float32)
         return (episode.success * self.discount**steps_left).astype(np.float32)
 
-    def _gradient(
-        self,
-        features: Floats,
-        actions: NDArray[np.intp],
-        behaviour: Floats,
-        returns: Floats,
-        advantages: Floats,
-    ) -> Floats:
+    def gradient(self, batch: Batch) -> Floats:
+        """Return the gradient of the loss over the batch, shape (N_WEIGHTS,)."""
+        features, actions, advantages = batch.features, batch.actions, batch.advantages
         hidden, out = self.network.forward(features)
         logits, values = out[:, :N_ACTIONS], out[:, N_ACTIONS]
         log_p = logits - logits.max(axis=1, keepdims=True)
         log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
         p = np.exp(log_p)
         rows = np.arange(len(actions))
-        ratio = np.exp(log_p[rows, actions] - behaviour)
+        ratio = np.exp(log_p[rows, actions] - batch.log_probs)
         clipped = np.where(advantages > 0, ratio > 1 + self.clip, ratio < 1 - self.clip)
         weight = np.where(clipped, 0.0, ratio * advantages)
         d_out = np.empty_like(out)
@@ -213,7 +230,7 @@ class Learner:
         d_out[rows, actions] -= weight
         entropy = -(p * log_p).sum(axis=1, keepdims=True)
         d_out[:, :N_ACTIONS] += self.entropy_bonus * p * (log_p + entropy)
-        d_out[:, N_ACTIONS] = self.value_weight * (values - returns)
+        d_out[:, N_ACTIONS] = self.value_weight * (values - batch.returns)
         d_out /= len(actions)
         gradient = Network(np.empty_like(self.network.flat))
         d_hidden = (d_out @ self.network.w2.T) * (1.0 - hidden**2)

@@ -71,7 +71,8 @@ def sparkline(values: Sequence[float], top: float, width: int = SPARK_WIDTH) -> 
 class Observer(Protocol):
     """What is called at every moment of a training."""
 
-    def __call__(self, training: Training) -> None: ...
+    def __call__(self, training: Training) -> None:
+        """Show how far it has come."""
 
 
 @contextmanager
@@ -170,12 +171,10 @@ def _pool_table(report: DemoReport) -> Table:
             ),
         )
     table.add_section()
-    for name, count in (
-        ("all", lambda t: f"{t.episodes():,} episodes"),
-        ("", lambda t: f"{t.steps:,} steps"),
-        ("", lambda t: f"in {t.seconds:.1f} s"),
-    ):
-        table.add_row(name, *(count(o.training) for o in report.outcomes))
+    trainings = [outcome.training for outcome in report.outcomes]
+    table.add_row("all", *(f"{t.episodes():,} episodes" for t in trainings))
+    table.add_row("", *(f"{t.steps:,} steps" for t in trainings))
+    table.add_row("", *(f"in {t.seconds:.1f} s" for t in trainings))
     return table
 
 

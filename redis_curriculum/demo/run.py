@@ -1,9 +1,10 @@
-"""The demo from its arguments to its report: three trainings that differ in the curriculum alone."""
+"""The demo from its arguments to its report: three trainings, the curriculum the one difference."""
 
 from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -39,7 +40,7 @@ Algorithm = LearningProgressConfig | DiscreteRandomConfig
 
 
 def algorithms() -> dict[str, Algorithm]:
-    """Return the compared algorithms by title; each has its defaults but for what the title says."""
+    """Return the compared algorithms by title; all is default but for what the title says."""
     return {
         "progress by label": LearningProgressConfig(),
         "uniform": DiscreteRandomConfig(),
@@ -62,15 +63,13 @@ def run(
     """See ``run_demo``."""
     _check(seconds, workers, seed, out)
     console = console or Console()
-    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     per_label = min(200, max(20, int(2 * seconds)))
     console.print(f"Building {per_label} held-out maps per label ...", highlight=False)
     held_out = HeldOut(held_out_maps(per_label, seed), seed)
     before = held_out.measure(Network.fresh(seed))
-    outcomes = [
-        _train_one(console, title, algorithm, held_out, run_id, seconds, workers, seed, url)
-        for title, algorithm in algorithms().items()
-    ]
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    course = _Course(run_id, seconds * TRAINING_SHARE, workers, seed, url, held_out, console)
+    outcomes = [course.run(title, algorithm) for title, algorithm in algorithms().items()]
     picture = out / f"demo-{run_id}.png"
     draw_picture(outcomes, picture)
     report = DemoReport(seed, workers, per_label, before, outcomes, picture)
@@ -78,42 +77,45 @@ def run(
     return report
 
 
-def _train_one(
-    console: Console,
-    title: str,
-    algorithm: Algorithm,
-    held_out: HeldOut,
-    run_id: str,
-    seconds: float,
-    workers: int,
-    seed: int,
-    url: str | None,
-) -> Outcome:
-    name = f"demo-{run_id}-{title.replace(' ', '-')}"
-    network = Network.fresh(seed)
-    config = demo_config(algorithm, seed)
-    with (
-        Curriculum.open(url or "embedded://", name=name, config=config) as curriculum,
-        progress(console, title) as observe,
-    ):
-        training = train(
-            title,
-            curriculum,
-            network,
-            seconds=seconds * TRAINING_SHARE,
-            workers=workers,
-            seed=seed,
-            observe=observe,
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What all trainings of a demo share."""
+
+    run_id: str
+    seconds: float
+    workers: int
+    seed: int
+    url: str | None
+    held_out: HeldOut
+    console: Console
+
+    def run(self, title: str, algorithm: Algorithm) -> Outcome:
+        """Train once, from the same weights, and play the held-out maps."""
+        name = f"demo-{self.run_id}-{title.replace(' ', '-')}"
+        network = Network.fresh(self.seed)
+        config = demo_config(algorithm, self.seed)
+        with (
+            Curriculum.open(self.url or "embedded://", name=name, config=config) as curriculum,
+            progress(self.console, title) as observe,
+        ):
+            training = train(
+                title,
+                curriculum,
+                network,
+                seconds=self.seconds,
+                workers=self.workers,
+                seed=self.seed,
+                observe=observe,
+            )
+            pool = {label: len(curriculum.task_ids(label)) for label in LABELS}
+        after = self.held_out.measure(network)
+        self.console.print(
+            f"{title}: {training.episodes():,} episodes, {training.steps:,} steps in "
+            f"{training.seconds:.1f} s; {100 * overall(after):.1f} % of held-out maps",
+            highlight=False,
+            soft_wrap=True,
         )
-        pool = {label: len(curriculum.task_ids(label)) for label in LABELS}
-    after = held_out.measure(network)
-    console.print(
-        f"{title}: {training.episodes():,} episodes, {training.steps:,} steps in "
-        f"{training.seconds:.1f} s; {100 * overall(after):.1f} % of held-out maps",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return Outcome(title, name, training, pool, after)
+        return Outcome(title, name, training, pool, after)
 
 
 def _check(seconds: float, workers: int, seed: int, out: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
-from ctypes import Array, c_float
+from ctypes import c_float
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
 from typing import Any, Protocol
@@ -25,11 +25,16 @@ class PlayedTask(Protocol):
     """What a worker reads of a task."""
 
     @property
-    def task_id(self) -> int: ...
+    def task_id(self) -> int:
+        """Which task to report on."""
+
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """Its group: here, the size of the map."""
+
     @property
-    def params(self) -> Mapping[str, Any]: ...
+    def params(self) -> Mapping[str, Any]:
+        """What ``lake_map`` takes."""
 
 
 class TaskSource(Protocol):
@@ -48,7 +53,7 @@ class SharedWeights:
     """
 
     def __init__(self, context: SpawnContext) -> None:
-        self._shared: Array[c_float] = context.RawArray(c_float, N_WEIGHTS)
+        self._shared = context.RawArray(c_float, N_WEIGHTS)
 
     def write(self, flat: Floats) -> None:
         """Let the workers see these weights."""
@@ -59,7 +64,7 @@ class SharedWeights:
         into[:] = self._view()
 
     def _view(self) -> Floats:
-        return np.frombuffer(self._shared, dtype=np.float32)
+        return np.frombuffer(memoryview(self._shared), dtype=np.float32)
 
 
 def work(

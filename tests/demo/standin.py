@@ -38,6 +38,7 @@ class StandIn:
         self.calls = 0
 
     def next_task(self, finished: tuple[int, float] | None = None) -> StandInTask:
+        assert finished is None or 0 <= finished[0] < self.n_tasks
         self.calls += 1
         if self.fails_after is not None and self.calls > self.fails_after:
             raise CurriculumError("the server is gone")

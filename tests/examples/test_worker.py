@@ -20,10 +20,8 @@ def work(episodes: int, url: str, name: str) -> str:
         "REDIS_CURRICULUM_URL": url,
         "REDIS_CURRICULUM_NAME": name,
     }
-    words = [sys.executable, "-W", "error", WORKER, "--episodes", str(episodes)]
-    return subprocess.run(
-        words, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    words = [sys.executable, "-W", "error", str(WORKER), "--episodes", str(episodes)]
+    return subprocess.check_output(words, env=environment, text=True)
 
 
 def test_workers_add_up(url: str, name: str) -> None:

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from redis_curriculum import Curriculum, CurriculumConfig
 from redis_curriculum.tasks import Single
@@ -25,7 +27,7 @@ from tests.servers import executables
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-PASSWORD = 'a "b" \\c $d #e'
+PASSWORD = 'a "b" \\c $d #e'  # noqa: S105 - hard to quote, and of these servers alone
 LIMIT_S = 20.0
 
 
@@ -36,7 +38,11 @@ class Running(NamedTuple):
 
     def client(self, password: str | None = PASSWORD) -> Any:
         return redis.Redis(
-            port=self.port, password=password, decode_responses=True, protocol=2, retry=None
+            port=self.port,
+            password=password,
+            decode_responses=True,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
         )
 
     @property
@@ -171,9 +177,11 @@ def test_the_configuration_alone_serves_this_machine(
     executable: Path, tmp_path: Path, name: str
 ) -> None:
     config = CurriculumConfig(task_generator=Single(label="x", params={}), num_active_tasks=4)
-    with started([str(executable), "docker/redis.conf"], tmp_path) as running:
-        with Curriculum.open(running.url, name, config) as curriculum:
-            assert curriculum.get_task().label == "x"
+    with (
+        started([str(executable), "docker/redis.conf"], tmp_path) as running,
+        Curriculum.open(running.url, name, config) as curriculum,
+    ):
+        assert curriculum.get_task().label == "x"
 
 
 def test_docker_compose_accepts_the_file() -> None:
@@ -184,7 +192,7 @@ def test_docker_compose_accepts_the_file() -> None:
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode != 0
     assert "choose a password" in done.stderr
-    environment["REDIS_CURRICULUM_PASSWORD"] = "chosen"
+    environment["REDIS_CURRICULUM_PASSWORD"] = "chosen"  # noqa: S105
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
     assert "127.0.0.1:6379:6379" in done.stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 import threading
 import warnings
@@ -378,7 +379,7 @@ class Broken:
         return answer
 
 
-WRONG = [
+WRONG: list[tuple[Any, str]] = [
     (ZeroDivisionError("no such maze"), "ZeroDivisionError: no such maze"),
     (KeyError("size"), "KeyError: 'size'"),
     (None, "NoneType"),
@@ -447,9 +448,9 @@ def test_a_generator_that_breaks_later_loses_nothing(
 
 @pytest.mark.parametrize("bad", [{1, 2}, math.nan, object(), b"x", 2**64, np.zeros(1)], ids=repr)
 def test_params_that_are_not_json(bad: Any) -> None:
-    with pytest.raises(InvalidInputError, match="params.x must be"):
+    with pytest.raises(InvalidInputError, match=r"params\.x must be"):
         Single(label="a", params={"x": bad})
-    with pytest.raises(InvalidInputError, match="invariants.x must be"):
+    with pytest.raises(InvalidInputError, match=r"invariants\.x must be"):
         config_of(invariants={"x": bad})
 
 
@@ -597,11 +598,25 @@ def test_a_key_of_another_type_is_found_at_open(
         assert_whole(server, curriculum)
 
 
+HISTORY = re.compile(r"^created \d+ less evictions|completions in its statistics")
+
+
+def error_of(call: Callable[[], object]) -> CurriculumError | None:
+    try:
+        call()
+    except CurriculumError as error:
+        return error
+    return None
+
+
 @pytest.mark.parametrize("key", [*FIXED, "task", "label", "progress", "worker", "count"])
 def test_a_key_of_another_type_is_a_typed_error_later(
     curriculum: Curriculum, server: RunningServer, key: str
 ) -> None:
-    """Whoever put it there: the error says so, and the handle works on once it is gone."""
+    """Whoever put it there: the error says so, and the handle works on once it is gone.
+
+    The indices are rebuilt from the records; what a half-done call has not counted stays uncounted.
+    """
     keys = Keys(curriculum.name)
     ids = curriculum.task_ids()
     names = {
@@ -613,7 +628,6 @@ def test_a_key_of_another_type_is_a_typed_error_later(
     }
     own = names.get(key) or getattr(keys, key)
     curriculum.update_many([(task_id, 0.5) for task_id in ids])
-    failed = 0
     with server.client() as client:
         kept = client.rename(own, "aside") if client.exists(own) else None
         client.rpush(own, "someone else's")
@@ -621,21 +635,19 @@ def test_a_key_of_another_type_is_a_typed_error_later(
             lambda: curriculum.next_tasks([(ids[0], 0.5)], 3),
             lambda: curriculum.set_label(ids[0], "b"),
             lambda: curriculum.evict(ids[0]),
+            curriculum.renew_lease,
             curriculum.labels,
             curriculum.distribution,
         ]
-        for call in calls:
-            try:
-                call()
-            except KeyTypeError as error:
-                failed += 1
-                assert "something else stands" in str(error)
-            except CurriculumError as error:
-                raise AssertionError(f"a wrong error: {error!r}") from error
+        failed = [error for call in calls if (error := error_of(call))]
         client.unlink(own)
         if kept:
             client.rename("aside", own)
     assert failed
+    for error in failed:
+        assert type(error) is KeyTypeError
+        assert "something else stands" in str(error)
+        assert error.applied == "unknown", "a script may have met it halfway"
     curriculum.check(repair=True)
     assert len(curriculum.get_tasks(3)) == 3
-    assert curriculum.check() == []
+    assert [line for line in curriculum.check() if not HISTORY.search(line)] == []

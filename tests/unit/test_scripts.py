@@ -13,6 +13,7 @@ from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
+    KeyTypeError,
     ScriptError,
     SequenceGapError,
     SnapshotError,
@@ -208,6 +209,7 @@ ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
     ("RCSNAPSHOT", "x"): SnapshotRunningError,
     ("RCRESTORE", "x"): SnapshotRunningError,
     ("RCLOST", "x"): SnapshotError,
+    ("RCTYPE", "rc:{x}:meta"): KeyTypeError,
     ("RCNEW", "x"): ScriptError,
 }
 
