@@ -12,6 +12,9 @@ from typing import Final
 SCHEMA: Final = 1
 """Version of the keys and of what they hold; a server with another one is refused."""
 
+ROOT: Final = "rc:"
+"""What every key of this library begins with."""
+
 COUNTS: Final = ("completions", "samples", "evictions", "failures", "created")
 """What is counted by label, over the curriculum's life and within each epoch."""
 
@@ -29,7 +32,7 @@ class Keys:
     @property
     def prefix(self) -> str:
         """What every key of the curriculum begins with; also its ACL pattern's stem."""
-        return f"rc:{{{self.name}}}:"
+        return f"{ROOT}{{{self.name}}}:"
 
     @property
     def meta(self) -> str:

@@ -133,8 +133,15 @@ class Store:
     """The plans of one curriculum as one worker carries them out."""
 
     def __init__(
-        self, name: str, generation: int, config: CurriculumConfig, settings: WorkerSettings
+        self,
+        name: str,
+        generation: int,
+        config: CurriculumConfig,
+        settings: WorkerSettings,
+        *,
+        playing: bool = True,
     ) -> None:
+        self._playing = playing  # who only looks builds no generator: its class may run anything
         self.keys = Keys(name, generation)
         self.settings = settings
         self.worker = Worker(self.keys, settings)
@@ -152,7 +159,7 @@ class Store:
         """Take over a config: the hypers travel with every call."""
         hypers = config.algorithm.hypers
         self.config = config
-        self.can_generate = can_generate(config)
+        self.can_generate = self._playing and can_generate(config)
         self._pooled: list[Argument] = [
             int(hypers.pooling == "label"),
             hypers.performance_bonus_weight,

@@ -1,0 +1,90 @@
+"""The server that a command talks to, and the options that all commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from redis_curriculum.config import WorkerSettings
+from redis_curriculum.connection import DirectLink, Plan, drive
+from redis_curriculum.errors import InvalidURLError
+from redis_curriculum.keys import ROOT
+from redis_curriculum.overview import attach
+from redis_curriculum.store import Store
+from redis_curriculum.urls import Address, parse
+
+T = TypeVar("T")
+
+URL_VARIABLE: Final = "REDIS_CURRICULUM_URL"
+"""Environment variable with the server's URL, where ``--url`` is not given."""
+
+# A person waits for the answer: one try where something is only read, and little patience else.
+LOOKING: Final = WorkerSettings(retry_deadline_s=0)
+WORKING: Final = WorkerSettings(retry_deadline_s=5)
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar=URL_VARIABLE,
+        show_default=False,
+        help="The server; its password is better set in REDIS_CURRICULUM_PASSWORD.",
+    ),
+]
+Name = Annotated[str, typer.Argument(help="The curriculum's name.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection for one command."""
+
+    address: Address
+    link: DirectLink
+    settings: WorkerSettings
+
+    def run(self, plan: Plan[T]) -> T:
+        """Run a plan to its end."""
+        return drive(plan, self.link)
+
+    def store(self, name: str) -> Store:
+        """Attach for reading, without becoming a worker."""
+        return self.run(attach(name, self.settings))
+
+    def nodes(self) -> Iterator[Session]:
+        """A session for each node that holds keys: this one, or those of a cluster's primaries."""
+        if self.address.kind != "cluster":
+            yield self
+            return
+        slots = self.link.call(("CLUSTER", "SLOTS"), ROOT)
+        for host, port in sorted({(row[2][0], int(row[2][1])) for row in slots}):
+            address = replace(self.address, kind="single", hosts=((host, port),))
+            with _open(address, self.settings) as session:
+                yield session
+
+
+@contextmanager
+def session(url: str | None, settings: WorkerSettings = LOOKING) -> Iterator[Session]:
+    """Talk to the server of a URL; nothing is sent yet.
+
+    Raises:
+        InvalidURLError: There is none, or it cannot be used.
+    """
+    if not url:
+        rule = f"given with --url or in {URL_VARIABLE}, such as redis://localhost:6379/0"
+        raise InvalidURLError("url", rule, url)
+    with _open(parse(url), settings) as opened:
+        yield opened
+
+
+@contextmanager
+def _open(address: Address, settings: WorkerSettings) -> Iterator[Session]:
+    link = DirectLink(address, settings.timeout_s)
+    try:
+        yield Session(address, link, settings)
+    finally:
+        link.close()
