@@ -32,7 +32,7 @@ for i = 8, fields_at - 1 do
   end
 end
 for n = tonumber(ARGV[4]), tonumber(current[3] or -1) do
-  for _, what in ipairs(COUNTS) do
+  for _, what in ipairs(EPOCH) do
     call('UNLINK', prefix .. 'epoch:' .. n .. ':' .. what)
   end
 end

@@ -5,7 +5,7 @@
 -- ARGV[3] config JSON the whole config; empty: only attach
 -- ARGV[4] config_sha256 str of that JSON
 -- ARGV[5] random str first state of the random stream, six integers
--- Returns [created, schema, generation, config, next_index, num_tasks]; [] where there is none and no config was given
+-- Returns [created, schema, generation, config, next_index, num_tasks, epoch]; [] where there is none and no config was given
 -- Errors RCTYPE key: something else stands at one of our keys; nothing was written
 -- Atomic.
 
@@ -18,7 +18,7 @@ end
 if other_than('hash', KEYS[1]) then
   return redis.error_reply('RCTYPE ' .. KEYS[1])
 end
-local found = call('HMGET', KEYS[1], 'schema', 'generation', 'config', 'next_index')
+local found = call('HMGET', KEYS[1], 'schema', 'generation', 'config', 'next_index', 'epoch')
 local at = prefix .. 'g' .. (found[2] or ARGV[1]) .. ':'
 local own = { 'zset', prefix .. 'workers', 'stream', prefix .. 'events', 'zset', at .. 'fresh', 'zset', at .. 'learning',
   'zset', at .. 'ripe', 'hash', at .. 'labels', 'zset', at .. 'inactive', 'string', at .. 'sums' }
@@ -29,11 +29,11 @@ for i = 1, #own, 2 do
 end
 if found[1] then
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
-  return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size }
+  return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size, tonumber(found[5]) }
 end
 if ARGV[3] == '' then
   return {}
 end
 call('HSET', KEYS[1], 'schema', ARGV[2], 'generation', ARGV[1], 'config', ARGV[3], 'config_sha256', ARGV[4], 'epoch', 0,
   'created_ms', now_ms(), 'random', ARGV[5], 'next_index', 0, 'late_count', 0)
-return { 1, tonumber(ARGV[2]), tonumber(ARGV[1]), ARGV[3], 0, 0 }
+return { 1, tonumber(ARGV[2]), tonumber(ARGV[1]), ARGV[3], 0, 0, 0 }

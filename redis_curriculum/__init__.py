@@ -9,6 +9,7 @@ from redis_curriculum.config import (
     WorkerSettings,
 )
 from redis_curriculum.curriculum import Curriculum
+from redis_curriculum.epochs import EpochReport
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.outcome import Outcome, Step
 from redis_curriculum.records import TaskRecord
@@ -21,6 +22,7 @@ __all__ = [
     "CurriculumConfig",
     "CurriculumError",
     "DiscreteRandomConfig",
+    "EpochReport",
     "LearningProgressConfig",
     "Outcome",
     "Step",

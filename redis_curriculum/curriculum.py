@@ -13,7 +13,9 @@ from typing import Any, Self, TypeVar
 from redis_curriculum.check import check
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import DirectLink, Plan, drive
+from redis_curriculum.epochs import EpochReport, end_epoch, epoch_report
 from redis_curriculum.errors import CurriculumError, InvalidInputError
+from redis_curriculum.failures import quarantine, report_failure
 from redis_curriculum.opening import opening
 from redis_curriculum.outcome import Outcome, Step
 from redis_curriculum.records import TaskRecord
@@ -191,6 +193,44 @@ class Curriculum:
         """
         return self._run(self._store.evict(task_id))
 
+    def report_failure(
+        self, task_id: int, error: BaseException | str, *, permanent: bool = False
+    ) -> Outcome:
+        """Say that a task could not be built or run; it is replaced when that happens too often.
+
+        Counted for the task (``failure_count``, ``consecutive_failures``, ``last_error``), its
+        label and the epoch. After ``config.algorithm.max_consecutive_failures`` in a row, or at
+        once if ``permanent``, the task is evicted and its id kept with the message
+        (``quarantine``); this worker puts a new task in its place if it has a generator, else the
+        next one that has. Any score resets the row. Scores and averages do not move, unless
+        ``config.algorithm.failure_score`` is set: then it is applied like any score.
+
+        One round trip; two when the task is replaced.
+
+        Args:
+            task_id: The task.
+            error: The exception, or a text; stored as one printable line of up to 500 characters.
+            permanent: The task can never work; do not wait for more failures.
+
+        Returns:
+            APPLIED; QUARANTINED, if this failure took the task out; EVICTED, if it was not in the
+            pool (counted as late); DUPLICATE, if a retry found it applied.
+        """
+        return self._run(report_failure(self._store, task_id, error, permanent=permanent))
+
+    def end_epoch(self) -> EpochReport:
+        """Close the current epoch, open the next, and return what happened in the closed one.
+
+        For one owner, the trainer: the epoch that is closed is the one this handle believes
+        current (``epoch``). Counting goes on all the time, each count falls into one epoch. Nothing
+        else resets a counter. Seven round trips, more with thousands of labels.
+
+        Raises:
+            EpochError: Another trainer has ended that epoch; nothing was closed. ``error.epoch`` is
+                the current one, which this handle now knows: its next call closes that.
+        """
+        return self._run(end_epoch(self._store))
+
     def set_label(self, task_id: int, label: str) -> Outcome:
         """Move a task to another label: APPLIED, or EVICTED if it is not in the pool.
 
@@ -218,6 +258,26 @@ class Curriculum:
         Reads the pool in chunks of 500: not one moment while others write.
         """
         return self._run(self._store.distribution())
+
+    def quarantine(self) -> dict[int, str]:
+        """Return the ids of tasks that were taken out for failing, with their last messages.
+
+        At most 1,000 are kept; beyond that any one of them makes room for the next.
+        """
+        return self._run(quarantine(self._store))
+
+    def epoch_report(self, epoch: int | None = None) -> EpochReport | None:
+        """Return what happened in an epoch: the current one so far, or one that was closed.
+
+        Reads only, from any process. Six or seven round trips, more with thousands of labels.
+
+        Args:
+            epoch: Its number, from 0; None: the current one.
+
+        Returns:
+            None for an epoch that has not begun or is older than ``config.epochs_retained``.
+        """
+        return self._run(epoch_report(self._store, epoch))
 
     def check(self, *, repair: bool = False) -> list[str]:
         """Name everything that disagrees in the stored state; [] when every invariant holds.
@@ -260,6 +320,11 @@ class Curriculum:
     def config(self) -> CurriculumConfig:
         """The stored config."""
         return self._store.config
+
+    @property
+    def epoch(self) -> int:
+        """The epoch this handle believes current: as of open, or of its own last ``end_epoch``."""
+        return self._store.epoch
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
     ├── PoolFullError                       capacity reached; evict first
     ├── TaskNotFoundError (KeyError)        task_id
     ├── FailingTasksError                   causes: every task that was tried failed
-    ├── EpochError                          another trainer ended the epoch
+    ├── EpochError                          epoch: another trainer ended the one before
     ├── WorkerError
     │   ├── WorkerFencedError               the lease ended and the worker was reaped
     │   ├── WorkerInUseError                another live process works under that id
@@ -130,7 +130,11 @@ class FailingTasksError(CurriculumError):
 
 
 class EpochError(CurriculumError):
-    """Another trainer ended the epoch first."""
+    """Another trainer ended the epoch first; ``epoch`` is the one that is current now."""
+
+    def __init__(self, message: str, *, epoch: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
 
 
 class WorkerError(CurriculumError):

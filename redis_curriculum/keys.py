@@ -18,6 +18,9 @@ ROOT: Final = "rc:"
 COUNTS: Final = ("completions", "samples", "evictions", "failures", "created")
 """What is counted by label, over the curriculum's life and within each epoch."""
 
+EPOCH: Final = (*COUNTS, "times")
+"""What is kept of each epoch: its counts by label; of a closed one, when it began and ended."""
+
 PARTS: Final = ("fresh", "learning", "ripe")
 """The three sorted sets, in the order in which a task moves through them."""
 
@@ -36,7 +39,7 @@ class Keys:
 
     @property
     def meta(self) -> str:
-        """Hash: schema, generation, config, epoch, random stream, lifetime counters."""
+        """Hash: schema, generation, config, epoch and its start, random stream, counters."""
         return f"{self.prefix}meta"
 
     @property
@@ -54,7 +57,7 @@ class Keys:
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
-        """Hash: label -> count of ``what`` (one of ``COUNTS``) within one epoch."""
+        """Hash: label -> count of ``what`` within one epoch; ``times``: started_ms, ended_ms."""
         return f"{self.prefix}epoch:{epoch}:{what}"
 
     @property
@@ -130,5 +133,5 @@ class Keys:
 
     @property
     def quarantine(self) -> str:
-        """Hash: id of a task evicted for failing -> the last error message."""
+        """Hash, bounded: id of a task evicted for failing -> the last error message."""
         return f"{self.pool}quarantine"

@@ -52,7 +52,7 @@ def opening(
     reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
     if not reply:
         raise CurriculumNotFoundError(name)
-    created, schema, generation, stored, next_index, size = reply
+    created, schema, generation, stored, next_index, size, epoch = reply
     if schema != SCHEMA:
         raise UnsupportedServerError(
             f"curriculum {name!r} has keys of schema {schema}, this library knows {SCHEMA};"
@@ -61,7 +61,7 @@ def opening(
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
-    store = Store(name, generation, config, settings)
+    store = Store(name, generation, config, settings, epoch)
     if size < config.num_active_tasks and store.can_generate:
         yield from store.fill(next_index)
     return store

@@ -15,7 +15,9 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     """A retry found it applied: it counts once."""
     EVICTED = "evicted"
-    """The task is no longer in the pool; a result is counted as late and changes nothing else."""
+    """The task is no longer in the pool; a report is counted as late and changes nothing else."""
+    QUARANTINED = "quarantined"
+    """This reported failure was one too many: it is counted, and the task was taken out."""
 
 
 class Step(NamedTuple):

@@ -147,7 +147,7 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     ),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
     "RCEPOCH": lambda detail: EpochError(
-        f"another trainer has ended that epoch; the current one is {detail}"
+        f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)
     ),
     "RCSNAPSHOT": lambda detail: SnapshotRunningError(f"a snapshot is running: {detail}"),
     "RCRESTORE": lambda detail: SnapshotRunningError(f"another restore is running: {detail}"),

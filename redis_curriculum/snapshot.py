@@ -29,7 +29,7 @@ from redis_curriculum.audit import parse_info
 from redis_curriculum.config import CurriculumConfig
 from redis_curriculum.connection import Command, Plan
 from redis_curriculum.errors import CurriculumError, InvalidInputError, SnapshotError
-from redis_curriculum.keys import COUNTS
+from redis_curriculum.keys import EPOCH
 from redis_curriculum.moment import CHUNK, LabelState, Moment
 from redis_curriculum.records import PROGRESS_FIELDS, TaskRecord
 from redis_curriculum.store import Store
@@ -56,6 +56,7 @@ Whole = Annotated[int, In("[-2**63, 2**63)")]
 Amount = Annotated[float, In("[0, 1e300]")]
 Fraction = Annotated[float, In("[0, 1]")]
 What = Literal["completions", "samples", "evictions", "failures", "created"]
+OfEpoch = What | Literal["times"]
 
 
 class Manifest(FrozenModel):
@@ -117,7 +118,7 @@ class EpochLine(FrozenModel):
 
     type: Literal["epoch"] = "epoch"
     epoch: Natural
-    what: What
+    what: OfEpoch
     counts: dict[str, Natural]
 
 
@@ -282,7 +283,7 @@ def _write_labels(writer: _Writer, moment: Moment) -> Plan[None]:
 
 
 def _write_epoch(writer: _Writer, moment: Moment, epoch: int) -> Plan[None]:
-    for what in COUNTS:
+    for what in EPOCH:
         counts = yield from moment.epoch_counts(epoch, what)
         labels = sorted(counts)
         for start in range(0, len(labels), _NAMES_PER_LINE):

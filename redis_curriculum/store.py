@@ -94,10 +94,25 @@ EVICT = bind("evict", *_WRITE, *_POOLED, "labels_retained", "events_retained", r
 SET_LABEL = bind(
     "set_label", *_WRITE, *_POOLED, "labels_retained", "task_id", "label", "label_hash"
 )
+FAIL = bind(
+    "fail",
+    *_WRITE,
+    *_POOLED,
+    *_FOLD,
+    "max_failures",
+    "labels_retained",
+    "events_retained",
+    "quarantine_retained",
+    "num_active_tasks",
+    "task_id",
+    "failure_score",
+    "error",
+)
 READ = bind("read", "generation", rest="task_ids")
 COLUMNS = bind("columns", "generation", "family", "count", rest="names")
 
 MOST_DRAWS: Final = 1_000_000
+QUARANTINE_RETAINED: Final = 1000
 _READ_CHUNK: Final = 500
 _FAILING_SPECS: Final = 16
 
@@ -138,6 +153,7 @@ class Store:
         generation: int,
         config: CurriculumConfig,
         settings: WorkerSettings,
+        epoch: int = 0,
         *,
         playing: bool = True,
     ) -> None:
@@ -148,12 +164,16 @@ class Store:
         self.caller: Callable[[], object] = threading.current_thread
         """Who calls: threads (or asyncio tasks) that share a handle repeat their own calls only."""
         self._unfinished: WeakKeyDictionary[object, _Play] = WeakKeyDictionary()
+        self._unanswered: WeakKeyDictionary[object, Write] = WeakKeyDictionary()
+        self.epoch = epoch
+        """The epoch that this handle believes current; only its trainer's handle needs to."""
         self.configure(config)
 
     def begin_anew(self) -> None:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
         self._unfinished.clear()
+        self._unanswered.clear()
 
     def configure(self, config: CurriculumConfig) -> None:
         """Take over a config: the hypers travel with every call."""
@@ -302,6 +322,43 @@ class Store:
         head = [*self._pooled, self.config.labels_retained]
         reply = yield from self.worker.write(SET_LABEL, [*head, task_id, label, label_hash(label)])
         return Outcome.DUPLICATE if reply[0] else _OUTCOMES[reply[1]]
+
+    def fail(self, task_id: object, error: str, *, permanent: bool) -> Plan[list[int]]:
+        """Count a failure: [repeated, 2 quarantined, 1 counted or 0 gone, next_index, missing]."""
+        config, algorithm = self.config, self.config.algorithm
+        score = algorithm.failure_score
+        args: list[Argument] = [
+            *self._pooled,
+            *self._fold,
+            1 if permanent else algorithm.max_consecutive_failures,
+            config.labels_retained,
+            config.events_retained,
+            QUARANTINE_RETAINED,
+            config.num_active_tasks,
+            validate_task_id(task_id),
+            "" if score is None else score,
+            error,
+        ]
+        return (yield from self.once(FAIL, args))
+
+    def once(self, script: Script, args: list[Argument]) -> Plan[list[Any]]:
+        """Send a write that counts each time; made again after an error it is the same write.
+
+        Again means: by the same caller, with the same arguments, before any other of its kind.
+        """
+        caller = self.caller()
+        write = self._unanswered.get(caller)
+        if write is None or (write.script, write.args) != (script, args):
+            write = Write(script, args)
+        self._unanswered[caller] = write
+        try:
+            reply: list[Any] = yield from self.worker.send(write)
+        except CurriculumError as error:
+            if error.applied == "no":
+                del self._unanswered[caller]
+            raise
+        del self._unanswered[caller]
+        return reply
 
     # --- filling the pool ------------------------------------------------------------------------
 

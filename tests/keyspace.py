@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from redis_curriculum.keys import COUNTS, PARTS, Keys
+from redis_curriculum.keys import COUNTS, EPOCH, PARTS, Keys
 
 _ANY: Final = Keys("NAME", 987654321)
 _LABEL, _ID = "LABEL", 123456789
@@ -26,7 +26,7 @@ _SPELLED: Final = {
     _ANY.quarantine: "hash",
     **{_ANY.pool + part: "zset" for part in PARTS},
     **{_ANY.count(what): "hash" for what in COUNTS},
-    **{_ANY.epoch(_ID, what): "hash" for what in COUNTS},
+    **{_ANY.epoch(_ID, what): "hash" for what in EPOCH},
 }
 _WILD: Final = {
     "NAME": "[A-Za-z0-9_.-]{1,64}",

@@ -53,7 +53,7 @@ def another(harness: Harness, worker: str, **settings: Any) -> Harness:
 
 def test_open_creates_once_and_then_answers_what_is_stored(empty: Harness) -> None:
     config = empty.config
-    assert empty.open() == [0, SCHEMA, 1, config.to_json(), 0, 0]
+    assert empty.open() == [0, SCHEMA, 1, config.to_json(), 0, 0, 0]
     meta = empty.client.hgetall(empty.keys.meta)
     assert int(meta.pop("created_ms")) == pytest.approx(time.time() * 1000, abs=60_000)
     assert meta == {
@@ -69,7 +69,7 @@ def test_open_creates_once_and_then_answers_what_is_stored(empty: Harness) -> No
     empty.create([(7, "a", {})])
     other = text_config(HYPERS, seed=99)
     reply = empty.call("open", 1, SCHEMA, other.to_json(), other.sha256(), "1 1 1 1 1 1")
-    assert reply == [0, SCHEMA, 1, config.to_json(), 1, 1]
+    assert reply == [0, SCHEMA, 1, config.to_json(), 1, 1, 0]
     assert empty.stream_state == RandomStream.from_seed(3).state
 
 

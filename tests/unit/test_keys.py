@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum.keys import COUNTS, PARTS, SCHEMA, Keys
+from redis_curriculum.keys import COUNTS, EPOCH, PARTS, SCHEMA, Keys
 from redis_curriculum.scripts import folder
 
 PINNED = {
@@ -65,6 +65,7 @@ def test_schema_parts_and_counts_are_pinned() -> None:
     assert SCHEMA == 1
     assert PARTS == ("fresh", "learning", "ripe")
     assert COUNTS == ("completions", "samples", "evictions", "failures", "created")
+    assert set(EPOCH) == {*COUNTS, "times"}
     assert signature(Keys).parameters["generation"].default == 1
 
 
@@ -104,7 +105,7 @@ def lua_names() -> set[str]:
 def known(text: str) -> bool:
     """Whether keys.py spells it: as a whole, or as the stem of a family."""
     whole = {spelled(name) for name in PINNED if name not in ARGUMENTS}
-    counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in COUNTS}
+    counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
@@ -116,12 +117,15 @@ def test_the_scripts_spell_the_keys_of_keys_py() -> None:
 
 def test_the_scripts_spell_all_that_they_keep() -> None:
     names = lua_names()
-    for name in set(PINNED) - {"prefix", "meta", "pool", "epoch", "count", "quarantine"}:
+    for name in set(PINNED) - {"prefix", "meta", "pool", "epoch", "count"}:
         stem = spelled(name)
         argument = ARGUMENTS.get(name, ("",))[0]
         assert stem.removesuffix(str(argument)) in names, name
     for what in COUNTS:
         assert KEYS.count(what) in names or f"'{what}'" in lua()["counts"], what
+    for constant, whats in (("COUNTS", COUNTS), ("EPOCH", EPOCH)):
+        listed = ", ".join(f"'{what}'" for what in whats)
+        assert f"local {constant} = {{ {listed} }}" in lua()["counts"]
 
 
 def test_a_variable_beside_a_base_is_a_part_or_a_count() -> None:
