@@ -1,0 +1,38 @@
+"""Wrappers that put a curriculum into a training loop.
+
+Each needs its own library, which is imported when the wrapper is: ``CurriculumEnv``, ``TaskEnv``
+and ``CurriculumVectorEnv`` Gymnasium (``pip install redis-curriculum[gymnasium]``),
+``CurriculumParallelEnv`` PettingZoo (``redis-curriculum[pettingzoo]``); ``CurriculumPufferEnv``
+takes any environment with PufferLib's interface and needs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from redis_curriculum.envs.assignments import TaskSource
+    from redis_curriculum.envs.single import CurriculumEnv, TaskEnv
+    from redis_curriculum.envs.vector import CurriculumVectorEnv
+
+__all__ = [
+    "CurriculumEnv",
+    "CurriculumVectorEnv",
+    "TaskEnv",
+    "TaskSource",
+]
+
+_MODULES: Final = {
+    "CurriculumEnv": "single",
+    "CurriculumVectorEnv": "vector",
+    "TaskEnv": "single",
+    "TaskSource": "assignments",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a wrapper when it is first asked for (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

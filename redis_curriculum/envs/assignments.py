@@ -1,0 +1,265 @@
+"""Which environment plays which task: reports what ended and hands out what is next.
+
+All wrappers stand on this module; it knows curricula and no environment library.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections import UserDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from redis_curriculum.errors import FailingTasksError, TaskApplyError, WorkerFencedError
+from redis_curriculum.outcome import Outcome, Step
+from redis_curriculum.tasks import Task
+
+INFO_KEY: Final = "curriculum"
+"""The one key of ``info`` that belongs to the wrappers."""
+
+ATTEMPTS: Final = 10
+"""Failures in a row of one environment, with no episode finished between, that end the run."""
+
+log = logging.getLogger("redis_curriculum.envs")
+
+
+class ScoreRange(Protocol):
+    """What the wrappers read of a curriculum's config."""
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """(lowest, highest) score."""
+        ...
+
+
+class TaskSource(Protocol):
+    """What the wrappers ask of a curriculum."""
+
+    @property
+    def config(self) -> ScoreRange:
+        """The stored config."""
+        ...
+
+    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+        """Report finished episodes and draw ``count`` tasks."""
+        ...
+
+    def report_failure(self, task_id: int, error: BaseException | str) -> Outcome:
+        """Report that a task could not be applied or run."""
+        ...
+
+    def register(self) -> str:
+        """Become a new worker."""
+        ...
+
+
+class MisuseError(TaskApplyError):
+    """What no other task would make better: raised at once, after the failure is reported."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What has become of a task in its environment. Travels between processes, hence no error."""
+
+    task: Task
+    total: float = 0.0
+    """The sum of rewards so far."""
+    length: int = 0
+    score: float | None = None
+    """Set when an episode ended well."""
+    error: str | None = None
+    """Set when the task could not be applied or run."""
+    is_misuse: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is something to report."""
+        return self.score is not None or self.error is not None
+
+    def failed(self, error: BaseException) -> Played:
+        """Return the same with an error, which is logged with its traceback here and now."""
+        task = self.task
+        text = (
+            str(error) if isinstance(error, TaskApplyError) else f"{type(error).__name__}: {error}"
+        )
+        log.warning("task %d (%s) failed: %s", task.task_id, task.label, text, exc_info=error)
+        return replace(self, error=text, is_misuse=isinstance(error, MisuseError))
+
+    def finished(self, score: object, environment: str) -> Played:
+        """Return the same with the episode's score; what is no number is a failure."""
+        try:
+            number = float(score)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number) and not isinstance(score, str):
+            return replace(self, score=number)
+        what = f"the score is {score!r}; let `score` return a finite number for every final info"
+        return self.failed(MisuseError(complaint(environment, self.task, what)))
+
+
+def complaint(environment: str, task: Task, what: str) -> str:
+    """An error's text: which environment, which task, what is wrong and what would help."""
+    return f"{environment}, task {task.task_id} ({task.label}): {what}"
+
+
+class Params(UserDict[str, Any]):
+    """A task's params in an info.
+
+    Not a dict: vector environments take those apart by key, and force the type of the first
+    environment's value on the others.
+    """
+
+
+class Assignments:
+    """The tasks of ``count`` environments, and what is still to be reported of them.
+
+    With ``ahead`` each environment has its next task before its episode ends, as one needs that
+    resets itself within a step.
+    """
+
+    def __init__(
+        self, curriculum: TaskSource, environment: str, count: int = 1, *, ahead: bool = False
+    ) -> None:
+        self._curriculum = curriculum
+        self._environment = environment
+        self.current: list[Task | None] = [None] * count
+        self.following: list[Task | None] = [None] * count if ahead else []
+        self._episodes = [0] * count
+        self._failures = [0] * count
+        self._causes: list[list[tuple[int, str]]] = [[] for _ in range(count)]
+        self._finished: list[tuple[int, float]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy goes on with the tasks; what is to be reported stays here and counts once."""
+        return self.__dict__ | {"_finished": []}
+
+    @property
+    def upcoming(self) -> list[Task | None]:
+        """The task that each environment's next reset of its own begins."""
+        return self.following or self.current
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every environment has its tasks."""
+        return all(task is not None for task in (*self.current, *self.following))
+
+    def fill(self) -> list[Outcome]:
+        """Report what is to be reported and give every environment its tasks.
+
+        One round trip; none where nothing lacks. After an error the next call makes up for it.
+        """
+        places = [
+            (tasks, i)
+            for tasks in (self.current, self.following)
+            for i, task in enumerate(tasks)
+            if task is None
+        ]
+        if not places:
+            return []
+        step = self._next_tasks(len(places))
+        self._finished = []
+        for (tasks, i), task in zip(places, step.tasks, strict=True):
+            tasks[i] = task
+        return step.outcomes
+
+    def settle(self, over: Mapping[int, Played]) -> dict[int, dict[str, Any]]:
+        """Report the episodes that are over, by environment, and take the next tasks.
+
+        One round trip, and one more for each failure. Returns the infos of the episodes.
+
+        Raises:
+            TaskApplyError: What went wrong would go wrong with every task.
+            FailingTasksError: One environment failed ``ATTEMPTS`` times in a row.
+        """
+        checked = {i: self._checked(played) for i, played in over.items()}
+        failed = {i: played for i, played in checked.items() if played.error is not None}
+        done = [i for i in checked if i not in failed]
+        for i, played in checked.items():
+            self._move_on(i, played)
+        outcomes = {
+            i: self._curriculum.report_failure(played.task.task_id, str(played.error))
+            for i, played in failed.items()
+        }
+        answers = self.fill()
+        outcomes |= dict(zip(done, answers[len(answers) - len(done) :], strict=True))
+        self._raise_what_must_be(failed)
+        return {i: self._ended(i, played, outcomes[i]) for i, played in checked.items()}
+
+    def abandon(self, i: int) -> None:
+        """Give up an environment's task without a result; ``fill`` brings another."""
+        if self.following:
+            self.current[i], self.following[i] = self.following[i], None
+        else:
+            self.current[i] = None
+
+    def begun(self, i: int, task: Task) -> dict[str, Any]:
+        """The info of an episode that begins."""
+        return {
+            "task_id": task.task_id,
+            "label": task.label,
+            "params": Params(copy.deepcopy(task.params)),
+            "episodes": self._episodes[i],
+            "failures": self._failures[i],
+        }
+
+    def _ended(self, i: int, played: Played, outcome: Outcome) -> dict[str, Any]:
+        info = self.begun(i, played.task)
+        info |= {"outcome": str(outcome), "return": played.total, "length": played.length}
+        return info | ({"score": played.score} if played.error is None else {"error": played.error})
+
+    def _checked(self, played: Played) -> Played:
+        """A score outside the range is a failure, and not the task's."""
+        low, high = self._curriculum.config.score_range
+        if played.score is None or low <= played.score <= high:
+            return played
+        what = (
+            f"the score {played.score:g} is outside the curriculum's score_range"
+            f" [{low:g}, {high:g}]: create the curriculum with a score_range that holds every"
+            " return, or map it with `score`"
+        )
+        return played.failed(MisuseError(complaint(self._environment, played.task, what)))
+
+    def _move_on(self, i: int, played: Played) -> None:
+        self.abandon(i)
+        if played.error is not None:
+            self._failures[i] += 1
+            self._causes[i].append((played.task.task_id, played.error))
+        elif played.score is not None:
+            self._episodes[i] += 1
+            self._causes[i] = []
+            self._finished.append((played.task.task_id, played.score))
+
+    def _raise_what_must_be(self, failed: Mapping[int, Played]) -> None:
+        for i, played in failed.items():
+            if played.is_misuse:
+                self._causes[i] = []
+                raise TaskApplyError(str(played.error), task_id=played.task.task_id)
+        for i in failed:
+            causes = self._causes[i]
+            if len(causes) >= ATTEMPTS:
+                self._causes[i] = []
+                raise FailingTasksError(
+                    f"{self._environment}: {len(causes)} tasks in a row could not be applied or"
+                    " run (all were reported; the log has each traceback); mend the environment,"
+                    " or the generator that makes such params:",
+                    causes,
+                )
+
+    def _next_tasks(self, count: int) -> Step:
+        try:
+            return self._curriculum.next_tasks(self._finished, count)
+        except WorkerFencedError as error:
+            # An episode outlasted the lease: nothing is lost but the worker's name. Only if it
+            # is sure that nothing was applied may another worker report the same.
+            if error.applied != "no":
+                raise
+            self._curriculum.register()
+            return self._curriculum.next_tasks(self._finished, count)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean over agents; 0 where there were none."""
+    return math.fsum(values) / len(values) if values else 0.0

@@ -1,0 +1,242 @@
+"""A Gymnasium environment that plays a curriculum's tasks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, SupportsFloat
+
+import gymnasium
+from gymnasium.utils import RecordConstructorArgs
+
+from redis_curriculum.envs.applying import Apply, WatchedOptions, cannot_take, put_in
+from redis_curriculum.envs.assignments import (
+    INFO_KEY,
+    Assignments,
+    MisuseError,
+    Played,
+    TaskSource,
+    complaint,
+)
+from redis_curriculum.tasks import Task
+
+Score = Callable[[dict[str, Any]], Any]
+"""Makes the score of an episode from its final info."""
+
+Stepped = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
+
+
+class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Plays the task that it is given: the sub-environment of a ``CurriculumVectorEnv``.
+
+    It takes ``env`` and the two functions as ``CurriculumEnv`` does, but asks no server: the
+    vector environment puts ``next_task`` in and reports what comes out. Nothing that a task does
+    leaves ``reset`` or ``step`` as an exception, which would end a worker process; a failing task
+    is an episode that is truncated.
+    """
+
+    takes_tasks = True
+    """Whether a ``CurriculumVectorEnv`` may give it tasks."""
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        apply_task: Apply | None = None,
+        score: Score | None = None,
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self, _disable_deepcopy=True, apply_task=apply_task, score=score
+        )
+        super().__init__(env)
+        self.next_task: Task | None = None
+        self._apply_task = apply_task
+        self._score = score
+        self._observation: Any = None
+        self._played: Played | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode of ``next_task``."""
+        if self.next_task is None:
+            raise MisuseError(f"{self.env} was given no task: reset its CurriculumVectorEnv first")
+        self._played = None
+        playing = Played(self.next_task)
+        try:
+            observation, info = self._begin(playing.task, seed, options)
+        except Exception as error:  # noqa: BLE001 - whatever a task does wrong
+            return self._blank(), {INFO_KEY: playing.failed(error)}
+        self._observation, self._played = observation, playing
+        return observation, {**info, INFO_KEY: playing}
+
+    def step(self, action: Any) -> Stepped:
+        """Take a step; the last one of an episode carries what became of it."""
+        playing = self._played
+        if playing is None:  # before a reset or after the end: as the environment sees fit
+            return self.env.step(action)
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            self._refuse_key(info, playing.task)
+        except Exception as error:  # noqa: BLE001
+            self._played = None
+            info = {INFO_KEY: playing.failed(error)}
+            return copy.deepcopy(self._observation), 0.0, False, True, info
+        self._observation = observation
+        total, length = playing.total + float(reward), playing.length + 1
+        playing = self._played = Played(playing.task, total, length)
+        if terminated or truncated:
+            self._played = None
+            info = {**info, INFO_KEY: self._scored(playing, info)}
+        return observation, reward, terminated, truncated, info
+
+    def _begin(
+        self, task: Task, seed: int | None, options: dict[str, Any] | None
+    ) -> tuple[Any, dict[str, Any]]:
+        env, options = put_in(self.env, task, self._apply_task, options)
+        if env is not self.env:
+            self._exchange(env, task)
+        observation, info = self.env.reset(seed=seed, options=options)
+        if isinstance(options, WatchedOptions) and not options.was_read:
+            raise MisuseError(cannot_take(self.env, task))
+        self._refuse_key(info, task)
+        return observation, info
+
+    def _exchange(self, env: Any, task: Task) -> None:
+        """Play in another environment from now on; the spaces stay, learners rely on them."""
+        if not isinstance(env, gymnasium.Env):
+            what = f"apply_task must return None or a gymnasium.Env, not {type(env).__name__}"
+            raise MisuseError(complaint(str(self.env), task, what))
+        for space in ("observation_space", "action_space"):
+            own, other = getattr(self.env, space), getattr(env, space)
+            if own != other:
+                env.close()
+                what = f"its {space} {other} differs from {own}; pad it to one for all tasks"
+                raise MisuseError(complaint(str(env), task, what))
+        self.env.close()
+        self.env = env
+
+    def _scored(self, playing: Played, info: dict[str, Any]) -> Played:
+        if self._score is None:
+            return playing.finished(playing.total, str(self.env))
+        try:
+            score = self._score(info)
+        except Exception as error:  # noqa: BLE001
+            what = f"`score` raised {type(error).__name__}: {error}; it must score every final info"
+            misuse = MisuseError(complaint(str(self.env), playing.task, what))
+            misuse.__cause__ = error
+            return playing.failed(misuse)
+        return playing.finished(score, str(self.env))
+
+    def _refuse_key(self, info: dict[str, Any], task: Task) -> None:
+        if INFO_KEY in info:
+            what = (
+                f"its info already has the key {INFO_KEY!r}, which belongs to this wrapper;"
+                " rename it in the environment, and wrap an environment once only"
+            )
+            raise MisuseError(complaint(str(self.env), task, what))
+
+    def _blank(self) -> Any:
+        """An observation for a reset that failed; nobody learns from it, it is reset again."""
+        if self._observation is None:
+            return self.observation_space.sample()
+        return copy.deepcopy(self._observation)
+
+
+class CurriculumEnv(TaskEnv):
+    """Plays a curriculum's tasks, one an episode, and reports the scores.
+
+    A reset begins an episode of the environment's task. When the episode ends, terminated or
+    truncated, its score is reported and the next task drawn by one round trip within that last
+    ``step``; the next reset plays that one. A reset in mid-episode abandons the episode, which then
+    counts as no completion, and draws another task. With a seed, or before the first step, it
+    begins the same task again, so that equal seeds give equal episodes. Wrappers that truncate
+    (``TimeLimit``) belong inside this one: it does not see what ends outside of it.
+
+    ``info["curriculum"]`` is there after every ``reset`` and after the last step of an episode:
+
+    ==========  =======  =========================================================================
+    key         type     meaning
+    ==========  =======  =========================================================================
+    task_id     int      the task that begins, or that has ended
+    label       str      its label
+    params      mapping  its params (a copy; a ``UserDict``)
+    episodes    int      episodes that this environment finished, this one included
+    failures    int      tasks that failed in this environment
+    outcome     str      at the end: "applied", "evicted" (too late, counted as such) or
+                         "duplicate" (a retry found it applied)
+    return      float    at the end: the undiscounted sum of rewards
+    length      int      at the end: the number of steps
+    score       float    at the end, unless the task failed: the score as reported
+    error       str      at the end, if the task failed: why
+    ==========  =======  =========================================================================
+
+    A task that cannot be applied, reset or stepped is reported with ``report_failure``. ``reset``
+    then tries other tasks; ``step`` ends the episode as truncated with the last observation and
+    reward 0. The tracebacks are logged by the logger ``redis_curriculum.envs``. After 10 failures
+    in a row ``FailingTasksError`` is raised.
+
+    Example:
+        >>> env = CurriculumEnv(gymnasium.make("Maze-v0"), curriculum)  # doctest: +SKIP
+        >>> observation, info = env.reset(seed=0)  # doctest: +SKIP
+        >>> info["curriculum"]  # doctest: +SKIP
+        {'task_id': 53, 'label': 'maze-9', 'params': {'size': 9}, 'episodes': 0, 'failures': 0}
+
+    Args:
+        env: The environment. It takes a task by its ``unwrapped.set_task(params)`` if it has one,
+            else as ``reset(options={"task": params})``.
+        curriculum: An open curriculum. Environments of one process may share it; closing it is
+            the caller's. It pickles with the environment and is a new worker there.
+        apply_task: Puts a ``Task`` into the environment instead: ``apply_task(env, task)``. If it
+            returns an environment, that one plays from now on and the former one is closed.
+        score: Makes the score of the final info, within the curriculum's ``score_range``;
+            default: the return.
+
+    Raises:
+        TaskApplyError: By ``reset`` and ``step``: the environment takes no tasks, the score is no
+            number or outside ``score_range``, ``info`` has the key already. Reported as a failure.
+        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
+        ServerError: By ``reset`` and ``step``: the server did not answer; the next reset reports
+            what is still to be reported.
+    """
+
+    takes_tasks = False
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        curriculum: TaskSource,
+        apply_task: Apply | None = None,
+        score: Score | None = None,
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self, _disable_deepcopy=True, curriculum=curriculum, apply_task=apply_task, score=score
+        )
+        super().__init__(env, apply_task, score)
+        self._assignments = Assignments(curriculum, str(env))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode of the task drawn last, or of another one in mid-episode.
+
+        No round trip, but for the first task and after an abandoned episode.
+        """
+        if seed is None and self._played is not None and self._played.length:
+            self._assignments.abandon(0)
+        while True:
+            self._assignments.fill()
+            self.next_task = self._assignments.current[0]
+            observation, info = super().reset(seed=seed, options=options)
+            playing = info[INFO_KEY]
+            if not playing.is_over:
+                begun = self._assignments.begun(0, playing.task)
+                return observation, {**info, INFO_KEY: begun}
+            self._assignments.settle({0: playing})
+
+    def step(self, action: Any) -> Stepped:
+        """Take a step. One round trip when it ends the episode."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        played = info.get(INFO_KEY)
+        if isinstance(played, Played):
+            info[INFO_KEY] = self._assignments.settle({0: played})[0]
+        return observation, reward, terminated, truncated, info

@@ -1,0 +1,170 @@
+"""Gymnasium vector environments that play a curriculum's tasks, one round trip a step at most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+from redis_curriculum.envs.assignments import INFO_KEY, Assignments, Played, TaskSource
+from redis_curriculum.errors import TaskApplyError
+from redis_curriculum.tasks import Task
+
+Infos = dict[str, Any]
+
+
+class CurriculumVectorEnv(VectorWrapper[Any, Any, Any, Any, Any], RecordConstructorArgs):
+    """Plays a curriculum's tasks in all sub-environments of a vector environment.
+
+    Works with ``SyncVectorEnv`` and ``AsyncVectorEnv`` in every autoreset mode. Only this process
+    talks to the server: all episodes that end in a step are reported, and their successors drawn,
+    by one round trip, whatever their number; a step in which none ends costs none.
+
+    Each sub-environment must be a ``TaskEnv``, outside of all wrappers that end episodes:
+
+        >>> def make():  # doctest: +SKIP
+        ...     return TaskEnv(gymnasium.make("Maze-v0"))
+        >>> envs = CurriculumVectorEnv(AsyncVectorEnv([make] * 8), curriculum)  # doctest: +SKIP
+
+    ``infos["curriculum"]`` holds the entries of ``CurriculumEnv``, as Gymnasium's vector
+    environments hold any info: an array for each key and a mask ``_key`` of the sub-environments
+    it is there for. In the mode SAME_STEP the ended episodes are in
+    ``infos["final_info"]["curriculum"]``, and ``infos["curriculum"]`` has those that begin.
+
+    In SAME_STEP a sub-environment starts its next episode before its result has been reported, so
+    there its next task is drawn one episode ahead; in the other modes results are seen first.
+    Resets in mid-episode are as in ``CurriculumEnv``.
+
+    A failing task truncates its episode, or is replaced by another when it could not be reset;
+    see ``CurriculumEnv``. Each failure costs one more round trip.
+
+    Args:
+        env: The vector environment.
+        curriculum: An open curriculum.
+
+    Raises:
+        TaskApplyError: The sub-environments are not ``TaskEnv``s or have different spaces; and by
+            ``reset`` and ``step`` as of ``CurriculumEnv``, after all other results are reported.
+        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed in one of them.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], curriculum: TaskSource) -> None:
+        RecordConstructorArgs.__init__(self, _disable_deepcopy=True, curriculum=curriculum)
+        super().__init__(env)
+        _check(env)
+        self._within_step = env.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP
+        self._assignments = Assignments(curriculum, str(env), env.num_envs, ahead=self._within_step)
+        self._handed_out: list[Task | None] = []
+        self._is_under_way = np.zeros(env.num_envs, dtype=np.bool_)
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, Infos]:
+        """Begin episodes, where ``options["reset_mask"]`` says so; one round trip at most."""
+        if seed is None:
+            mask = (options or {}).get("reset_mask", True)
+            for i in map(int, np.flatnonzero(self._is_under_way & mask)):
+                self._assignments.abandon(i)
+        self._assignments.fill()
+        self._hand_out(self._assignments.current)
+        # A copy: the vector environment takes the mask out of it.
+        observations, infos = self._base.reset(seed=seed, options=options and dict(options))
+        begun = _take(infos)
+        self._is_under_way[list(begun)] = False
+        try:
+            return self._begin(observations, infos, begun, seed)
+        finally:
+            self._hand_out(self._assignments.upcoming)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Infos]:
+        """Take a step in every sub-environment; one round trip if any episode ended."""
+        if not self._assignments.is_full:  # the server did not answer in the step before
+            self._assignments.fill()
+            self._hand_out(self._assignments.upcoming)
+        observations, rewards, terminations, truncations, infos = self.env.step(actions)
+        self._is_under_way[:] = True
+        begun = _take(infos)
+        ended_in = infos.get("final_info", {}) if self._within_step else infos
+        if self._within_step:
+            ended = _take(ended_in)
+        else:
+            ended = {i: begun.pop(i) for i in map(int, np.flatnonzero(terminations | truncations))}
+        if ended or begun:
+            self._is_under_way[[*ended, *begun]] = False
+            try:
+                for i, report in self._assignments.settle(ended).items():
+                    self._add_info(ended_in, {INFO_KEY: report}, i)
+                observations, infos = self._begin(observations, infos, begun, None)
+            finally:
+                self._hand_out(self._assignments.upcoming)
+        return observations, rewards, terminations, truncations, infos
+
+    def _begin(
+        self,
+        observations: Any,
+        infos: Infos,
+        begun: dict[int, Played],
+        seed: int | list[int | None] | None,
+    ) -> tuple[Any, Infos]:
+        """Tell of the episodes that began; where a task could not be reset, try others."""
+        while failed := {i: played for i, played in begun.items() if played.error is not None}:
+            self._assignments.settle(failed)
+            self._hand_out(self._assignments.current)
+            mask = np.zeros(self.num_envs, dtype=np.bool_)
+            mask[list(failed)] = True
+            observations, again = self._base.reset(seed=seed, options={"reset_mask": mask})
+            begun |= _take(again)
+            for i in failed:
+                self._add_info(infos, _entry(again, i), i)
+        for i, playing in begun.items():
+            self._add_info(infos, {INFO_KEY: self._assignments.begun(i, playing.task)}, i)
+        return observations, infos
+
+    def _hand_out(self, tasks: list[Task | None]) -> None:
+        """Put its task into each sub-environment, for the next reset."""
+        if tasks != self._handed_out:
+            self._base.set_attr("next_task", list(tasks))
+            self._handed_out = list(tasks)
+
+    @property
+    def _base(self) -> Any:
+        """The sync or async environment: only that knows its sub-environments."""
+        return self.env.unwrapped
+
+
+def _check(env: Any) -> None:
+    base = env.unwrapped
+    known = base.call("has_wrapper_attr", "takes_tasks") if hasattr(base, "call") else [False]
+    if not (all(known) and all(base.get_attr("takes_tasks"))):
+        raise TaskApplyError(
+            f"{env}: the sub-environments cannot be given tasks; wrap each in TaskEnv where it is"
+            " made: AsyncVectorEnv([lambda: TaskEnv(gymnasium.make(...))] * 8)"
+        )
+    for space in ("observation_space", "action_space"):
+        first, *others = base.get_attr(space)
+        for i, other in enumerate(others, 1):
+            if other != first:
+                raise TaskApplyError(
+                    f"{env}: sub-environment {i} has the {space} {other}, the first one {first};"
+                    " any task may come to any of them: pad the spaces to one for all"
+                )
+
+
+def _take(infos: Infos) -> dict[int, Played]:
+    """Take out what the sub-environments told, by their numbers."""
+    told, there = infos.pop(INFO_KEY, ()), infos.pop(f"_{INFO_KEY}", ())
+    return {int(i): told[i] for i in np.flatnonzero(there)}
+
+
+def _entry(infos: Infos, i: int) -> dict[str, Any]:
+    """One sub-environment's info out of those of all."""
+    return {
+        key: _entry(value, i) if isinstance(value, dict) else value[i]
+        for key, value in infos.items()
+        if f"_{key}" in infos and infos[f"_{key}"][i]
+    }

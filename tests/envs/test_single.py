@@ -1,0 +1,538 @@
+"""CurriculumEnv: one environment that plays tasks and reports what became of them."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from redis_curriculum.config import CurriculumConfig
+from redis_curriculum.envs import CurriculumEnv
+from redis_curriculum.envs.assignments import ATTEMPTS
+from redis_curriculum.errors import (
+    FailingTasksError,
+    ServerUnavailableError,
+    TaskApplyError,
+    WorkerFencedError,
+)
+from redis_curriculum.keys import Keys
+from redis_curriculum.tasks import Buckets, Task
+from tests.envs.conftest import Opened
+from tests.envs.worlds import OptionWalk, Walk, Watched, broken, completions, samples
+from tests.servers import RunningServer
+
+gymnasium.register("Walk-v0", entry_point="tests.envs.worlds:Walk")
+gymnasium.register("OptionWalk-v0", entry_point="tests.envs.worlds:OptionWalk")
+
+AT_RESET = {"task_id", "label", "params", "episodes", "failures"}
+AT_END = AT_RESET | {"outcome", "return", "length"}
+
+
+def play(env: gymnasium.Env[Any, Any], action: int = 0) -> tuple[float, dict[str, Any]]:
+    """One episode to its end: the sum of rewards and the final info."""
+    env.reset()
+    total = 0.0
+    while True:
+        _, reward, terminated, truncated, info = env.step(action)
+        total += float(reward)
+        if terminated or truncated:
+            return total, info
+        assert "curriculum" not in info
+
+
+def play_many(env: gymnasium.Env[Any, Any]) -> None:
+    for _ in range(ATTEMPTS + 1):
+        play(env)
+
+
+# --- Gymnasium's own rules -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", ["Walk-v0", "OptionWalk-v0"])
+def test_check_env(opened: Opened, world: str) -> None:
+    env = CurriculumEnv(gymnasium.make(world), opened())
+    with pytest.warns(UserWarning, match="different from the unwrapped version"):
+        check_env(env)
+    env.close()
+
+
+def test_its_spec_makes_another_on_the_same_curriculum(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(gymnasium.make("Walk-v0"), curriculum)
+    assert env.spec is not None
+    other = env.spec.make()
+    play(other)
+    play(other)
+    assert sum(completions(curriculum).values()) == 2
+    other.close()
+
+
+def test_seed_and_options_arrive(opened: Opened) -> None:
+    walk = OptionWalk()
+    env = CurriculumEnv(walk, opened())
+    first, _ = env.reset(seed=7, options={"own": 1})
+    _, seed, options = walk.resets[-1]
+    assert seed == 7
+    assert options is not None
+    assert options["own"] == 1
+    env.reset()
+    again, _ = env.reset(seed=7)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_pickled_it_plays_on_as_another_worker(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    other = pickle.loads(pickle.dumps(env))
+    total, info = play(other)
+    assert info["curriculum"]["return"] == total
+    play(env)
+    assert sum(completions(curriculum).values()) == 3
+    other._assignments._curriculum.close()  # noqa: SLF001
+
+
+# --- an episode ----------------------------------------------------------------------------------
+
+
+def test_every_episode_counts_once_and_in_order(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    episodes = []
+    for i in range(60):
+        total, info = play(env, action=i % 2)
+        episodes.append((info["curriculum"]["task_id"], total))
+        assert info["curriculum"]["return"] == info["curriculum"]["score"] == total
+        assert info["curriculum"]["episodes"] == i + 1
+    assert curriculum.reports == episodes
+    counted = completions(curriculum)
+    assert sum(counted.values()) == 60
+    for task_id, count in counted.items():
+        record = curriculum.get_task_stats(task_id)
+        assert record is not None
+        assert count == sum(task_id == known for known, _ in episodes)
+        assert record.total_score == sum(s for known, s in episodes if known == task_id)
+
+
+def test_the_task_that_is_told_is_the_task_that_is_played(opened: Opened) -> None:
+    walk = Walk()
+    env = CurriculumEnv(walk, opened())
+    ends = set()
+    for _ in range(30):
+        _, info = env.reset()
+        assert set(info["curriculum"]) == AT_RESET
+        assert info["curriculum"]["params"] == walk.task
+        assert info["curriculum"]["label"] == f"walk-{walk.task['length']}"
+        terminated, truncated, length = False, False, 0
+        while not (terminated or truncated):
+            _, _, terminated, truncated, info = env.step(0)
+            length += 1
+        assert set(info["curriculum"]) == AT_END | {"score"}
+        assert info["curriculum"]["params"] == walk.task
+        assert info["curriculum"]["outcome"] == "applied"
+        assert info["curriculum"]["length"] == length == walk.task["length"]
+        assert info["at"] == length, "the environment's own info stays"
+        ends.add((terminated, truncated))
+    assert ends == {(True, False), (False, True)}
+
+
+def test_one_round_trip_an_episode(opened: Opened, server: RunningServer) -> None:
+    env = CurriculumEnv(Walk(), opened())
+    play(env)
+    with server.client() as client:
+
+        def calls() -> int:
+            return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+        before = calls()
+        for _ in range(20):
+            play(env)
+        assert calls() - before == 20
+
+
+def at_a_long_walk(env: CurriculumEnv) -> dict[str, Any]:
+    """Reset to a walk of three steps or more; its info."""
+    while True:
+        _, info = env.reset()
+        if info["curriculum"]["params"]["length"] >= 3:
+            return dict(info["curriculum"])
+        env.step(0)
+
+
+def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken(["", " "]))
+    env = CurriculumEnv(Walk(), curriculum)
+    env.reset()
+    seen = set()
+    for _ in range(20):
+        env.step(0)
+        _, info = env.reset()
+        seen.add(info["curriculum"]["task_id"])
+    assert len(seen) > 5
+    assert samples(curriculum) == 21
+    assert not completions(curriculum)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_reset_without_a_step_or_with_a_seed_begins_the_task_again(
+    opened: Opened, steps: int
+) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, score=lambda info: info["at"] / 8)
+    first, drawn = at_a_long_walk(env), samples(curriculum)
+    for _ in range(steps):
+        env.step(0)
+    _, again = env.reset(seed=3 if steps else None)
+    assert again["curriculum"] == first
+    assert samples(curriculum) == drawn
+    *_, info = [env.step(0) for _ in range(first["params"]["length"])][-1]
+    assert info["curriculum"]["task_id"] == first["task_id"]
+    assert info["curriculum"]["length"] == first["params"]["length"], "without what was abandoned"
+
+
+def test_steps_beyond_the_end_report_nothing(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    env.step(0)
+    env.step(0)
+    assert len(curriculum.reports) == 1
+
+
+def test_a_step_before_the_first_reset_is_the_callers_mistake(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(gymnasium.make("Walk-v0"), curriculum)
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(0)
+    assert not curriculum.failed
+
+
+def test_a_task_evicted_in_mid_episode_is_told(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    _, info = env.reset()
+    curriculum.evict(info["curriculum"]["task_id"])
+    _, info = play(env)
+    assert info["curriculum"]["outcome"] == "evicted"
+
+
+# --- how the task gets in ------------------------------------------------------------------------
+
+
+def test_apply_task_may_change_the_environment(opened: Opened) -> None:
+    def apply(env: Any, task: Task) -> None:
+        env.unwrapped.task = dict(task.params)
+
+    walk = OptionWalk()
+    env = CurriculumEnv(walk, opened(), apply_task=apply)
+    for _ in range(5):
+        _, info = play(env)
+        assert walk.task == info["curriculum"]["params"]
+    assert all(options is None for _, _, options in walk.resets)
+
+
+def test_apply_task_may_build_another(opened: Opened) -> None:
+    built: list[Walk] = []
+
+    def build(env: Any, task: Task) -> Walk:
+        built.append(Walk())
+        built[-1].set_task(task.params)
+        return built[-1]
+
+    env = CurriculumEnv(Walk(), opened(), apply_task=build)
+    for _ in range(5):
+        _, info = play(env)
+        assert built[-1].task == info["curriculum"]["params"]
+        assert env.unwrapped is built[-1]
+    assert [walk.is_closed for walk in built] == [True] * 4 + [False]
+
+
+def test_what_the_environment_does_to_its_params_stays_there(opened: Opened) -> None:
+    class Careless(Walk):
+        def set_task(self, params: dict[str, Any]) -> None:
+            super().set_task(dict(params))
+            params.clear()
+
+    env = CurriculumEnv(Careless(), opened())
+    _, info = env.reset()
+    assert info["curriculum"]["params"]["length"]
+    info["curriculum"]["params"].clear()
+    _, info = env.reset()
+    assert info["curriculum"]["params"]["length"]
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+
+def test_returns_are_mapped_by_the_score_range(opened: Opened) -> None:
+    curriculum = opened(score_range=(-1.0, 3.0))
+    env = CurriculumEnv(Walk(), curriculum)
+    total, info = play(env, action=1)
+    record = curriculum.get_task_stats(info["curriculum"]["task_id"])
+    assert record is not None
+    assert record.last_score == (total + 1) / 4
+
+
+def test_the_users_score_of_the_final_info(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, score=lambda info: np.float32(info["at"] / 8))
+    total, info = play(env)
+    assert info["curriculum"]["score"] == info["at"] / 8
+    assert info["curriculum"]["return"] == total
+    assert curriculum.reports == [(info["curriculum"]["task_id"], info["at"] / 8)]
+
+
+def raises(info: Any) -> float:
+    raise KeyError("no such thing")
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (lambda info: None, "the score is None"),
+        (lambda info: float("nan"), "the score is nan"),
+        (lambda info: float("inf"), "the score is inf"),
+        (lambda info: "0.5", "the score is '0.5'"),
+        (lambda info: 1.5, r"outside the curriculum's score_range \[0, 1\]"),
+        (raises, "`score` raised KeyError"),
+    ],
+)
+def test_a_score_that_is_none_is_an_error_and_a_failure(
+    opened: Opened, score: Any, said: str
+) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(gymnasium.make("Walk-v0"), curriculum, score=score)
+    with pytest.raises(TaskApplyError, match=said) as caught:
+        play(env)
+    ((task_id, text),) = curriculum.failed
+    assert caught.value.task_id == task_id
+    assert text == str(caught.value)
+    assert f"<Walk<Walk-v0>>>>, task {task_id}" in text
+    assert not completions(curriculum)
+    with pytest.raises(TaskApplyError, match=said):
+        play(env)
+    assert len(curriculum.failed) == 2, "it can be used on; the next episode is reported too"
+
+
+# --- failing tasks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["apply", "reset"])
+def test_another_task_is_tried(opened: Opened, place: str) -> None:
+    curriculum = opened(size=16, task_generator=broken([place, ""]))
+    env = CurriculumEnv(Walk(), curriculum)
+    for _ in range(40):
+        total, info = play(env)
+        assert info["curriculum"]["label"] == "walk-"
+        assert info["curriculum"]["return"] == total
+        assert info["curriculum"]["failures"] == len(curriculum.failed)
+    assert len(curriculum.reports) == 40
+    assert curriculum.failed
+    assert all(f"the walk broke in {place}" in text for _, text in curriculum.failed)
+
+
+def test_a_step_that_raises_truncates_its_episode(opened: Opened) -> None:
+    curriculum = opened(size=64, task_generator=broken(["step", ""]))
+    env = CurriculumEnv(Walk(), curriculum)
+    while len(curriculum.failed) < 5:
+        env.reset()
+        before, *_ = env.step(0)
+        observation, reward, terminated, truncated, info = env.step(0)
+        if "error" not in info.get("curriculum", {}):
+            continue
+        np.testing.assert_array_equal(observation, before)
+        assert (reward, terminated, truncated) == (0.0, False, True)
+        assert set(info["curriculum"]) == AT_END | {"error"}
+        assert info["curriculum"]["error"] == "RuntimeError: the walk broke in step"
+        assert info["curriculum"]["length"] == 1
+        assert curriculum.failed[-1] == (info["curriculum"]["task_id"], info["curriculum"]["error"])
+    assert len(curriculum.reports) == sum(completions(curriculum).values())
+
+
+@pytest.mark.parametrize("place", ["apply", "reset", "step"])
+def test_when_all_fail_one_error_has_every_cause(opened: Opened, place: str) -> None:
+    curriculum = opened(size=16, task_generator=broken([place]))
+    env = CurriculumEnv(Walk(), curriculum)
+    with pytest.raises(FailingTasksError, match="10 tasks in a row") as caught:
+        play_many(env)
+    assert len(caught.value.causes) == ATTEMPTS
+    assert caught.value.causes == curriculum.failed
+    assert str(caught.value).count(f"the walk broke in {place}") == ATTEMPTS
+    with pytest.raises(FailingTasksError):
+        play_many(env)
+    assert len(curriculum.failed) == 2 * ATTEMPTS
+
+
+def test_episodes_between_failures_reset_the_limit(opened: Opened) -> None:
+    curriculum = opened(size=64, task_generator=broken(["step", ""]))
+    env = CurriculumEnv(Walk(), curriculum)
+    while len(curriculum.failed) < 2 * ATTEMPTS:
+        play(env)
+
+
+def test_the_traceback_is_logged(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    env = CurriculumEnv(Walk(), opened(size=4, task_generator=broken(["apply"])))
+    with pytest.raises(FailingTasksError):
+        env.reset()
+    assert len(caplog.records) == ATTEMPTS
+    assert caplog.records[0].name == "redis_curriculum.envs"
+    assert 'self._break("apply")' in caplog.text
+
+
+# --- environments that do not fit ----------------------------------------------------------------
+
+
+class NoOptions(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """No ``options``, as before Gymnasium."""
+
+    @property
+    def unwrapped(self) -> Any:
+        return self
+
+    def reset(self, *, seed: int | None = None) -> Any:  # type: ignore[override]
+        return self.env.reset(seed=seed)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gymnasium.make("FrozenLake-v1"),
+        lambda: gymnasium.make("CartPole-v1"),
+        lambda: NoOptions(gymnasium.make("FrozenLake-v1")),
+    ],
+)
+def test_an_environment_that_cannot_take_tasks(opened: Opened, make: Any) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(make(), curriculum)
+    with pytest.raises(TaskApplyError, match=r"takes no tasks.*pass apply_task=") as caught:
+        env.reset()
+    ((task_id, text),) = curriculum.failed
+    assert str(env.env) in text
+    assert caught.value.task_id == task_id
+
+
+def test_options_may_be_copied_on_the_way(opened: Opened) -> None:
+    class Copying(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+            return self.env.reset(seed=seed, options={**options})
+
+    play(CurriculumEnv(Copying(OptionWalk()), opened()))
+
+
+@pytest.mark.parametrize("when", ["reset", "step"])
+def test_an_info_key_in_use(opened: Opened, when: str) -> None:
+    class Taken(Walk):
+        def reset(self, **options: Any) -> Any:
+            observation, info = super().reset(**options)
+            return observation, info | ({"curriculum": 1} if when == "reset" else {})
+
+        def step(self, action: Any) -> Any:
+            *rest, info = super().step(action)
+            return *rest, info | {"curriculum": 1}
+
+    curriculum = opened()
+    with pytest.raises(TaskApplyError, match="already has the key 'curriculum'"):
+        play(CurriculumEnv(Taken(), curriculum))
+    assert len(curriculum.failed) == 1
+
+
+def test_wrapped_twice(opened: Opened) -> None:
+    env = CurriculumEnv(CurriculumEnv(Walk(), opened()), opened())
+    with pytest.raises(TaskApplyError, match="wrap an environment once only"):
+        env.reset()
+
+
+def test_a_built_environment_with_other_spaces(opened: Opened) -> None:
+    class Wider(Walk):
+        action_space = gymnasium.spaces.Discrete(3)
+
+    env = CurriculumEnv(Walk(), opened(), apply_task=lambda env, task: Wider())
+    with pytest.raises(TaskApplyError, match=r"action_space Discrete\(3\) differs.*pad"):
+        env.reset()
+    wrong = CurriculumEnv(Walk(), opened(), apply_task=lambda env, task: task)
+    with pytest.raises(TaskApplyError, match=r"None or a gymnasium\.Env, not Task"):
+        wrong.reset()
+
+
+# --- servers and workers that go -----------------------------------------------------------------
+
+
+def test_a_result_waits_for_the_server(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    curriculum.errors = [ServerUnavailableError("gone"), ServerUnavailableError("gone")]
+    with pytest.raises(ServerUnavailableError):
+        play(env)
+    with pytest.raises(ServerUnavailableError):
+        env.reset()
+    play(env)
+    assert len(curriculum.reports) == sum(completions(curriculum).values()) == 3
+
+
+def test_an_episode_longer_than_the_lease(opened: Opened, server: RunningServer, name: str) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    former = curriculum.worker_id
+    with server.client() as client:
+        assert client.zrem(Keys(name).workers, former)
+        assert client.delete(Keys(name).worker(former))
+    play(env)
+    assert curriculum.worker_id != former
+    assert sum(completions(curriculum).values()) == 2
+
+
+def test_what_is_not_known_is_not_repeated_by_another_worker(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    curriculum.errors = [WorkerFencedError("reaped", applied="unknown")]
+    with pytest.raises(WorkerFencedError):
+        play(env)
+
+
+# --- the defaults --------------------------------------------------------------------------------
+
+
+class Student(gymnasium.Env[Any, Any]):
+    """Its return grows with practice in some tasks; others are beyond it."""
+
+    observation_space = gymnasium.spaces.Discrete(2)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.practice: dict[str, int] = {}
+        self.kind = ""
+
+    def set_task(self, params: dict[str, Any]) -> None:
+        self.kind = params["kind"]
+
+    def reset(self, **_options: Any) -> Any:
+        return 0, {}
+
+    def step(self, _action: Any) -> Any:
+        self.practice[self.kind] = self.practice.get(self.kind, 0) + 1
+        skill = min(1.0, self.practice[self.kind] / 400) if self.kind == "learnable" else 0.0
+        return 1, skill, True, False, {}
+
+
+def test_with_all_defaults_learning_progress_decides(url: str, name: str) -> None:
+    kinds = Buckets(label="{kind}", buckets={"kind": ["learnable", "hopeless"]})
+    with Watched.open(url, name, CurriculumConfig(task_generator=kinds)) as curriculum:
+        student = Student()
+        env = CurriculumEnv(student, curriculum)
+        for _ in range(3000):
+            env.reset()
+            env.step(0)
+        records = [curriculum.get_task_stats(task_id) for task_id in curriculum.task_ids()]
+    progress = {"learnable": 0.0, "hopeless": 0.0}
+    for record in records:
+        assert record is not None
+        progress[record.label] += record.learning_progress or 0.0
+    assert progress["hopeless"] == 0.0 < progress["learnable"]
+    assert student.practice["learnable"] > 1.5 * student.practice["hopeless"] > 0
