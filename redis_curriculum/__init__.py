@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from redis_curriculum.aio import AsyncCurriculum
 from redis_curriculum.config import (
     CurriculumConfig,
     DiscreteRandomConfig,
@@ -18,6 +19,7 @@ from redis_curriculum.tasks import Task, TaskSpec
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncCurriculum",
     "Curriculum",
     "CurriculumConfig",
     "CurriculumError",

@@ -14,22 +14,21 @@ from redis_curriculum.check import check
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import DirectLink, Plan, drive
 from redis_curriculum.epochs import EpochReport, end_epoch, epoch_report
-from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.failures import quarantine, report_failure
+from redis_curriculum.handle import Handle, checked_count, checked_results, checked_settings
 from redis_curriculum.opening import opening
 from redis_curriculum.outcome import Outcome, Step
 from redis_curriculum.records import TaskRecord
 from redis_curriculum.restore import restoring, take_in
 from redis_curriculum.snapshot import Progress, SnapshotInfo, export
-from redis_curriculum.store import MOST_DRAWS, Store
+from redis_curriculum.store import Store
 from redis_curriculum.tasks import Task, TaskGenerator, custom_generators
 from redis_curriculum.urls import Address, parse
-from redis_curriculum.validation import In
 
 T = TypeVar("T")
 
 
-class Curriculum:
+class Curriculum(Handle):
     """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
 
     Nothing of the pool is kept here: every method asks the server, so what one worker wrote every
@@ -42,12 +41,9 @@ class Curriculum:
     """
 
     def __init__(self, address: Address, store: Store, link: DirectLink) -> None:
-        self._address = address
-        self._store = store
+        super().__init__(address, store)
         self._link = link
         self._lock = threading.RLock()
-        self._pid = os.getpid()
-        self._closed = False
 
     @classmethod
     def open(
@@ -79,7 +75,7 @@ class Curriculum:
             UnsupportedServerError: The server is too old or would drop records.
             ServerError: The server could not be reached or refused.
         """
-        address, settings = parse(url), _checked_settings(worker)
+        address, settings = parse(url), checked_settings(worker)
         link = DirectLink(address, settings.timeout_s)
         try:
             store = drive(opening(address, name, config, settings, generator), link)
@@ -128,7 +124,7 @@ class Curriculum:
             InvalidInputError: An override is unknown or breaks a rule.
         """
         intake = take_in(Path(path), overrides, force=force, shrink=shrink)
-        address, settings = parse(url), _checked_settings(worker)
+        address, settings = parse(url), checked_settings(worker)
         link = DirectLink(address, settings.timeout_s)
         try:
             plan = restoring(address, intake, name, settings, replace=replace, progress=progress)
@@ -156,7 +152,7 @@ class Curriculum:
         Raises:
             As ``get_task``.
         """
-        return self._run(self._store.play((), _checked_count(count))).tasks
+        return self._run(self._store.play((), checked_count(count))).tasks
 
     def update_task_performance(self, task_id: int, score: float) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
@@ -172,7 +168,7 @@ class Curriculum:
 
         One round trip a chunk. Every pair is checked before anything is sent.
         """
-        return self._run(self._store.play(_checked_results(results), 0)).outcomes
+        return self._run(self._store.play(checked_results(results), 0)).outcomes
 
     def next_task(self, finished: tuple[int, float] | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
@@ -184,7 +180,7 @@ class Curriculum:
 
         The draws see the results.
         """
-        return self._run(self._store.play(finished, _checked_count(count)))
+        return self._run(self._store.play(finished, checked_count(count)))
 
     def evict(self, task_id: int) -> Outcome:
         """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.
@@ -316,33 +312,7 @@ class Curriculum:
         plan = export(self._store, Path(path), overwrite=overwrite, keep=keep, progress=progress)
         return self._run(plan)
 
-    @property
-    def config(self) -> CurriculumConfig:
-        """The stored config."""
-        return self._store.config
-
-    @property
-    def epoch(self) -> int:
-        """The epoch this handle believes current: as of open, or of its own last ``end_epoch``."""
-        return self._store.epoch
-
-    @property
-    def name(self) -> str:
-        """The curriculum's name."""
-        return self._store.keys.name
-
-    @property
-    def url(self) -> str:
-        """The URL, without password."""
-        return self._address.public
-
     # --- this worker -----------------------------------------------------------------------------
-
-    @property
-    def worker_id(self) -> str:
-        """This handle's id as a worker; another one after a fork."""
-        self._here()
-        return self._store.worker.worker_id
 
     def register(self) -> str:
         """Become a new worker and return its id: after ``WorkerFencedError``. Two round trips."""
@@ -378,10 +348,6 @@ class Curriculum:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        """Name, URL without password, worker."""
-        return f"<Curriculum {self.name!r} at {self.url}, worker {self.worker_id}>"
-
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process needs to attach as a worker of its own; no secrets."""
         settings = self._store.settings.model_copy(update={"worker_id": None})
@@ -390,18 +356,12 @@ class Curriculum:
     def _run(self, plan: Plan[T]) -> T:
         self._here()
         with self._lock:
-            if self._closed:
-                raise CurriculumError(f"this handle of curriculum {self.name!r} is closed")
+            self._check_open()
             return drive(plan, self._link)
 
-    def _here(self) -> None:
-        """After a fork the parent keeps connection and identity; this process gets its own."""
-        if self._pid == os.getpid():
-            return
+    def _begin_anew(self) -> None:
         self._lock = threading.RLock()
         self._link = DirectLink(self._address, self._store.settings.timeout_s)
-        self._store.begin_anew()
-        self._pid = os.getpid()
 
 
 def _reopen(
@@ -424,26 +384,3 @@ def _live_generator(config: CurriculumConfig) -> TaskGenerator | None:
                 return None
             return custom.live
     return None
-
-
-_COUNT = In(f"[1, {MOST_DRAWS}]")
-
-
-def _checked_count(count: object) -> int:
-    try:
-        return int(_COUNT.check(count, integer=True))
-    except ValueError as error:
-        raise InvalidInputError("count", str(error), count) from None
-
-
-def _checked_results(results: object) -> list[tuple[int, float]]:
-    found = list(results) if isinstance(results, Iterable) else []
-    if not found:
-        raise InvalidInputError("results", "at least one (task_id, score)", results)
-    return found
-
-
-def _checked_settings(worker: WorkerSettings | None) -> WorkerSettings:
-    if worker is not None and not isinstance(worker, WorkerSettings):
-        raise InvalidInputError("worker", "a WorkerSettings", worker)
-    return worker or WorkerSettings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -341,10 +342,25 @@ def test_columns_returns_some_fields_of_tasks_and_labels(harness: Harness) -> No
     assert harness.columns("task", ["label"], []) == []
 
 
+def test_numbers_returns_numeric_fields_and_the_label_of_each(harness: Harness) -> None:
+    harness.record([(2, 1 / 3), (2, 0.1)])
+    fields = ["completion_count", "p_fast"]
+    text, *labels = harness.call("numbers", 1, "task", 2, *fields, 1, 2, 99, 3, 0)
+    assert labels == ["b", "a"]
+    rows = [[0, None, 0], [2, 1 / 3 + 0.1 * (0.1 - 1 / 3), 1], [None] * 3, [0, None, 0], [0, None, 1]]
+    assert json.loads(text.replace("NaN", "null")) == [value for row in rows for value in row]
+    (text,) = harness.call("numbers", 1, "progress", 1, "p_true", "a", "none")
+    assert json.loads(text) == pytest.approx(
+        [1 / 3 + 0.1 * (0.1 - 1 / 3), math.nan, math.nan, math.nan], abs=0, rel=0, nan_ok=True
+    )
+    assert harness.call("numbers", 1, "task", 1, "p_true") == ["[]"]
+
+
 def test_every_script_refuses_another_generation_and_a_missing_curriculum(harness: Harness) -> None:
     calls: list[Callable[[], Any]] = [
         lambda: harness.read([0]),
         lambda: harness.columns("task", ["label"], [0]),
+        lambda: harness.call("numbers", harness.generation, "task", 1, "p_true", 0),
         harness.register,
         harness.renew,
         lambda: harness.resume(1, 2),

@@ -1,0 +1,366 @@
+"""Every ratio that this system is built to, each measured within one run, its goal beside it.
+
+Server CPU is what the server's process used, parsing and replying included, with the calls sent a
+hundred at a time. The unit is a script that returns 1, measured in turn with what is compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from growth import growth_rows
+from measure import Row, arguments, in_turn, machine, over, report, server_us
+from pool import Hand, Planted, config_of, plant
+from processes import rates
+from server import Server
+
+from redis_curriculum import AsyncCurriculum, Curriculum
+from redis_curriculum.config import LearningProgressConfig
+from redis_curriculum.connection import DirectLink, Run, drive
+from redis_curriculum.records import FIELDS
+from redis_curriculum.scoring import Pool, PoolTask, expected_trials
+from redis_curriculum.scripts import Script
+from redis_curriculum.urls import parse
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured: enough to be steady, or just enough to see that it runs."""
+
+    tasks: int = 10_000
+    rounds: int = 9
+    calls: int = 2_000
+    read: int = 100_000
+    updates: int = 300_000
+    labels: tuple[int, ...] = (1, 100, 10_000)
+    growth: tuple[int, ...] = (1_000, 1_000_000)
+    seconds: float = 1.0
+
+
+FULL = Scale()
+SMOKE = Scale(200, 1, 20, 300, 500, (1, 7), (500, 700), 0.05)
+
+
+def baseline(client: Any) -> Run:
+    """The call of a script that returns 1."""
+    text = Path(__file__).with_name("baseline.lua").read_text(encoding="utf-8")
+    script = Script("baseline", text, client.script_load(text), (), None, frozenset())
+    return Run(script, "rc:{baseline}:meta", ())
+
+
+def load(client: Any, planted: Planted) -> None:
+    """Send every script once, so that EVALSHA finds it."""
+    other = Hand(planted)
+    for call in (other.play([(0, 0.5)], 0), other.play((), 1), other.play([(0, 0.5)], 1)):
+        client.script_load(call.script.source)
+    client.script_load(other.replace().script.source)
+
+
+def server_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
+    """One update, one draw, batches of updates: server CPU against a script that returns 1."""
+    planted = plant(server, "update", config_of(scale.tasks))
+    load(client, planted)
+    hand, one = Hand(planted), baseline(client)
+    calls, batches = scale.calls, max(1, scale.calls // BATCH)
+
+    def results(count: int) -> list[tuple[int, float]]:
+        return [(task_id, random.random()) for task_id in random.choices(planted.ids, k=count)]
+
+    def updates() -> float:
+        return server_us(server, client, [hand.play(results(1), 0) for _ in range(calls)])
+
+    def batched() -> float:
+        each = [hand.play(results(BATCH), 0) for _ in range(batches)]
+        return server_us(server, client, each, depth=1) / BATCH
+
+    def episodes() -> float:
+        return server_us(server, client, [hand.play(results(1), 1) for _ in range(calls)])
+
+    def unit() -> float:
+        return server_us(server, client, [one] * calls)
+
+    sides = {"unit": unit, "update": updates, "batched": batched, "episode": episodes}
+    found = in_turn(sides, scale.rounds)
+    return [
+        Row(
+            "one update, server CPU, against a script that returns 1",
+            over(found, "update", "unit"),
+            "x",
+            "<=",
+            10,
+        ),
+        Row(
+            f"updates in batches of {BATCH}: cheaper than pipelined single ones, server CPU",
+            over(found, "update", "batched"),
+            "x",
+            ">=",
+            1.5,
+        ),
+        Row(
+            "one episode (report and draw in one call) against a script that returns 1",
+            over(found, "episode", "unit"),
+        ),
+        Row("a script that returns 1, server CPU", found["unit"], "us"),
+        Row("one update, server CPU", found["update"], "us"),
+        Row(f"one update in a batch of {BATCH}, server CPU", found["batched"], "us"),
+        Row("one episode, server CPU", found["episode"], "us"),
+    ]
+
+
+def draw_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
+    """One draw by the task's own progress, and by its label's for few and for many labels."""
+    one = baseline(client)
+    sides: dict[str, Callable[[], float]] = {
+        "unit": lambda: server_us(server, client, [one] * scale.calls)
+    }
+
+    def add(name: str, planted: Planted) -> None:
+        load(client, planted)
+        hand = Hand(planted)
+        sides[name] = lambda: server_us(
+            server, client, [hand.play((), 1) for _ in range(scale.calls)]
+        )
+
+    add("task", plant(server, "draw-task", config_of(scale.tasks, pooling="task")))
+    for labels in scale.labels:
+        planted = plant(server, f"draw-{labels}", config_of(scale.tasks), labels)
+        add(f"{labels} labels", planted)
+    found = in_turn(sides, scale.rounds)
+    rows = [
+        Row(
+            'one draw, pooling="task", against a script that returns 1',
+            over(found, "task", "unit"),
+            "x",
+            "<=",
+            8,
+        )
+    ]
+    for labels in scale.labels:
+        values = over(found, f"{labels} labels", "unit")
+        what = f'one draw, pooling="label", {labels:,} labels, against a script that returns 1'
+        rows.append(Row(what, values, "x", "<=", 12))
+    return [*rows, Row("one draw by label, server CPU", found[f"{scale.labels[1]} labels"], "us")]
+
+
+def trial_rows() -> list[Row]:
+    """Trials per draw in the worst pool with two values of progress: computed, not timed."""
+    size, rows = 1_000, []
+    for amplification, goal in ((10.0, 8.0), (15.0, 12.7)):
+        hypers = LearningProgressConfig(pooling="task", z_score_amplification=amplification)
+        worst = {}
+        for stratified in (False, True):
+            worst[stratified] = max(
+                expected_trials(_two_values(size, high), hypers, stratified=stratified)
+                for high in range(1, size, 3)
+            )
+        name = f"expected trials per draw, amplification {amplification:g}, worst pool"
+        rows.append(Row(name, [worst[False]], "", "<=", goal))
+        rows.append(Row(f"{name}, in batches", [worst[True]], "", "<=", 1.3))
+    return rows
+
+
+def _two_values(size: int, high: int) -> Pool:
+    tasks = [PoolTask(i, "all", 100, float(i < high), 0.5) for i in range(size)]
+    return Pool.of(tasks, {"all": (0.5, 0.5)})
+
+
+def memory_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
+    """Memory of a task with all its fields and indices, by the server's own account."""
+    before = client.info("memory")["used_memory"]
+    plant(server, "memory", config_of(scale.tasks))
+    used = client.info("memory")["used_memory"] - before
+    return [Row("memory per task with all indices", [used / scale.tasks], "B", "<=", 850)]
+
+
+def client_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
+    """What a worker's process sees: the library against redis-py alone, blocking and batched."""
+    planted, one = plant(server, "client", config_of(scale.tasks)), baseline(client)
+    curriculum = Curriculum.open(server.url, planted.name)
+    count = scale.calls // 2
+
+    def timed(work: Callable[[], object], times: int) -> float:
+        started = time.perf_counter()
+        for _ in range(times):
+            work()
+        return (time.perf_counter() - started) / times
+
+    def task_id() -> int:
+        return random.choice(planted.ids)
+
+    sides: dict[str, Callable[[], float]] = {
+        "unit": lambda: timed(lambda: client.evalsha(one.script.sha, 1, one.key), count),
+        "update": lambda: timed(
+            lambda: curriculum.update_task_performance(task_id(), random.random()), count
+        ),
+        "draw": lambda: timed(curriculum.get_task, count),
+        "draws": lambda: timed(lambda: curriculum.get_tasks(BATCH), 4) / BATCH,
+        "episode": lambda: timed(lambda: curriculum.next_task((task_id(), random.random())), count),
+        "async": lambda: asyncio.run(_async_update(server.url, planted, count)),
+    }
+    found = in_turn(sides, scale.rounds)
+    curriculum.close()
+    percent = [100 * ratio for ratio in over(found, "unit", "update")]
+    per_s = [1 / seconds for seconds in found["episode"]]
+    return [
+        Row(
+            "blocking client: updates per second, of the same redis-py client calling a script"
+            " that returns 1",
+            percent,
+            "%",
+            ">=",
+            55,
+        ),
+        Row(
+            f"draws in batches of {BATCH} against single draws, through the client",
+            over(found, "draw", "draws"),
+            "x",
+            ">=",
+            32,
+        ),
+        Row("blocking client: one update", [1e6 * s for s in found["update"]], "us"),
+        Row("asyncio client: one update", [1e6 * s for s in found["async"]], "us"),
+        Row("blocking client: episodes per second, one process", per_s, "/s"),
+    ]
+
+
+async def _async_update(url: str, planted: Planted, count: int) -> float:
+    async with AsyncCurriculum.open(url, planted.name) as curriculum:
+        await curriculum.update_task_performance(planted.ids[0], 0.5)
+        started = time.perf_counter()
+        for task_id in random.choices(planted.ids, k=count):
+            await curriculum.update_task_performance(task_id, random.random())
+        return (time.perf_counter() - started) / count
+
+
+def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
+    """All numbers of a large pool into NumPy, against pipelined HGETALL through redis-py."""
+    planted = plant(server, "read", config_of(scale.read))
+    hand, link = Hand(planted), DirectLink(parse(server.url), 60.0)
+    fields = [field for field in FIELDS if field not in ("label", "params", "last_error")]
+    client.config_set("slowlog-log-slower-than", 0)
+    client.config_set("slowlog-max-len", 10_000)
+
+    def ours() -> float:
+        started = time.perf_counter()
+        drive(hand.store.numbers("task", fields, planted.ids), link)
+        return time.perf_counter() - started
+
+    def block() -> float:
+        client.slowlog_reset()
+        ours()
+        calls = [entry for entry in client.slowlog_get(10_000) if b"EVALSHA" in entry["command"]]
+        return max(float(call["duration"]) for call in calls) / 1000
+
+    def hgetall() -> float:
+        started = time.perf_counter()
+        for start in range(0, scale.read, 1_000):
+            pipe = client.pipeline(transaction=False)
+            for task_id in planted.ids[start : start + 1_000]:
+                pipe.hgetall(hand.store.keys.task(task_id))
+            records = pipe.execute()
+            np.array([[float(r.get(field, "nan")) for field in fields] for r in records])
+        return time.perf_counter() - started
+
+    found = in_turn({"ours": ours, "hgetall": hgetall, "block": block}, max(1, scale.rounds // 3))
+    link.close()
+    return [
+        Row(
+            f"all numbers of {scale.read:,} tasks into NumPy: faster than pipelined HGETALL",
+            over(found, "hgetall", "ours"),
+            "x",
+            ">=",
+            3,
+        ),
+        Row("the longest call of a bulk read", found["block"], "ms", "<=", 2),
+        Row(f"all numbers of {scale.read:,} tasks into NumPy", found["ours"], "s"),
+    ]
+
+
+def sum_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
+    """The sums the scripts keep against recomputation, while progress shrinks to nothing."""
+    wrong, least = [], 1.0
+    for pooling in ("label", "task"):
+        hypers = {"pooling": pooling, "ema_timescale": 0.5, "slow_timescale_factor": 0.2}
+        config = config_of(max(20, scale.tasks // 100), **hypers)
+        planted = plant(server, f"sums-{pooling}", config)
+        with Curriculum.open(server.url, planted.name) as curriculum:
+            for start in range(0, scale.updates // 2, 2_000):
+                # at first any score, later always the same one: progress decays below 1e-9
+                score = random.random if start < scale.updates // 8 else lambda: 0.5
+                ids = random.choices(planted.ids, k=2_000)
+                curriculum.update_many([(task_id, score()) for task_id in ids])
+            wrong += [p for p in curriculum.check() if "sum" in p]
+            records = [curriculum.get_task_stats(task_id) for task_id in planted.ids]
+            least = min(
+                r.learning_progress for r in records if r and r.learning_progress is not None
+            )
+    what = f"sums that differ from recomputation after {scale.updates:,} updates"
+    return [
+        Row(what, [float(len(wrong))], "", "<=", 0),
+        Row("the least learning progress by then", [least], ""),
+    ]
+
+
+def system_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
+    """Four processes that play episodes against four that send two pipelined PINGs."""
+    planted = plant(server, "system", config_of(scale.tasks))
+    sides = {
+        kind: lambda kind=kind: sum(rates(server.url, planted.name, kind, 4, scale.seconds))
+        for kind in ("ping", "episode", "vector")
+    }
+    found = in_turn(sides, max(1, scale.rounds // 3), warm_up=False)
+    percent = [100 * ratio for ratio in over(found, "episode", "ping")]
+    return [
+        Row(
+            "episodes per second, 4 worker processes, of the same doing two pipelined PINGs",
+            percent,
+            "%",
+            ">=",
+            50,
+        ),
+        Row("episodes per second, 4 worker processes, one at a time", found["episode"], "/s"),
+        Row("episodes per second, 4 worker processes, 64 environments each", found["vector"], "/s"),
+    ]
+
+
+PARTS = (
+    server_rows,
+    draw_rows,
+    memory_rows,
+    client_rows,
+    read_rows,
+    sum_rows,
+    system_rows,
+)
+
+
+def measure(scale: Scale) -> list[Row]:
+    """All rows, on servers of our own; each part has one, so that none inherits a full one."""
+    rows = trial_rows()
+    for part in PARTS:
+        with Server() as server, server.client() as client:
+            rows += part(server, client, scale)
+    return rows + growth_rows(scale.growth, scale.rounds, scale.calls // 2)
+
+
+def main(*, smoke: bool = False) -> list[Row]:
+    """Measure, print, store; return the rows."""
+    with Server() as server, server.client() as client:
+        where = machine(client)
+    rows = measure(SMOKE if smoke else FULL)
+    report("ratios", rows, where)
+    return rows
+
+
+if __name__ == "__main__":
+    parser = arguments(__doc__)
+    main(smoke=parser.parse_args().smoke)

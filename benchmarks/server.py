@@ -1,0 +1,56 @@
+"""A redis-server of the benchmark's own, on a unix socket: nobody else's work is in its numbers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from redis_curriculum.embedded import find_server
+
+
+class Server:
+    """One redis-server without persistence, from ``with`` to its end."""
+
+    def __enter__(self) -> Self:
+        self._directory = Path(tempfile.mkdtemp(prefix="rcb-"))
+        socket = self._directory / "s"
+        self.url = f"unix://{socket}"
+        words = [str(find_server()), "--port", "0", "--unixsocket", str(socket), "--save", ""]
+        words += ["--dir", str(self._directory), "--logfile", "log"]
+        self._process = subprocess.Popen(words)
+        with self.client() as client:
+            until = time.monotonic() + 20
+            while True:
+                try:
+                    client.ping()
+                    return self
+                except redis.ConnectionError:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.01)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def client(self) -> Any:
+        """A client whose replies are text."""
+        return redis.Redis.from_url(self.url, decode_responses=True, protocol=2)
+
+    def cpu_us(self, client: Any) -> float:
+        """Microseconds of CPU that the server has used so far, parsing and replying included."""
+        info = client.info("cpu")
+        return 1e6 * float(info["used_cpu_user"] + info["used_cpu_sys"])
