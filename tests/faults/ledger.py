@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
@@ -40,6 +42,10 @@ def settings_of(**fields: Any) -> WorkerSettings:
     return WorkerSettings(**{"timeout_s": 0.25, "retry_deadline_s": 25.0} | fields)
 
 
+Result = tuple[int, int]
+"""A task id and a score in units."""
+
+
 @dataclass
 class Ledger:
     """The results that were acknowledged to one worker and the tasks handed to it."""
@@ -50,32 +56,24 @@ class Ledger:
     handed: Counter[int] = field(default_factory=Counter)
     longest_s: float = 0.0
 
-    def timed(self, call: Callable[[], T]) -> T:
-        """Make a call and keep its time, if it is the longest."""
-        started = time.monotonic()
-        try:
-            return call()
-        finally:
-            self.longest_s = max(self.longest_s, time.monotonic() - started)
-
     def report(self, curriculum: Curriculum, task_id: int) -> Outcome:
         """Report one result of its own score; once it is answered, it is acknowledged."""
-        units = next(_next_score)
-        outcome = self.timed(lambda: curriculum.update_task_performance(task_id, units * _UNIT))
-        self._acknowledge(task_id, units)
+        result = self.begin(task_id, 0)
+        outcome = self.timed(lambda: curriculum.update_task_performance(task_id, result[1] * _UNIT))
+        self.end(result, [])
         return outcome
 
     def step(self, curriculum: Curriculum, task: Task) -> Task:
         """Report a result for one task and draw the next."""
-        units = next(_next_score)
-        drawn = self.timed(lambda: curriculum.next_task((task.task_id, units * _UNIT)))
-        self._acknowledge(task.task_id, units)
-        self.handed[drawn.task_id] += 1
+        result = self.begin(task.task_id, 1)
+        drawn = self.timed(lambda: curriculum.next_task((result[0], result[1] * _UNIT)))
+        self.end(result, [drawn.task_id])
         return drawn
 
     def draw(self, curriculum: Curriculum, number: int = 1) -> list[Task]:
+        self.begin(None, number)
         drawn = self.timed(lambda: curriculum.get_tasks(number))
-        self.handed.update(task.task_id for task in drawn)
+        self.end(None, [task.task_id for task in drawn])
         return drawn
 
     def play(self, curriculum: Curriculum, rounds: int, seed: int = 0) -> None:
@@ -91,19 +89,85 @@ class Ledger:
                 case _:
                     task = self.step(curriculum, task)
 
-    def _acknowledge(self, task_id: int, units: int) -> None:
-        self.reported[task_id] += 1
-        self.totals[task_id] += units
+    def timed(self, call: Callable[[], T]) -> T:
+        """Make a call and keep its time, if it is the longest."""
+        started = time.monotonic()
+        try:
+            return call()
+        finally:
+            self.longest_s = max(self.longest_s, time.monotonic() - started)
+
+    def begin(self, task_id: int | None, draws: int) -> Any:  # noqa: ARG002 - for the journal
+        """Choose a score for a result that is about to be sent, if there is one."""
+        return None if task_id is None else (task_id, next(_next_score))
+
+    def end(self, result: Result | None, drawn: list[int]) -> None:
+        """Take down what was acknowledged."""
+        if result:
+            self.reported[result[0]] += 1
+            self.totals[result[0]] += result[1]
+        self.handed.update(drawn)
+
+    def take_over(self, other: Ledger) -> None:
+        """Count what another was told as told to this one."""
+        self.reported += other.reported
+        self.totals += other.totals
+        self.handed += other.handed
+        self.longest_s = max(self.longest_s, other.longest_s)
+
+
+class Journal(Ledger):
+    """A ledger that survives its process: every line is in the file before the call goes on."""
+
+    def __init__(self, path: Path, first: int) -> None:
+        super().__init__()
+        self._file = path.open("ab", buffering=0)
+        self._scores = count(first)
+
+    def begin(self, task_id: int | None, draws: int) -> Any:
+        result = None if task_id is None else (task_id, next(self._scores))
+        self._file.write(json.dumps([result, draws]).encode() + b"\n")
+        return result
+
+    def end(self, result: Result | None, drawn: list[int]) -> None:
+        super().end(result, drawn)
+        self._file.write(json.dumps(drawn).encode() + b"\n")
+
+    def refused(self) -> None:
+        """The call that was begun has not been applied."""
+        self._file.write(b"null\n")
+
+
+def read_journal(path: Path) -> tuple[Ledger, tuple[Result | None, int] | None]:
+    """What the process was told, and what was on its way when it ended."""
+    ledger = Ledger()
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    for begun, ended in zip(lines[::2], lines[1::2], strict=False):
+        result, drawn = json.loads(begun)[0], json.loads(ended)
+        if drawn is not None:
+            ledger.end(result and tuple(result), drawn)
+    if len(lines) % 2 == 0:
+        return ledger, None
+    result, draws = json.loads(lines[-1])
+    return ledger, (result and tuple(result), draws)
+
+
+def settle(told: Ledger, on_its_way: tuple[Result | None, int], held: Ledger) -> None:
+    """What was on its way came whole or not at all; if it came, it counts as told."""
+    result, draws = on_its_way
+    if held.reported == told.reported and held.handed == told.handed:
+        return
+    assert held.reported - told.reported == Counter([result[0]] if result else [])
+    drawn = held.handed - told.handed
+    assert drawn.total() == draws
+    told.end(result, list(drawn.elements()))
 
 
 def judge(row: Row, curriculum: Curriculum, ledgers: Iterable[Ledger], *, trials: int = 1) -> None:
     """Everything acknowledged is there, once, and nothing else; every invariant holds."""
     told = Ledger()
     for ledger in ledgers:
-        told.reported += ledger.reported
-        told.totals += ledger.totals
-        told.handed += ledger.handed
-        told.longest_s = max(told.longest_s, ledger.longest_s)
+        told.take_over(ledger)
     held = held_by(curriculum)
     acknowledged = told.reported.total() + told.handed.total()
     lost = (told.reported - held.reported).total() + (told.handed - held.handed).total()
