@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from redis_curriculum.check import check
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import Plan
 from redis_curriculum.epochs import EpochReport, end_epoch, epoch_report
+from redis_curriculum.errors import CurriculumError
 from redis_curriculum.failures import quarantine, report_failure
 from redis_curriculum.handle import Handle, checked_count, checked_results, checked_settings
 from redis_curriculum.opening import opening
@@ -25,6 +27,7 @@ from redis_curriculum.snapshot import Progress, SnapshotInfo, export
 from redis_curriculum.store import Store
 from redis_curriculum.tasks import Task, TaskGenerator
 from redis_curriculum.urls import Address, parse
+from redis_curriculum.worker import RENEWALS_PER_LEASE
 
 T = TypeVar("T")
 H = TypeVar("H", bound="AsyncCurriculum")
@@ -222,6 +225,29 @@ class AsyncCurriculum(Handle):
     async def renew_lease(self) -> None:
         """As ``Curriculum.renew_lease``."""
         await self._run(self._store.worker.renew())
+
+    @asynccontextmanager
+    async def keeping_lease(self) -> AsyncIterator[None]:
+        """As ``Curriculum.keeping_lease``, from a task of the loop."""
+        failures = deque[CurriculumError](maxlen=1)
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE)
+                failures.clear()
+                try:
+                    await self.renew_lease()
+                except CurriculumError as error:
+                    failures.append(error)
+
+        renewing = asyncio.create_task(renew(), name=f"lease of {self.worker_id}")
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+        if failures:
+            raise failures[0]
 
     async def close(self) -> None:
         """As ``Curriculum.close``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
 import time
 from collections.abc import Generator, Sequence
@@ -220,11 +221,14 @@ class DirectLink:
         try:
             if address.kind == "cluster" and self._node is None:
                 self._node = self._primary_of(key)
+            if address.tls and not self._answered:
+                refuse_plain(address)
             self._connection = self._pool(self._node).get_connection()
         except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
             self.close()
-            if not self._answered and _is_tls_mismatch(error):
-                raise _tls_error(error, address) from error
+            if not self._answered and (hint := tls_hint(error, address)):
+                message = f"{address.public}: {hint}"
+                raise ServerRefusedError(message, code="TLS") from error
             raise translate(error, address) from error
         return self._connection
 
@@ -251,8 +255,8 @@ class DirectLink:
             from redis_curriculum.embedded import attach
 
             self._attachment = attach(Path(address.path) if address.path else None)
-        socket = self._attachment.socket_path if self._attachment else None
-        return redis.Redis(**endpoint(address, socket, node), **self._options).connection_pool
+        path = self._attachment.socket_path if self._attachment else None
+        return redis.Redis(**endpoint(address, path, node), **self._options).connection_pool
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -262,11 +266,11 @@ class DirectLink:
 
 
 def endpoint(
-    address: Address, socket: str | os.PathLike[str] | None, node: tuple[str, int] | None
+    address: Address, path: str | os.PathLike[str] | None, node: tuple[str, int] | None
 ) -> dict[str, Any]:
     """Return redis-py's arguments for where a single server is."""
     if address.kind in ("unix", "embedded"):
-        return {"unix_socket_path": str(socket or address.path)}
+        return {"unix_socket_path": str(path or address.path)}
     host, port = node or address.hosts[0]
     return {"host": host, "port": port}
 
@@ -382,23 +386,46 @@ def _code_of(error: exceptions.ResponseError) -> str:
     return next((code for kind, code in known.items() if isinstance(error, kind)), "")
 
 
-def _is_tls_mismatch(error: BaseException) -> bool:
-    """Whether one side seems to speak TLS and the other does not; waiting would not help."""
-    return _ssl_error(error) is not None or bool(_HUNG_UP.search(str(error)))
+def refuse_plain(address: Address) -> None:
+    """Look, before the first TLS handshake, whether the port is plain: it would wait in silence.
+
+    Raises:
+        ServerRefusedError: It is.
+    """
+    with suppress(OSError), socket.create_connection(address.hosts[0], _PROBE_S) as probe:
+        probe.settimeout(_PROBE_S)
+        probe.sendall(b"PING\r\n")
+        if probe.recv(1) in (b"+", b"-"):
+            hint = "this port does not speak TLS; use redis:// instead of rediss://"
+            raise ServerRefusedError(f"{address.public}: {hint}", code="TLS")
+
+
+def tls_hint(error: BaseException, address: Address) -> str | None:
+    """Say what is wrong with TLS where waiting would not help; None where it is something else."""
+    if address.tls:
+        found = _ssl_error(error)
+        if found is None or isinstance(found, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return None  # cut, which may happen to any line
+        return f"TLS: {found}; check ssl_ca_certs and the server's certificate"
+    hung_up = bool(_HUNG_UP.search(str(error))) and bool(address.hosts)
+    return "this port wants TLS (rediss://)" if hung_up and _speaks_tls(address) else None
 
 
 _HUNG_UP: Final = re.compile(r"closed by server|reset by peer")
+_PROBE_S: Final = 1.0
 
 
-def _tls_error(error: BaseException, address: Address) -> ServerRefusedError:
-    found = _ssl_error(error)
-    if found is None:
-        hint = "it hung up at once; does this port want TLS (rediss://)?"
-    elif "WRONG_VERSION" in str(found) or "record layer" in str(found):
-        hint = "this port does not speak TLS; use redis:// instead of rediss://"
-    else:
-        hint = f"TLS: {found}; check ssl_ca_certs and the server's certificate"
-    return ServerRefusedError(f"{address.public}: {hint}", code="TLS")
+def _speaks_tls(address: Address) -> bool:
+    """Whether a TLS handshake succeeds there; nothing else is sent, so nobody is verified."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(address.hosts[0], _PROBE_S) as plain:
+            plain.settimeout(_PROBE_S)
+            with context.wrap_socket(plain):
+                return True
+    except (OSError, ValueError):
+        return False
 
 
 def _ssl_error(error: BaseException) -> ssl.SSLError | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import threading
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,6 +16,7 @@ from redis_curriculum.check import check
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import DirectLink, Plan, drive
 from redis_curriculum.epochs import EpochReport, end_epoch, epoch_report
+from redis_curriculum.errors import CurriculumError
 from redis_curriculum.failures import quarantine, report_failure
 from redis_curriculum.handle import Handle, checked_count, checked_results, checked_settings
 from redis_curriculum.opening import opening
@@ -24,6 +27,7 @@ from redis_curriculum.snapshot import Progress, SnapshotInfo, export
 from redis_curriculum.store import Store
 from redis_curriculum.tasks import Task, TaskGenerator, custom_generators
 from redis_curriculum.urls import Address, parse
+from redis_curriculum.worker import RENEWALS_PER_LEASE
 
 T = TypeVar("T")
 
@@ -326,6 +330,36 @@ class Curriculum(Handle):
             WorkerFencedError: It is too late.
         """
         self._run(self._store.worker.renew())
+
+    @contextmanager
+    def keeping_lease(self) -> Iterator[None]:
+        """Renew the lease from a thread while an episode longer than the lease runs.
+
+        Three renewals per lease, of two round trips each. A call of ours inside waits for one.
+
+        Raises:
+            WorkerFencedError: At the end: the lease ended all the same.
+            ServerError: At the end: the last renewal failed.
+        """
+        done, failures = threading.Event(), deque[CurriculumError](maxlen=1)
+
+        def renew() -> None:
+            while not done.wait(self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE):
+                failures.clear()
+                try:
+                    self.renew_lease()
+                except CurriculumError as error:
+                    failures.append(error)
+
+        thread = threading.Thread(target=renew, name=f"lease of {self.worker_id}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+        if failures:
+            raise failures[0]
 
     def close(self) -> None:
         """Say goodbye to the server and close the connection; the curriculum stays."""

@@ -48,6 +48,15 @@ class Handle(ABC):
         self._here()
         return self._store.worker.worker_id
 
+    @property
+    def lost_writes(self) -> int:
+        """Acknowledged writes of this handle that the server lost and that it could not replay.
+
+        A failover loses what was not yet copied; the last ``worker.replay_buffer`` writes are sent
+        again with the next call. Each loss is also warned of (``LostWritesWarning``).
+        """
+        return self._store.worker.lost_writes
+
     def __repr__(self) -> str:
         """Name, URL without password, worker."""
         return f"<{type(self).__name__} {self.name!r} at {self.url}, worker {self.worker_id}>"

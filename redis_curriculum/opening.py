@@ -62,6 +62,7 @@ def opening(
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
     store = Store(name, generation, config, settings, epoch)
+    store.worker.meet(info)
     if size < config.num_active_tasks and store.can_generate:
         yield from store.fill(next_index)
     return store

@@ -25,9 +25,11 @@ from redis_curriculum.errors import (
     SnapshotError,
     SnapshotRunningError,
     StaleGenerationError,
+    UnsupportedServerError,
     WorkerFencedError,
     WorkerInUseError,
 )
+from redis_curriculum.keys import SCHEMA
 
 _INCLUDE: Final = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 _ARGUMENT: Final = re.compile(r"^-- ARGV\[(\d+)(\.\.)?\] (\w+) ", re.MULTILINE)
@@ -125,14 +127,21 @@ def error_of(code: str, detail: str) -> CurriculumError:
     return make(detail) if make else ScriptError(f"unknown answer of a script: {code} {detail}")
 
 
-_ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
-    "RCSTALE": lambda detail: (
-        CurriculumNotFoundError("that was open here")
-        if detail == "gone"
-        else StaleGenerationError(
-            f"a restore replaced this curriculum's state (generation {detail} now); open it again"
+def _stale(detail: str) -> CurriculumError:
+    if detail == "gone":
+        return CurriculumNotFoundError("that was open here")
+    if detail.startswith("schema:"):
+        return UnsupportedServerError(
+            f"the curriculum's keys are now of schema {detail.removeprefix('schema:')}, this"
+            f" library knows {SCHEMA}; use the library version that wrote it"
         )
-    ),
+    return StaleGenerationError(
+        f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+    )
+
+
+_ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
+    "RCSTALE": _stale,
     "RCFENCED": lambda detail: WorkerFencedError(
         f"the lease of worker {detail} has ended; register() makes this handle a new worker"
     ),

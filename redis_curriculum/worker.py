@@ -15,11 +15,12 @@ import socket
 import time
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from redis_curriculum.audit import audit, enforce, parse_info
 from redis_curriculum.config import WorkerSettings
 from redis_curriculum.connection import Command, Plan, Request, Run, Sleep, is_retriable
 from redis_curriculum.errors import (
@@ -31,18 +32,33 @@ from redis_curriculum.errors import (
     ServerError,
     StaleGenerationError,
     WorkerError,
+    WorkerFencedError,
 )
 from redis_curriculum.keys import Keys
 from redis_curriculum.scripts import IndexTakenError, Script, bind
 
-REGISTER = bind("register", "generation", "worker", "token", "lease_ms", "host", "pid")
-LEAVE = bind("leave", "generation", "worker", "token")
+REGISTER = bind(
+    "register",
+    "generation",
+    "worker",
+    "token",
+    "previous",
+    "sequence",
+    "lease_ms",
+    "host",
+    "pid",
+)
+LEAVE = bind("leave", "generation", "worker", "token", "sequence")
 RENEW = bind("renew", "generation", "worker", "sequence", "lease_ms")
 RESUME = bind("resume", "generation", "worker", "last", "next")
 
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
-_RENEWALS_PER_LEASE: Final = 3
+_LEAVING_S: Final = 0.25
+RENEWALS_PER_LEASE: Final = 3
+_LIVES: Final = 2**20
+_WRITES_PER_LIFE: Final = 2**32
+"""A number stays below 2**53, where a script's doubles are exact."""
 
 Argument = str | int | float
 
@@ -107,21 +123,29 @@ class Worker:
         self.keys = keys
         self.settings = settings
         self._pending: Write | None = None
+        self._run_id = ""
         self.lost_writes = 0
         """Acknowledged writes that the server lost and that could not be replayed."""
         self.begin_anew()
 
     def begin_anew(self) -> None:
         """Forget who this was: after a fork, or to become another worker."""
-        self.worker_id = self.settings.worker_id or f"w-{secrets.token_hex(8)}"
-        self._token = secrets.token_hex(8)
+        named = self.settings.worker_id
+        self.worker_id = named or f"w-{secrets.token_hex(8)}"
+        self._token, self._previous = secrets.token_hex(8), ""
         self.is_registered = False
         self._lease_from = 0.0
-        self.sequence = 0
+        # What an earlier life of a named worker still has on its way must not pass for ours.
+        self._first = secrets.randbelow(_LIVES) * _WRITES_PER_LIFE if named else 0
+        self.sequence = self._first
         if self._pending:
             self._pending.number = 0
         self._pending = None
         self._buffer: deque[Write] = deque(maxlen=self.settings.replay_buffer)
+
+    def meet(self, info: Mapping[str, str]) -> None:
+        """Note which run of which server this worker's writes go to, by its INFO."""
+        self._run_id = info.get("run_id", "")
 
     def write(self, script: Script, args: Sequence[Argument], *, leased: bool = True) -> Plan[Any]:
         """Send a write that is not kept: one equal to a pending write is that write."""
@@ -165,34 +189,65 @@ class Worker:
     def register(self) -> Plan[None]:
         """Make this handle a new worker at once; what was pending or to be replayed is given up."""
         yield from self.leave()
+        previous = self._token
         self.begin_anew()
+        self._previous = previous  # should that goodbye be late or lost
         yield from self._register()
 
     def leave(self) -> Plan[None]:
-        """Take the worker's entry away, if it can be done; never fails, never retries."""
+        """Take the worker's entry away, if that can be done at once; never fails.
+
+        What the server turns out to have lost is replayed first.
+        """
         if not self.is_registered:
             return
         self.is_registered = False
+        attempts = _Attempts(_LEAVING_S)
+        args = [self.keys.generation, self.worker_id, self._token, self.sequence]
         with suppress(CurriculumError):  # the lease will end by itself
-            yield Run(LEAVE, self.keys.meta, [self.keys.generation, self.worker_id, self._token])
+            while True:
+                try:
+                    yield Run(LEAVE, self.keys.meta, args)
+                except SequenceGapError as gap:
+                    yield from self._replay(gap, attempts)
+                except CurriculumError as error:
+                    yield from attempts.pause(error)
+                else:
+                    return
 
     def renew(self) -> Plan[None]:
         """Renew the lease, without a write; for episodes that are longer than the lease."""
         if not self.is_registered:
             yield from self._register()
             return
-        started = time.monotonic()
-        lease_ms = self.settings.lease_ms
-        args = [self.keys.generation, self.worker_id, self.sequence, lease_ms]
-        yield from self.ask(Run(RENEW, self.keys.meta, args))
-        self._lease_from = started
+        attempts = _Attempts(self.settings.retry_deadline_s)
+        while True:
+            started = time.monotonic()
+            head = (self.keys.generation, self.worker_id, self.sequence, self.settings.lease_ms)
+            try:
+                info = yield from self._audit()
+                yield Run(RENEW, self.keys.meta, head)
+            except CurriculumError as error:
+                yield from self._mend(error, attempts)
+            else:
+                self._lease_from = started
+                self.meet(info)
+                return
 
     def _register(self) -> Plan[None]:
         lease_ms, host = self.settings.lease_ms, socket.gethostname()[:64]
-        args = [self.keys.generation, self.worker_id, self._token, lease_ms, host, os.getpid()]
+        identity = [self.keys.generation, self.worker_id, self._token, self._previous]
+        args = [*identity, self._first, lease_ms, host, os.getpid()]
         started = time.monotonic()
-        (self.sequence,) = yield from self.ask(Run(REGISTER, self.keys.meta, args))
+        (last,) = yield from self.ask(Run(REGISTER, self.keys.meta, args))
+        self.sequence = self.sequence if self.is_registered else last
         self.is_registered, self._lease_from = True, started
+
+    def _audit(self) -> Plan[dict[str, str]]:
+        """Look at the server again, with each renewal: its settings may have changed meanwhile."""
+        info = parse_info((yield Command(("INFO",), self.keys.meta)))
+        enforce(audit(info, persistent=False), f"the server of curriculum {self.keys.name!r}")
+        return info
 
     def _settle(self, pending: Write) -> Plan[None]:
         """Find out what became of a write whose outcome stayed unknown: now it is applied."""
@@ -205,7 +260,7 @@ class Worker:
 
     def _send(self, write: Write, *, leased: bool) -> Plan[None]:
         """Send and number one write; an interruption at any line finds it either way whole."""
-        attempts = _Attempts(self.settings.retry_deadline_s)
+        attempts = _Attempts(self.settings.retry_deadline_s, unknown=write.number > 0)
         while True:
             started = time.monotonic()
             due = leased and self._lease_is_due(started)
@@ -214,23 +269,50 @@ class Worker:
                 write.number, self._pending = self.sequence + 1, write
             head = (self.keys.generation, self.worker_id, write.number, lease_ms)
             try:
+                info = (yield from self._audit()) if due else None
                 reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
-            except SequenceGapError as gap:
-                yield from self._replay(gap, attempts)
             except CurriculumError as error:
                 # A script that met a foreign key is not sent again: its half would be added twice.
                 half = isinstance(error, KeyTypeError) or not isinstance(error, ServerError)
                 if attempts.note(error) == "no" or half:
                     write.number, self._pending = 0, None
-                yield from attempts.pause(error)
+                yield from self._mend(error, attempts)
             else:
-                self._lease_from = started if due else self._lease_from
+                if info is not None:
+                    self._lease_from = started
+                    self.meet(info)
                 self._buffer.append(Write(write.script, write.args, write.number))
                 write.reply, self.sequence, self._pending = reply, write.number, None
                 return
 
+    def _mend(self, error: CurriculumError, attempts: _Attempts) -> Plan[None]:
+        """Make up for what the server lost, or wait for the next try, or raise ``error``."""
+        if isinstance(error, SequenceGapError):
+            yield from self._replay(error, attempts)
+        elif not isinstance(error, WorkerFencedError) or not (yield from self._was_forgotten()):
+            yield from attempts.pause(error)
+
+    def _was_forgotten(self) -> Plan[bool]:
+        """Enter again, and answer True, if the server lost this worker, whose lease still runs.
+
+        Only a server that was started again, or another one, can have lost it; on the same one
+        somebody else's clock has run ahead, and then the worker's writes stand.
+        """
+        if (time.monotonic() - self._lease_from) * 1000 >= self.settings.lease_ms:
+            return False
+        info = parse_info((yield from self.ask(Command(("INFO", "server"), self.keys.meta))))
+        if info.get("run_id", "") == self._run_id:
+            return False
+        self.meet(info)
+        first = self._buffer[0].number if self._buffer else self.sequence + 1
+        lost, self._first = first - 1 - self._first, first - 1
+        yield from self._register()  # the next call finds the gap and replays the rest
+        if lost:
+            self._report_lost(lost)
+        return True
+
     def _lease_is_due(self, now: float) -> bool:
-        return (now - self._lease_from) * 1000 * _RENEWALS_PER_LEASE >= self.settings.lease_ms
+        return (now - self._lease_from) * 1000 * RENEWALS_PER_LEASE >= self.settings.lease_ms
 
     def _replay(self, gap: SequenceGapError, attempts: _Attempts) -> Plan[None]:
         """Send again what the server lost, in order; skip and count what is no longer held."""
@@ -268,10 +350,10 @@ class Worker:
 class _Attempts:
     """How long to go on trying one write: exponential back-off with jitter, up to a deadline."""
 
-    def __init__(self, deadline_s: float) -> None:
+    def __init__(self, deadline_s: float, *, unknown: bool = False) -> None:
         self._until = time.monotonic() + deadline_s
         self._pause_s = _FIRST_PAUSE_S
-        self._unknown = False
+        self._unknown = unknown
 
     def note(self, error: CurriculumError) -> Applied:
         """Once one attempt may have been applied, the write may have been."""

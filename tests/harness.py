@@ -165,7 +165,7 @@ class Harness:
 
     def register(self, handle: str = "handle") -> int:
         (self.sequence,) = self.call(
-            "register", self.generation, self.worker, handle, self.lease_ms, "host", 1
+            "register", self.generation, self.worker, handle, "", 0, self.lease_ms, "host", 1
         )
         return self.sequence
 
@@ -173,7 +173,7 @@ class Harness:
         return int(self.call("renew", self.generation, self.worker, self.sequence, self.lease_ms))
 
     def leave(self, handle: str = "handle") -> int:
-        return int(self.call("leave", self.generation, self.worker, handle))
+        return int(self.call("leave", self.generation, self.worker, handle, self.sequence))
 
     def resume(self, last: int, following: int) -> int:
         return int(self.call("resume", self.generation, self.worker, last, following))

@@ -1,8 +1,11 @@
 -- guard: one generation, one worker, each of its writes once. Nothing is written before it has passed.
 -- ARGV[1..4] generation, worker, sequence, lease_ms. Sets: meta, last_write, repeated, saving.
-local meta = call('HMGET', KEYS[1], 'generation', 'epoch', 'snapshot', 'random', 'next_index')
+local meta = call('HMGET', KEYS[1], 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema')
 if meta[1] ~= ARGV[1] then
   return redis.error_reply('RCSTALE ' .. (meta[1] or 'gone'))
+end
+if meta[6] ~= '1' then -- a newer library has rewritten the keys under a running worker
+  return redis.error_reply('RCSTALE schema:' .. (meta[6] or 'none'))
 end
 local worker_key = prefix .. 'worker:' .. ARGV[2]
 local last_write = call('HGET', worker_key, 'sequence')

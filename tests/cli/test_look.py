@@ -1,4 +1,4 @@
-"""``list``, ``status``, ``tasks``, ``task``, ``labels``, ``workers``, ``check``: what they print."""
+"""`list`, `status`, `tasks`, `task`, `labels`, `workers`, `check`: what they print."""
 
 from __future__ import annotations
 
