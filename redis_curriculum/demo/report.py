@@ -214,7 +214,7 @@ def draw_picture(outcomes: Sequence[Outcome], path: Path) -> None:
     axes[1, 0].set_ylabel("success of training episodes")
     axes[0, 0].set_ylim(bottom=0.0)
     axes[1, 0].set_ylim(0.0, 1.0)
-    axes[0, 0].legend(frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=120)
 
 
