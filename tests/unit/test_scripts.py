@@ -10,9 +10,11 @@ import pytest
 
 from redis_curriculum import scripts
 from redis_curriculum.errors import (
+    CurriculumDeletedError,
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
+    KeyTypeError,
     ScriptError,
     SequenceGapError,
     SnapshotError,
@@ -208,6 +210,8 @@ ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
     ("RCSNAPSHOT", "x"): SnapshotRunningError,
     ("RCRESTORE", "x"): SnapshotRunningError,
     ("RCLOST", "x"): SnapshotError,
+    ("RCTYPE", "x"): KeyTypeError,
+    ("RCDELETED", "x"): CurriculumDeletedError,
     ("RCNEW", "x"): ScriptError,
 }
 
