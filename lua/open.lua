@@ -6,7 +6,7 @@
 -- ARGV[4] config_sha256 str of that JSON
 -- ARGV[5] random str first state of the random stream, six integers
 -- Returns [created, schema, generation, config, next_index, num_tasks, epoch]; [] where there is none and no config was given
--- Errors RCTYPE key: something else stands at one of our keys; nothing was written
+-- Errors RCTYPE key: something else stands at one of our keys; RCDELETED: it is marked for deletion; nothing was written
 -- Atomic.
 
 --@include keys
@@ -33,6 +33,9 @@ if found[1] then
 end
 if ARGV[3] == '' then
   return {}
+end
+if call('EXISTS', prefix .. 'deleted') == 1 then
+  return redis.error_reply('RCDELETED ' .. prefix)
 end
 call('HSET', KEYS[1], 'schema', ARGV[2], 'generation', ARGV[1], 'config', ARGV[3], 'config_sha256', ARGV[4], 'epoch', 0,
   'created_ms', now_ms(), 'random', ARGV[5], 'next_index', 0, 'late_count', 0)

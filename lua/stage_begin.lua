@@ -5,13 +5,16 @@
 -- ARGV[3] token str tells this restore from others
 -- ARGV[4] lease_ms int the claim holds so long after the last call
 -- Returns 1
--- Errors RCSTALE generation: it is another; RCRESTORE token: another restore is at work
+-- Errors RCSTALE generation: it is another; RCRESTORE token: another restore is at work; RCDELETED: it is marked for deletion
 -- Atomic.
 
 --@include keys
 local current = call('HGET', KEYS[1], 'generation') or ''
 if current ~= ARGV[2] then
   return redis.error_reply('RCSTALE ' .. (current == '' and 'gone' or current))
+end
+if call('EXISTS', prefix .. 'deleted') == 1 then
+  return redis.error_reply('RCDELETED ' .. prefix)
 end
 local holder = call('HGET', prefix .. 'restore', 'token')
 if holder and holder ~= ARGV[3] then

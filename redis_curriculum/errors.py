@@ -11,6 +11,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
     ├── ConfigMismatchError                 differences: [(field, stored, given)]
     ├── GeneratorError                      task_id: the task generator raised or broke a rule
     ├── CurriculumNotFoundError (KeyError)  name
+    ├── CurriculumDeletedError              it is marked for deletion, its keys are not all gone
     ├── EmptyPoolError                      there is no task to draw
     ├── PoolFullError                       capacity reached; evict first
     ├── TaskNotFoundError (KeyError)        task_id
@@ -102,6 +103,10 @@ class CurriculumNotFoundError(CurriculumError, KeyError):
     def __init__(self, name: str) -> None:
         super().__init__(f"no curriculum named {name!r} on this server; open it with a config")
         self.name = name
+
+
+class CurriculumDeletedError(CurriculumError):
+    """The name belongs to a curriculum that is being deleted; free once ``gc`` has ended that."""
 
 
 class EmptyPoolError(CurriculumError):

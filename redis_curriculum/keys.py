@@ -81,6 +81,11 @@ class Keys:
         return f"{self.prefix}restore"
 
     @property
+    def deleted(self) -> str:
+        """String: when the curriculum was marked for deletion, ms; goes with its last key."""
+        return f"{self.prefix}deleted"
+
+    @property
     def pool(self) -> str:
         """What the keys of this generation begin with."""
         return f"{self.prefix}g{self.generation}:"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from redis_curriculum.errors import (
+    CurriculumDeletedError,
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
@@ -160,6 +161,9 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     ),
     "RCSNAPSHOT": lambda detail: SnapshotRunningError(f"a snapshot is running: {detail}"),
     "RCRESTORE": lambda detail: SnapshotRunningError(f"another restore is running: {detail}"),
+    "RCDELETED": lambda detail: CurriculumDeletedError(
+        f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
+    ),
     "RCLOST": lambda detail: SnapshotError(
         f"the lease of this export or restore ended, it took too long between two calls: {detail}"
     ),

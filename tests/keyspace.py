@@ -17,6 +17,7 @@ _SPELLED: Final = {
     _ANY.snapshot: "hash",
     _ANY.snapshot_tasks: "hash",
     _ANY.snapshot_labels: "hash",
+    _ANY.deleted: "string",
     _ANY.task(_ID): "hash",
     _ANY.label(_LABEL): "set",
     _ANY.labels: "hash",

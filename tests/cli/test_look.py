@@ -1,4 +1,4 @@
-"""`list`, `status`, `tasks`, `task`, `labels`, `workers`, `check`: what they print."""
+"""The commands that look: what they print, for people and for programs."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ PINNED = {
     "snapshot_tasks": "rc:{run-42}:snapshot:tasks",
     "snapshot_labels": "rc:{run-42}:snapshot:labels",
     "restore": "rc:{run-42}:restore",
+    "deleted": "rc:{run-42}:deleted",
     "pool": "rc:{run-42}:g3:",
     "task": "rc:{run-42}:g3:task:0",
     "fresh": "rc:{run-42}:g3:fresh",

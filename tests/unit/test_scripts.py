@@ -10,6 +10,7 @@ import pytest
 
 from redis_curriculum import scripts
 from redis_curriculum.errors import (
+    CurriculumDeletedError,
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
@@ -210,6 +211,7 @@ ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
     ("RCRESTORE", "x"): SnapshotRunningError,
     ("RCLOST", "x"): SnapshotError,
     ("RCTYPE", "rc:{x}:meta"): KeyTypeError,
+    ("RCDELETED", "x"): CurriculumDeletedError,
     ("RCNEW", "x"): ScriptError,
 }
 

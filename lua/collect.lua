@@ -1,0 +1,35 @@
+-- collect: remove keys that nobody needs any more: whoever asks may be late, so this looks again.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int not compared
+-- ARGV[2..] names str at most 500 keys of this curriculum, without its prefix
+-- Returns [how many were removed]
+-- Errors none of its own
+-- Atomic. O(names).
+
+--@include keys
+local deleted = call('EXISTS', prefix .. 'deleted') == 1
+local current = call('HGET', KEYS[1], 'generation')
+local staged = call('HGET', prefix .. 'restore', 'generation')
+local copying = call('EXISTS', prefix .. 'snapshot') == 1
+
+local function needed(name)
+  if deleted then
+    return name == 'deleted' and #ARGV > 2 -- the mark goes last, in a call of its own
+  end
+  local generation = string.match(name, '^g(%d+):')
+  if generation then
+    return generation == current or generation == staged
+  end
+  if name == 'snapshot:tasks' or name == 'snapshot:labels' then
+    return copying
+  end
+  return current or staged
+end
+
+local removed = 0
+for i = 2, #ARGV do
+  if not needed(ARGV[i]) then
+    removed = removed + call('UNLINK', prefix .. ARGV[i])
+  end
+end
+return { removed }

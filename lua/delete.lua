@@ -1,0 +1,18 @@
+-- delete: mark a curriculum for deletion; from now on it is gone for everybody, collect removes its keys.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int not compared
+-- Returns 1 marked, 0 it was marked before
+-- Errors RCSTALE gone: there is no such curriculum
+-- Atomic. O(1); no claim of a snapshot or a restore outlives it.
+
+--@include keys
+--@include clock
+if call('EXISTS', prefix .. 'deleted') == 1 then
+  return 0
+end
+if call('EXISTS', KEYS[1]) == 0 then
+  return redis.error_reply('RCSTALE gone')
+end
+call('SET', prefix .. 'deleted', string.format('%.0f', now_ms()))
+call('UNLINK', KEYS[1], prefix .. 'restore', prefix .. 'snapshot')
+return 1

@@ -1,0 +1,11 @@
+-- reap: remove workers whose lease has ended, at most 16 of them.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int not compared
+-- Returns the ids of the removed workers
+-- Errors none of its own
+-- Atomic.
+
+--@include keys
+--@include clock
+--@include reap
+return reap(now_ms())

@@ -1,0 +1,239 @@
+"""What an operator does to curricula: remove what the dead left, delete, back the server up.
+
+Removing goes in steps of 500 keys, each one script that looks again whether anybody needs them
+(``lua/collect.lua``): nothing blocks the server, and whatever happens between looking and removing
+is safe. So a deletion is a mark, then steps; ``gc`` ends one that was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from redis_curriculum.audit import parse_info
+from redis_curriculum.connection import Command, Plan, Run, Sleep
+from redis_curriculum.errors import (
+    CurriculumNotFoundError,
+    PermissionDeniedError,
+    ScriptError,
+    ServerRefusedError,
+)
+from redis_curriculum.keys import SCHEMA, Keys
+from redis_curriculum.scripts import bind
+from redis_curriculum.validation import validate_name
+from redis_curriculum.worker import ask, scan_keys
+
+DELETE: Final = bind("delete", "generation")
+COLLECT: Final = bind("collect", "generation", rest="names")
+REAP: Final = bind("reap", "generation")
+
+_CHUNK: Final = 500
+_PAUSE_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that nobody needs any more."""
+
+    name: str
+    """The curriculum's."""
+    what: str
+    count: int
+    """Keys; of expired workers, workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """Who may still need something of one curriculum; as ``collect.lua`` sees it."""
+
+    schema: str | None
+    current: str | None
+    staged: str | None
+    copying: bool
+    deleted: bool
+
+    def leftover(self, name: str) -> str | None:
+        """Say what kind of leftover a key (without its prefix) is; None: it is needed."""
+        if self.deleted:
+            return "deleted curriculum"
+        head = name.partition(":")[0]
+        if head.startswith("g") and head[1:].isdecimal():
+            return self._of_generation(head[1:])
+        if name in ("snapshot:tasks", "snapshot:labels"):
+            return None if self.copying else "snapshot copies"
+        return None if self.current or self.staged else "no curriculum"
+
+    def _of_generation(self, generation: str) -> str | None:
+        if generation in (self.current, self.staged):
+            return None
+        if self.current and int(generation) < int(self.current):
+            return "old generation"
+        return "staged generation"
+
+
+def gc(name: object, deadline_s: float, *, dry_run: bool = False) -> Plan[list[Leftover]]:
+    """Remove what dead processes left of one curriculum, or only say what there is.
+
+    Staged generations of dead restores, old generations, copies of dead snapshots, expired
+    workers, and all of a curriculum that is marked for deletion. Walks over the server's keys
+    once; one round trip per 500 leftover keys. One of another schema is left alone.
+    """
+    keys = Keys(validate_name(name))
+    claims = yield from _claims(keys, deadline_s)
+    if claims.schema not in (None, str(SCHEMA)):
+        return []
+    leftovers: dict[str, list[str]] = {}
+    for key in (yield from scan_keys(keys.prefix, keys.meta, deadline_s)):
+        short = key.removeprefix(keys.prefix)
+        kind = claims.leftover(short)
+        if kind:
+            leftovers.setdefault(kind, []).append(short)
+    counts: Counter[str] = Counter()
+    for kind, shorts in sorted(leftovers.items()):
+        counts[kind] = len(shorts) if dry_run else (yield from _collect(keys, shorts, deadline_s))
+    if not claims.deleted:
+        counts["expired workers"] = yield from _expired(keys, deadline_s, dry_run=dry_run)
+    elif not dry_run:
+        counts["deleted curriculum"] += yield from _forget(keys, deadline_s)
+    return [Leftover(keys.name, kind, count) for kind, count in counts.items() if count]
+
+
+def delete(name: object, deadline_s: float) -> Plan[int]:
+    """Delete a curriculum, live workers or not; return how many keys have gone.
+
+    First a mark: from then on it is gone for everybody, and its name cannot be used. Then its
+    keys, 500 a call. Called again (or ``gc``) after an interruption, it goes on.
+
+    Raises:
+        CurriculumNotFoundError: There is none of that name.
+    """
+    keys = Keys(validate_name(name))
+    try:
+        yield from ask(Run(DELETE, keys.meta, [keys.generation]), deadline_s)
+    except CurriculumNotFoundError:
+        raise CurriculumNotFoundError(keys.name) from None
+    return sum(leftover.count for leftover in (yield from gc(keys.name, deadline_s)))
+
+
+def _claims(keys: Keys, deadline_s: float) -> Plan[_Claims]:
+    def answer(*words: str) -> Plan[Any]:
+        return (yield from ask(Command(words, keys.meta), deadline_s))
+
+    schema, current = yield from answer("HMGET", keys.meta, "schema", "generation")
+    return _Claims(
+        schema=schema,
+        current=current,
+        staged=(yield from answer("HGET", keys.restore, "generation")),
+        copying=(yield from answer("EXISTS", keys.snapshot)) == 1,
+        deleted=(yield from answer("EXISTS", keys.deleted)) == 1,
+    )
+
+
+def _collect(keys: Keys, shorts: list[str], deadline_s: float) -> Plan[int]:
+    removed = 0
+    for start in range(0, len(shorts), _CHUNK):
+        args = [keys.generation, *shorts[start : start + _CHUNK]]
+        (count,) = yield from ask(Run(COLLECT, keys.meta, args), deadline_s)
+        removed += count
+    return removed
+
+
+def _forget(keys: Keys, deadline_s: float) -> Plan[int]:
+    """Take the mark of a deletion away once nothing else is there."""
+    mark, removed = keys.deleted.removeprefix(keys.prefix), 0
+    while True:
+        found = yield from scan_keys(keys.prefix, keys.meta, deadline_s)
+        rest = [short for key in found if (short := key.removeprefix(keys.prefix)) != mark]
+        gone = yield from _collect(keys, rest or [mark], deadline_s)
+        removed += gone
+        if not rest or not gone:  # not one: others have ended the deletion, the name is used again
+            return removed
+
+
+def _expired(keys: Keys, deadline_s: float, *, dry_run: bool) -> Plan[int]:
+    if dry_run:
+        seconds, micros = yield from ask(Command(("TIME",), keys.meta), deadline_s)
+        now = int(seconds) * 1000 + int(micros) // 1000
+        words = ("ZCOUNT", keys.workers, "-inf", f"({now}")
+        return int((yield from ask(Command(words, keys.meta), deadline_s)))
+    count = 0
+    while gone := (yield from ask(Run(REAP, keys.meta, [keys.generation]), deadline_s)):
+        count += len(gone)
+    return count
+
+
+# --- the server's own files ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What the server has written."""
+
+    kind: str
+    """``aof`` or ``rdb``."""
+    path: str | None
+    """On the server's machine: a file, or (AOF since Redis 7) a directory; None: not said."""
+
+
+def backup(deadline_s: float, *, key: str) -> Plan[Backup]:
+    """Have the server write its data to disk, wait for the end, and say where it is.
+
+    BGREWRITEAOF where the append-only file is on (it is what a restart reads), else BGSAVE. The
+    whole server is written, not one curriculum; a running save is waited for first.
+
+    Raises:
+        ServerRefusedError: It could not write; its log says why.
+    """
+    info = yield from _when_idle(key, deadline_s)
+    aof = info.get("aof_enabled") == "1"
+    command, result = (
+        ("BGREWRITEAOF", "aof_last_bgrewrite_status")
+        if aof
+        else ("BGSAVE", "rdb_last_bgsave_status")
+    )
+    try:
+        yield from ask(Command((command,), key), deadline_s)
+    except ScriptError as error:  # what the server says has no code
+        raise ServerRefusedError(f"{command} failed: {error}", code="MISCONF") from None
+    info = yield from _when_idle(key, deadline_s)
+    if info.get(result) != "ok":
+        message = f"{command} failed: the server says {result}:{info.get(result)}; see its log"
+        raise ServerRefusedError(message, code="MISCONF")
+    path = yield from _where(key, deadline_s, aof=aof)
+    return Backup("aof" if aof else "rdb", path)
+
+
+def _when_idle(key: str, deadline_s: float) -> Plan[Mapping[str, str]]:
+    """Wait until no save or rewrite is running or scheduled."""
+    busy = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
+    while True:
+        words = ("INFO", "persistence")
+        info = parse_info((yield from ask(Command(words, key), deadline_s)))
+        if not any(info.get(field, "0") != "0" for field in busy):
+            return info
+        yield Sleep(_PAUSE_S)
+
+
+def _where(key: str, deadline_s: float, *, aof: bool) -> Plan[str | None]:
+    try:
+        config = yield from server_config(key, deadline_s)
+    except PermissionDeniedError:
+        return None
+    folder = PurePosixPath(config("dir"))
+    if not aof:
+        return str(folder / config("dbfilename"))
+    return str(folder / (config("appenddirname") or config("appendfilename")))
+
+
+def server_config(key: str, deadline_s: float) -> Plan[Callable[[str], str]]:
+    """Read the server's configuration; an unknown name gives an empty text.
+
+    Raises:
+        PermissionDeniedError: This user, or this server, does not show it.
+    """
+    flat = yield from ask(Command(("CONFIG", "GET", "*"), key), deadline_s)
+    found = dict(zip(flat[::2], flat[1::2], strict=True))
+    return lambda name: str(found.get(name, ""))
