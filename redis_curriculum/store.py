@@ -114,6 +114,7 @@ COLUMNS = bind("columns", "generation", "family", "count", rest="names")
 MOST_DRAWS: Final = 1_000_000
 QUARANTINE_RETAINED: Final = 1000
 _READ_CHUNK: Final = 500
+_COLUMNS_CHUNK: Final = 200  # a millisecond of the server's time
 _FAILING_SPECS: Final = 16
 
 
@@ -164,6 +165,8 @@ class Store:
         self._unanswered: WeakKeyDictionary[object, Write] = WeakKeyDictionary()
         self.epoch = epoch
         """The epoch that this handle believes current; only its trainer's handle needs to."""
+        self.ending: Write | None = None
+        """The end of an epoch whose report has not been handed over."""
         self.configure(config)
 
     def begin_anew(self) -> None:
@@ -171,6 +174,7 @@ class Store:
         self.worker.begin_anew()
         self._unfinished.clear()
         self._unanswered.clear()
+        self.ending = None
 
     def configure(self, config: CurriculumConfig) -> None:
         """Take over a config: the hypers travel with every call."""
@@ -413,8 +417,8 @@ class Store:
         """Read fields of many tasks (``task``) or labels (``progress``), one list a field."""
         columns: list[list[str | None]] = [[] for _ in fields]
         head = [self.keys.generation, family, len(fields), *fields]
-        for start in range(0, len(names), _READ_CHUNK):
-            args = [*head, *names[start : start + _READ_CHUNK]]
+        for start in range(0, len(names), _COLUMNS_CHUNK):
+            args = [*head, *names[start : start + _COLUMNS_CHUNK]]
             flat = yield from self.worker.ask(Run(COLUMNS, self.keys.meta, args))
             for i in range(len(fields)):
                 columns[i] += flat[i :: len(fields)]
