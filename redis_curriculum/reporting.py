@@ -206,7 +206,8 @@ class Prometheus:
 
 _OF_LABEL: Final = re.compile(
     r"(?P<family>pool_composition|sampling_counts|eviction_counts|epoch/\w+)/(?P<label>.+)"
-    r"|per_label_stats/(?P<its>.+)/(?P<name>\w+)"
+    r"|per_label_stats/(?P<its>.+)/(?P<name>\w+)",
+    re.DOTALL,
 )
 
 

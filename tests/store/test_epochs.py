@@ -107,7 +107,11 @@ def test_a_running_snapshot_keeps_its_epochs(url: str, name: str, tmp_path: Path
         curriculum.get_tasks(3)
         first = curriculum.end_epoch()
         with Curriculum.open(url, name) as other:
-            curriculum.snapshot(tmp_path / "a.rcs", progress=lambda *_: other.end_epoch())
+
+            def end(_done: int, _total: int) -> None:
+                other.end_epoch()
+
+            curriculum.snapshot(tmp_path / "a.rcs", progress=end)
         assert curriculum.epoch_report(0) == first, "still there: the snapshot was reading"
         with Curriculum.restore(tmp_path / "a.rcs", url, f"{name}-2") as restored:
             assert restored.epoch == 1
