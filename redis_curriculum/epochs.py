@@ -12,30 +12,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from redis_curriculum.connection import Command, Plan
-from redis_curriculum.errors import EpochError, InvalidInputError
+from redis_curriculum.errors import CurriculumError, EpochError, InvalidInputError
+from redis_curriculum.health import EPOCHS_BACK, Alert, alerts
 from redis_curriculum.keys import COUNTS
 from redis_curriculum.records import pairs
 from redis_curriculum.scripts import bind
 from redis_curriculum.store import Store
 from redis_curriculum.validation import In
-from redis_curriculum.worker import scan
+from redis_curriculum.worker import Argument, Write, scan
 
-END_EPOCH: Final = bind(
-    "end_epoch",
-    "generation",
-    "worker",
-    "sequence",
-    "lease_ms",
-    "epoch",
-    "epochs_retained",
-    "events_retained",
-)
+_WRITE: Final = ("generation", "worker", "sequence", "lease_ms")
+END_EPOCH: Final = bind("end_epoch", *_WRITE, "epoch", "epochs_retained", "events_retained")
+NOTE_EPOCH: Final = bind("note_epoch", *_WRITE, "epoch", rest="labels")
 _EPOCH: Final = In("[0, 2**53)")
+_LABELS_PER_NOTE: Final = 200
+
+Rates = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """What happened within one epoch; the label ``""`` holds what forgotten labels counted."""
+    """What happened within one epoch, by label; ``""`` holds what forgotten labels counted."""
 
     epoch: int
     """Counted from 0."""
@@ -44,33 +41,55 @@ class EpochReport:
     ended_ms: int | None
     """None: it is still going on."""
     samples: Mapping[str, int]
-    """Draws by label."""
+    """Draws."""
     completions: Mapping[str, int]
-    """Applied scores by label."""
+    """Applied scores."""
     failures: Mapping[str, int]
-    """Reported failures by label."""
+    """Reported failures."""
     evictions: Mapping[str, int]
-    """Tasks that left the pool, for whatever reason, by label."""
+    """Tasks that left the pool, for whatever reason."""
     created: Mapping[str, int]
-    """Tasks that came into the pool, by label."""
+    """Tasks that came into the pool."""
+    success_rate: Mapping[str, float]
+    """EMA of success of each label that had tasks and results, at the epoch's end (or now)."""
+    learning_progress: Mapping[str, float]
+    """The same labels' learning progress."""
+    alerts: tuple[Alert, ...]
+    """What looks wrong; thresholds in ``redis_curriculum.health``."""
 
     @property
     def totals(self) -> dict[str, int]:
-        """The sums over all labels: samples, completions, failures, evictions, created."""
+        """The sums over all labels: completions, samples, evictions, failures, created."""
         return {what: sum(getattr(self, what).values()) for what in COUNTS}
 
 
 def end_epoch(store: Store) -> Plan[EpochReport]:
-    """Close the epoch this handle believes current; see ``Curriculum.end_epoch``."""
-    config, epoch = store.config, store.epoch
+    """Close the epoch this handle believes current; see ``Curriculum.end_epoch``.
+
+    Made again after an error it goes on with the epoch that it was closing.
+    """
+    if store.ending is None:
+        config = store.config
+        args: list[Argument] = [store.epoch, config.epochs_retained, config.events_retained]
+        store.ending = Write(END_EPOCH, args)
+    epoch = int(store.ending.args[0])
     try:
-        yield from store.once(END_EPOCH, [epoch, config.epochs_retained, config.events_retained])
-    except EpochError as error:
-        store.epoch = error.epoch
+        yield from store.worker.send(store.ending)
+    except CurriculumError as error:
+        if error.applied == "no":
+            store.ending = None
+        if isinstance(error, EpochError):
+            store.epoch = error.epoch
         raise
     store.epoch = epoch + 1
-    report = yield from epoch_report(store, epoch)
-    assert report is not None  # noqa: S101 - what was closed just now is retained
+    try:
+        yield from _note(store, epoch)
+        report = yield from epoch_report(store, epoch)
+    except CurriculumError as error:
+        error.applied = "unknown"
+        raise
+    assert report is not None  # noqa: S101 - the one closed last is retained
+    store.ending = None
     return report
 
 
@@ -81,22 +100,69 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
     current, started, created = yield from store.worker.ask(Command(words, store.keys.meta))
     if number is None:
         number = int(current)
-    counts = {}
-    for what in COUNTS:
-        found = yield from _hash(store, number, what)
-        counts[what] = {label: int(count) for label, count in sorted(found.items())}
+    counts = yield from _counts(store, number)
+    before: list[Rates] = []
+    for earlier in range(max(0, number - EPOCHS_BACK), number):
+        before += [(yield from _rates(store, earlier, "success"))]
     times = {"started_ms": started or created}
-    if number != int(current):  # last: an epoch that was removed meanwhile has none
+    if number == int(current):
+        success, progress = yield from _standing(store)
+    else:
+        success = yield from _rates(store, number, "success")
+        progress = yield from _rates(store, number, "progress")
         times = yield from _hash(store, number, "times")
-    if not times:
+    if not times:  # read last: what was removed meanwhile has none
         return None
+    found_alerts = alerts(
+        **{what: counts[what] for what in ("samples", "completions", "failures")},
+        success_rate=success,
+        learning_progress=progress,
+        before=before,
+    )
     ended = times.get("ended_ms")
     return EpochReport(
         epoch=number,
         started_ms=int(times["started_ms"]),
         ended_ms=None if ended is None else int(ended),
+        success_rate=success,
+        learning_progress=progress,
+        alerts=found_alerts,
         **counts,
     )
+
+
+def _note(store: Store, epoch: int) -> Plan[None]:
+    """Keep how far the labels have come, for the reports of this epoch and of later ones."""
+    success, progress = yield from _standing(store)
+    rows: list[Argument] = [
+        w for label in success for w in (label, success[label], progress[label])
+    ]
+    width = 3 * _LABELS_PER_NOTE
+    for start in range(0, len(rows), width):
+        yield from store.worker.write(NOTE_EPOCH, [epoch, *rows[start : start + width]])
+
+
+def _standing(store: Store) -> Plan[tuple[Rates, Rates]]:
+    """Success rate and learning progress of the labels that have tasks and results."""
+    names = list((yield from store.labels()))
+    fields = ("success_rate_ema", "learning_progress")
+    successes, progresses = yield from store.columns("progress", fields, names)
+    success = {n: float(s) for n, s in zip(names, successes, strict=True) if s is not None}
+    progress = {n: float(p) for n, p in zip(names, progresses, strict=True) if p is not None}
+    return success, progress
+
+
+def _counts(store: Store, epoch: int) -> Plan[dict[str, dict[str, int]]]:
+    counts = {}
+    for what in COUNTS:
+        found = yield from _hash(store, epoch, what)
+        counts[what] = {label: int(count) for label, count in sorted(found.items())}
+    return counts
+
+
+def _rates(store: Store, epoch: int, what: str) -> Plan[Rates]:
+    found = yield from _hash(store, epoch, what)
+    return {label: float(rate) for label, rate in sorted(found.items())}
 
 
 def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:

@@ -18,8 +18,8 @@ ROOT: Final = "rc:"
 COUNTS: Final = ("completions", "samples", "evictions", "failures", "created")
 """What is counted by label, over the curriculum's life and within each epoch."""
 
-EPOCH: Final = (*COUNTS, "times")
-"""What is kept of each epoch: its counts by label; of a closed one, when it began and ended."""
+EPOCH: Final = (*COUNTS, "times", "success", "progress")
+"""What is kept of each epoch: its counts; of a closed one, its times and where its labels stood."""
 
 PARTS: Final = ("fresh", "learning", "ripe")
 """The three sorted sets, in the order in which a task moves through them."""
@@ -57,7 +57,11 @@ class Keys:
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
-        """Hash: label -> count of ``what`` within one epoch; ``times``: started_ms, ended_ms."""
+        """Hash: label -> count of ``what`` within one epoch (one of ``EPOCH``).
+
+        Of a closed epoch also ``times`` (started_ms, ended_ms) and, by label at its end,
+        ``success`` (success_rate_ema) and ``progress`` (learning_progress).
+        """
         return f"{self.prefix}epoch:{epoch}:{what}"
 
     @property

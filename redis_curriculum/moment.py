@@ -30,6 +30,7 @@ END: Final = bind("moment_end", "generation", "token")
 
 CHUNK: Final = 200
 _LEASE_MS: Final = 30_000
+_FRACTIONS: Final = ("success", "progress")
 _ALWAYS_THERE: Final = "\n"  # the field with which moment_begin makes the copies' keys
 
 
@@ -130,10 +131,11 @@ class Moment:
         flat = yield from self._scan("HSCAN", self.keys.quarantine)
         return {int(task_id): error for task_id, error in pairs(flat).items()}
 
-    def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int]]:
-        """Read a closed epoch's counts by label; they change no more."""
+    def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
+        """Read a closed epoch's counts or figures by label; they change no more."""
         flat = yield from self._scan("HSCAN", self.keys.epoch(epoch, what))
-        return {label: int(count) for label, count in pairs(flat).items()}
+        as_number = float if what in _FRACTIONS else int
+        return {label: as_number(number) for label, number in pairs(flat).items()}
 
     def _read(self, script: Script, names: Sequence[str | int]) -> Plan[list[Any]]:
         args = [self.keys.generation, self.token, _LEASE_MS, *names]

@@ -56,7 +56,7 @@ Whole = Annotated[int, In("[-2**63, 2**63)")]
 Amount = Annotated[float, In("[0, 1e300]")]
 Fraction = Annotated[float, In("[0, 1]")]
 What = Literal["completions", "samples", "evictions", "failures", "created"]
-OfEpoch = What | Literal["times"]
+OfEpoch = What | Literal["times", "success", "progress"]
 
 
 class Manifest(FrozenModel):
@@ -114,12 +114,12 @@ class LabelLine(FrozenModel):
 
 
 class EpochLine(FrozenModel):
-    """Part of a closed epoch's counts."""
+    """Part of what is kept of a closed epoch."""
 
     type: Literal["epoch"] = "epoch"
     epoch: Natural
     what: OfEpoch
-    counts: dict[str, Natural]
+    counts: dict[str, Natural | Amount]
 
 
 class QuarantineLine(FrozenModel):

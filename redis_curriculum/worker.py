@@ -27,6 +27,7 @@ from redis_curriculum.errors import (
     Applied,
     CurriculumError,
     CurriculumNotFoundError,
+    EpochError,
     KeyTypeError,
     SequenceGapError,
     ServerError,
@@ -326,7 +327,7 @@ class Worker:
                 head = (self.keys.generation, self.worker_id, write.number, 0)
                 try:
                     yield Run(write.script, self.keys.meta, (*head, *write.args))
-                except IndexTakenError:  # others created those tasks meanwhile
+                except (IndexTakenError, EpochError):  # others did it meanwhile
                     yield from self._skip(write.number - 1, write.number)
         except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
             yield from attempts.pause(again)

@@ -79,6 +79,7 @@ class Harness:
         self.sequence = 0
         self.next_index = 0
         self.generation = 1
+        self.quarantine_retained = 1000
         self.open()
         self.register()
 
@@ -248,6 +249,38 @@ class Harness:
         reply: list[int] = self.write(
             "set_label", *head, task_id, label, label_hash(label), sequence=sequence
         )
+        return reply
+
+    def fail(
+        self, task_id: int, error: str, *, permanent: bool = False, sequence: int | None = None
+    ) -> list[int]:
+        """Returns [repeated, outcome, next_index, missing]."""
+        score, config = self.hypers.failure_score, self.config
+        args = (
+            1 if permanent else self.hypers.max_consecutive_failures,
+            config.labels_retained,
+            config.events_retained,
+            self.quarantine_retained,
+            config.num_active_tasks,
+            task_id,
+            "" if score is None else score,
+            error,
+        )
+        reply: list[int] = self.write("fail", *self.pooled, *self.fold, *args, sequence=sequence)
+        return reply
+
+    def end_epoch(self, epoch: int, *, sequence: int | None = None) -> list[int]:
+        """Returns [repeated]."""
+        args = (epoch, self.config.epochs_retained, self.config.events_retained)
+        reply: list[int] = self.write("end_epoch", *args, sequence=sequence)
+        return reply
+
+    def note_epoch(
+        self, epoch: int, rows: Iterable[tuple[str, float, float]], *, sequence: int | None = None
+    ) -> list[int]:
+        """Returns [repeated]; rows of label, success rate, learning progress."""
+        flat = [item for row in rows for item in row]
+        reply: list[int] = self.write("note_epoch", epoch, *flat, sequence=sequence)
         return reply
 
     def read(self, task_ids: Iterable[int]) -> list[dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,23 +12,26 @@ from redis_curriculum.records import PROGRESS_FIELDS
 from redis_curriculum.scoring import Progress, Sums
 from redis_curriculum.tasks import label_hash
 from tests.harness import Harness
-from tests.model import ModelCurriculum
+from tests.model import ModelCurriculum, ModelTask
 
 
 def assert_same(harness: Harness, model: ModelCurriculum) -> None:
     """Everything but times, worker entries and events, bit for bit."""
-    stored, expected = stored_state(harness), expected_state(model)
+    stored = stored_state(harness)
+    expected = expected_state(model, harness.config.epochs_retained)
     for what, value in expected.items():
         assert stored[what] == value, what
     assert stored.keys() == expected.keys()
 
 
-def expected_state(model: ModelCurriculum) -> dict[str, Any]:
+def expected_state(model: ModelCurriculum, epochs_retained: int = 100) -> dict[str, Any]:
     """What the server must hold, from the model."""
     indices = model.indices()
     state: dict[str, Any] = {
         "random": model.stream.state,
         "late_count": model.late_count,
+        "epoch": model.epoch,
+        "quarantine": {str(task_id): error for task_id, error in model.quarantine.items()},
         "sums": indices.sums,
         "label sets": indices.label_sets,
         "labels": {label: len(ids) for label, ids in indices.label_sets.items()},
@@ -43,8 +45,9 @@ def expected_state(model: ModelCurriculum) -> dict[str, Any]:
                 "label_hash": label_hash(task.label),
                 "params": task.params,
                 "sample_count": task.sample_count,
-                "failure_count": 0,
+                "failure_count": task.failure_count,
                 "success_threshold": model.hypers.success_threshold,
+                **_failing(task),
                 **_numbers(task.progress),
             }
             for task in model.tasks.values()
@@ -53,9 +56,25 @@ def expected_state(model: ModelCurriculum) -> dict[str, Any]:
     for part in PARTS:
         state[part] = [(str(task_id), score) for task_id, score in getattr(indices, part)]
     for what in COUNTS:
-        counts = dict(getattr(model, what, Counter()))
-        state[f"count:{what}"] = state[f"epoch:0:{what}"] = counts
+        state[f"count:{what}"] = dict(getattr(model, what))
+    epochs = {**model.closed, model.epoch: model.counts_of_epoch()}
+    state["epochs"] = {
+        f"{epoch}:{what}": dict(count)
+        for epoch, counts in epochs.items()
+        for what, count in counts.items()
+        if count and epoch >= model.epoch - epochs_retained
+    }
     return state
+
+
+def _failing(task: ModelTask) -> dict[str, Any]:
+    """What only a task that failed has; a success takes the row away, not the message."""
+    found: dict[str, Any] = {}
+    if task.consecutive_failures:
+        found["consecutive_failures"] = task.consecutive_failures
+    if task.last_error is not None:
+        found["last_error"] = task.last_error
+    return found
 
 
 def _numbers(progress: Progress) -> dict[str, float]:
@@ -69,9 +88,10 @@ def stored_state(harness: Harness) -> dict[str, Any]:
     client, keys = harness.client, harness.keys
     found = set(client.scan_iter(f"{keys.prefix}*", count=1000))
     single = {keys.meta, keys.workers, keys.events, keys.labels, keys.inactive, keys.sums}
+    single.add(keys.quarantine)
     known = {keys.worker(harness.worker), *single, *(keys.pool + part for part in PARTS)}
     families: dict[str, dict[str, str]] = {"task": {}, "label": {}, "progress": {}, "count": {}}
-    families[f"{keys.prefix}epoch:0"] = {}
+    families[f"{keys.prefix}epoch"] = {}
     for key in sorted(found - known):
         for family, members in families.items():
             stem = f"{family}:" if family.startswith(keys.prefix) else f"{keys.pool}{family}:"
@@ -83,6 +103,13 @@ def stored_state(harness: Harness) -> dict[str, Any]:
     return {
         "random": harness.stream_state,
         "late_count": int(client.hget(keys.meta, "late_count")),
+        "epoch": int(client.hget(keys.meta, "epoch")),
+        "quarantine": client.hgetall(keys.quarantine),
+        "epochs": {
+            member: _counts(harness, key)
+            for member, key in families[f"{keys.prefix}epoch"].items()
+            if member.rpartition(":")[2] in COUNTS
+        },
         "sums": stored_sums(harness),
         "label sets": {
             label: {int(task_id) for task_id in client.smembers(key)}
@@ -94,7 +121,6 @@ def stored_state(harness: Harness) -> dict[str, Any]:
         **_stored_progress(harness, families["progress"]),
         **{part: client.zrange(keys.pool + part, 0, -1, withscores=True) for part in PARTS},
         **{f"count:{what}": _counts(harness, keys.count(what)) for what in COUNTS},
-        **{f"epoch:0:{what}": _counts(harness, keys.epoch(0, what)) for what in COUNTS},
     }
 
 
@@ -112,7 +138,11 @@ def _counts(harness: Harness, key: str) -> dict[str, int]:
 
 def _stored_tasks(harness: Harness, members: dict[str, str]) -> dict[str, Any]:
     records = {}
-    texts: dict[str, Callable[[str], Any]] = {"label": str, "params": json.loads}
+    texts: dict[str, Callable[[str], Any]] = {
+        "label": str,
+        "last_error": str,
+        "params": json.loads,
+    }
     for task_id, key in members.items():
         fields = harness.client.hgetall(key)
         assert int(fields.pop("created_ms")) > 0

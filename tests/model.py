@@ -16,6 +16,7 @@ from typing import Any
 from redis_curriculum import scoring
 from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.errors import PoolFullError
+from redis_curriculum.keys import COUNTS
 from redis_curriculum.scoring import Draws, Pool, PoolTask, Progress, RandomStream, Sums
 
 Spec = tuple[int, str, Mapping[str, Any]]
@@ -32,6 +33,9 @@ class ModelTask:
     params: Mapping[str, Any]
     progress: Progress = field(default_factory=Progress)
     sample_count: int = 0
+    failure_count: int = 0
+    consecutive_failures: int = 0
+    last_error: str | None = None
 
 
 @dataclass
@@ -62,6 +66,11 @@ class ModelCurriculum:
         self.completions: Counter[str] = Counter()
         self.evictions: Counter[str] = Counter()
         self.created: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.quarantine: dict[int, str] = {}
+        self.epoch = 0
+        self.closed: dict[int, dict[str, Counter[str]]] = {}
+        """Epoch to the counts within it, all that ever were."""
         self.late_count = 0
 
     def create(self, specs: Sequence[Spec]) -> None:
@@ -84,6 +93,7 @@ class ModelCurriculum:
             self.late_count += 1
             return False
         task.progress = scoring.fold(task.progress, score, self.hypers)
+        task.consecutive_failures = 0
         of_label = self.labels.get(task.label, Progress())
         self.labels[task.label] = scoring.fold(of_label, score, self.hypers)
         self.completions[task.label] += 1
@@ -100,6 +110,38 @@ class ModelCurriculum:
             task.sample_count += 1
             self.samples[task.label] += 1
         return draws
+
+    def fail(self, task_id: int, error: str, *, permanent: bool) -> int:
+        """Count a failure: 2 if the task goes for it, 1 if it stays, 0 if it was not there."""
+        task = self.tasks.get(task_id)
+        if task is None:
+            self.late_count += 1
+            return 0
+        in_a_row = task.consecutive_failures + 1
+        if self.hypers.failure_score is not None:
+            self._record_one(task_id, self.hypers.failure_score)
+        task.failure_count += 1
+        task.consecutive_failures, task.last_error = in_a_row, error
+        self.failures[task.label] += 1
+        if not permanent and in_a_row < self.hypers.max_consecutive_failures:
+            return 1
+        self.evict(task_id)
+        self.quarantine[task_id] = error
+        return 2
+
+    def end_epoch(self) -> None:
+        """Close the epoch."""
+        self.closed[self.epoch] = self.counts_of_epoch()
+        self.epoch += 1
+
+    def counts_of_epoch(self) -> dict[str, Counter[str]]:
+        """What the current epoch has counted: the lifetime less all that is closed."""
+        found = {}
+        for what in COUNTS:
+            found[what] = Counter(getattr(self, what))
+            for counts in self.closed.values():
+                found[what] -= counts[what]
+        return found
 
     def evict(self, task_id: int) -> bool:
         """Remove a task; False where it is not in the pool."""

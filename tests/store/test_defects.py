@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 
 from redis_curriculum.config import ConfigWarning, CurriculumConfig, LearningProgressConfig
@@ -163,6 +164,27 @@ def test_3_2_a_worker_that_dies_leaves_nothing(server: RunningServer, url: str, 
         assert client.zrange(keys.workers, 0, -1) == [curriculum.worker_id]
 
 
+def test_4_1_tasks_without_progress_are_counted(url: str, name: str) -> None:
+    """By hand: four eligible tasks, two of them flat; one label of two stands still."""
+    algorithm = {"min_samples_for_lp": 2, "pooling": "task"}
+    config = config_of(num_active_tasks=6, algorithm=algorithm)
+    with Curriculum.open(url, name, config) as curriculum:
+        a, b, c, d, under_sampled, _ = curriculum.task_ids()
+        assert curriculum.stats()["num_zeros_lp_dist"] == 0, "none is eligible"
+        curriculum.update_many([(a, 0.5), (a, 0.5), (b, 0.0), (b, 0.0)])
+        curriculum.update_many([(c, 0.5), (c, 1.0), (d, 1.0), (d, 0.9), (under_sampled, 0.5)])
+        assert curriculum.stats()["num_zeros_lp_dist"] == 2, "a and b"
+        curriculum.update_task_performance(b, 1.0)
+        assert curriculum.stats()["num_zeros_lp_dist"] == 1
+    with Curriculum.open(url, f"{name}-2", config_of(num_active_tasks=20)) as curriculum:
+        rising, steady = curriculum.task_ids("rising"), curriculum.task_ids("steady")
+        curriculum.update_many([(i, 1.0) for i in steady] * 2)
+        curriculum.update_many([(i, n / 2) for n in range(2) for i in rising])
+        assert curriculum.stats()["num_zeros_lp_dist"] == len(steady), "drawn by the label's"
+    weights = 1 / (1 + np.exp(-10 * np.array([-1.0, 0.0, 1.0])))
+    assert int((weights == 0).sum()) == 0, "the wrong way: a sigmoid's weight is never 0"
+
+
 def test_4_2_the_distribution_is_normalised_over_eligible_tasks_only(url: str, name: str) -> None:
     config = config_of(
         num_active_tasks=40,
@@ -182,6 +204,68 @@ def test_4_2_the_distribution_is_normalised_over_eligible_tasks_only(url: str, n
         assert over_all != pytest.approx(0.75, abs=0.1), "normalised over all: another mass"
         drawn = Counter(task.task_id for task in curriculum.get_tasks(2000))
         assert sum(drawn[i] for i in under_sampled) == pytest.approx(500, abs=5 * 19.4)
+
+
+def end_episodes(url: str, name: str, episodes: int) -> int:
+    """Play, and take every fifth task out; return how many went."""
+    with Curriculum.open(url, name) as curriculum:
+        all_together()
+        gone = 0
+        task = curriculum.get_task()
+        for i in range(episodes):
+            if i % 5 == 4:
+                gone += curriculum.evict(task.task_id) is Outcome.APPLIED
+            task = curriculum.next_task((task.task_id, 0.5))
+            curriculum.stats() if i % 25 == 0 else None
+        return gone
+
+
+def test_5_1_evictions_of_an_epoch_are_all_there_at_its_end(url: str, name: str) -> None:
+    """The replaced system's counters were zeroed by whoever read them first."""
+    with Curriculum.open(url, name, config_of()) as curriculum:
+        for _ in range(2):
+            gone = sum(in_processes(end_episodes, [(url, name, 100)] * 3))
+            seen = curriculum.epoch_report()
+            report = curriculum.end_epoch()
+            assert report.totals["evictions"] == gone > 0
+            assert seen is not None
+            assert seen.evictions == report.evictions
+
+
+def play_with_a_broken_kind(url: str, name: str, episodes: int) -> int:
+    """An environment that cannot build one kind of task; return how many failed."""
+    with Curriculum.open(url, name) as curriculum:
+        all_together()
+        failed = 0
+        for _ in range(episodes):
+            task = curriculum.get_task()
+            if task.params["seed"] == 3:
+                curriculum.report_failure(task.task_id, ValueError("seed 3 has no exit"))
+                failed += 1
+            else:
+                curriculum.update_task_performance(task.task_id, 0.5)
+        return failed
+
+
+def test_5_2_a_broken_task_disappears_from_the_pool(
+    server: RunningServer, url: str, name: str
+) -> None:
+    config = config_of(num_active_tasks=12, algorithm={"max_consecutive_failures": 2})
+    with Curriculum.open(url, name, config) as curriculum:
+        broken = {i for i in curriculum.task_ids() if TWO_KINDS.generate(i).params["seed"] == 3}
+        assert broken
+        failed = in_processes(play_with_a_broken_kind, [(url, name, 150)] * 2)
+        assert broken.isdisjoint(curriculum.task_ids())
+        quarantine = curriculum.quarantine()
+        assert broken <= set(quarantine)
+        assert set(quarantine.values()) == {"ValueError: seed 3 has no exit"}
+        assert all(TWO_KINDS.generate(i).params["seed"] == 3 for i in quarantine)
+        assert len(curriculum.task_ids()) == 12, "each was replaced"
+        report, late = curriculum.end_epoch(), curriculum.stats()["num_late_updates"]
+        assert report.totals["failures"] + late == sum(failed)
+        assert report.totals["evictions"] == len(quarantine)
+        assert curriculum.check() == []
+        assert_whole(server, curriculum)
 
 
 # --- found while reading and running it ----------------------------------------------------------

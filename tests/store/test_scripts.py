@@ -377,6 +377,9 @@ def test_every_script_refuses_another_generation_and_a_missing_curriculum(harnes
         lambda: harness.replace([(9, "a", {})]),
         lambda: harness.evict([0]),
         lambda: harness.set_label(0, "b"),
+        lambda: harness.fail(0, "x"),
+        lambda: harness.end_epoch(0),
+        lambda: harness.note_epoch(0, [("a", 0.5, 0.1)]),
     ]
     harness.generation = 2
     for call in calls:

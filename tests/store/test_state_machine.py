@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
+    EpochError,
     SequenceGapError,
     StaleGenerationError,
     WorkerFencedError,
@@ -53,6 +54,8 @@ hypers = st.builds(
     rand_task_rate=st.sampled_from([0.0, 0.1]),
     replacement_rate=st.sampled_from([0.0, 0.3]),
     eviction_threshold_percentile=st.sampled_from([0.2, 1.0]),
+    max_consecutive_failures=st.sampled_from([1, 2, 3]),
+    failure_score=st.sampled_from([None, None, 0.0, 0.25]),
 )
 
 serial = itertools.count()
@@ -66,7 +69,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(given=hypers, seed=st.integers(0, 2**63 - 1))
     def begin(self, given: LearningProgressConfig, seed: int) -> None:
-        config = text_config(given, num_active_tasks=CAPACITY, seed=seed)
+        config = text_config(given, num_active_tasks=CAPACITY, seed=seed, epochs_retained=2)
         self.harness = Harness(self.client, f"{self.stem}.{next(serial)}", config)
         self.model = ModelCurriculum(given, CAPACITY, seed)
         self.ids = itertools.count()
@@ -173,6 +176,31 @@ class Machine(RuleBasedStateMachine):
         self.again = lambda: self.harness.set_label(task_id, label, sequence=number)
         self.answer = [1, 0]
 
+    @rule(pick=picks, permanent=st.booleans(), error=st.sampled_from(["x", "ä: {}"]))
+    def fail(self, pick: int, *, permanent: bool, error: str) -> None:
+        task_id = self.some_id(pick)
+        outcome = self.model.fail(task_id, error, permanent=permanent)
+        after = [self.harness.next_index, self.room()]
+        assert self.harness.fail(task_id, error, permanent=permanent) == [0, outcome, *after]
+        number = self.harness.sequence
+        self.again = lambda: self.harness.fail(task_id, error, permanent=permanent, sequence=number)
+        self.answer = [1, 1, *after]
+
+    @rule()
+    def end_epoch(self) -> None:
+        closing = self.model.epoch
+        self.model.end_epoch()
+        assert self.harness.end_epoch(closing) == [0]
+        number = self.harness.sequence
+        self.again = lambda: self.harness.end_epoch(closing, sequence=number)
+        self.answer = [1]
+
+    @rule(away=st.sampled_from([-1, 1]))
+    def end_another_epoch(self, away: int) -> None:
+        with pytest.raises(EpochError) as caught:
+            self.harness.end_epoch(self.model.epoch + away)
+        assert caught.value.epoch == self.model.epoch
+
     # --- what must change nothing ----------------------------------------------------------------
 
     @precondition(lambda self: self.again is not None)
@@ -230,6 +258,9 @@ class Machine(RuleBasedStateMachine):
             lambda: harness.replace([spec], sequence=number),
             lambda: harness.evict([batch[0][0]], sequence=number),
             lambda: harness.set_label(batch[0][0], "b", sequence=number),
+            lambda: harness.fail(batch[0][0], "x", permanent=True, sequence=number),
+            lambda: harness.end_epoch(self.model.epoch, sequence=number),
+            lambda: harness.note_epoch(0, [("a", 0.5, 0.5)], sequence=number),
         ]
 
     @invariant()

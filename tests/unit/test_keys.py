@@ -66,7 +66,7 @@ def test_schema_parts_and_counts_are_pinned() -> None:
     assert SCHEMA == 1
     assert PARTS == ("fresh", "learning", "ripe")
     assert COUNTS == ("completions", "samples", "evictions", "failures", "created")
-    assert set(EPOCH) == {*COUNTS, "times"}
+    assert set(EPOCH) == {*COUNTS, "times", "success", "progress"}
     assert signature(Keys).parameters["generation"].default == 1
 
 
