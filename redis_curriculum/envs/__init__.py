@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from redis_curriculum.envs.assignments import TaskSource
+    from redis_curriculum.envs.parallel import CurriculumParallelEnv
+    from redis_curriculum.envs.puffer import CurriculumPufferEnv
     from redis_curriculum.envs.single import CurriculumEnv, TaskEnv
     from redis_curriculum.envs.vector import CurriculumVectorEnv
 
 __all__ = [
     "CurriculumEnv",
+    "CurriculumParallelEnv",
+    "CurriculumPufferEnv",
     "CurriculumVectorEnv",
     "TaskEnv",
     "TaskSource",
@@ -25,6 +29,8 @@ __all__ = [
 
 _MODULES: Final = {
     "CurriculumEnv": "single",
+    "CurriculumParallelEnv": "parallel",
+    "CurriculumPufferEnv": "puffer",
     "CurriculumVectorEnv": "vector",
     "TaskEnv": "single",
     "TaskSource": "assignments",

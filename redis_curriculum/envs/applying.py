@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from redis_curriculum.envs.assignments import MisuseError, complaint
+from redis_curriculum.envs.played import MisuseError, complaint
 from redis_curriculum.tasks import Task
 
 Apply = Callable[[Any, Task], Any]

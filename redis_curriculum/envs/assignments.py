@@ -6,24 +6,16 @@ All wrappers stand on this module; it knows curricula and no environment library
 from __future__ import annotations
 
 import copy
-import logging
-import math
-from collections import UserDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from redis_curriculum.envs.played import MisuseError, Params, Played, complaint
 from redis_curriculum.errors import FailingTasksError, TaskApplyError, WorkerFencedError
 from redis_curriculum.outcome import Outcome, Step
 from redis_curriculum.tasks import Task
 
-INFO_KEY: Final = "curriculum"
-"""The one key of ``info`` that belongs to the wrappers."""
-
 ATTEMPTS: Final = 10
 """Failures in a row of one environment, with no episode finished between, that end the run."""
-
-log = logging.getLogger("redis_curriculum.envs")
 
 
 class ScoreRange(Protocol):
@@ -54,63 +46,6 @@ class TaskSource(Protocol):
     def register(self) -> str:
         """Become a new worker."""
         ...
-
-
-class MisuseError(TaskApplyError):
-    """What no other task would make better: raised at once, after the failure is reported."""
-
-
-@dataclass(frozen=True)
-class Played:
-    """What has become of a task in its environment. Travels between processes, hence no error."""
-
-    task: Task
-    total: float = 0.0
-    """The sum of rewards so far."""
-    length: int = 0
-    score: float | None = None
-    """Set when an episode ended well."""
-    error: str | None = None
-    """Set when the task could not be applied or run."""
-    is_misuse: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is something to report."""
-        return self.score is not None or self.error is not None
-
-    def failed(self, error: BaseException) -> Played:
-        """Return the same with an error, which is logged with its traceback here and now."""
-        task = self.task
-        text = (
-            str(error) if isinstance(error, TaskApplyError) else f"{type(error).__name__}: {error}"
-        )
-        log.warning("task %d (%s) failed: %s", task.task_id, task.label, text, exc_info=error)
-        return replace(self, error=text, is_misuse=isinstance(error, MisuseError))
-
-    def finished(self, score: object, environment: str) -> Played:
-        """Return the same with the episode's score; what is no number is a failure."""
-        try:
-            number = float(score)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number) and not isinstance(score, str):
-            return replace(self, score=number)
-        what = f"the score is {score!r}; let `score` return a finite number for every final info"
-        return self.failed(MisuseError(complaint(environment, self.task, what)))
-
-
-def complaint(environment: str, task: Task, what: str) -> str:
-    """An error's text: which environment, which task, what is wrong and what would help."""
-    return f"{environment}, task {task.task_id} ({task.label}): {what}"
-
-
-class Params(UserDict[str, Any]):
-    """A task's params in an info.
-
-    Not a dict: vector environments take those apart by key, and force the type of the first
-    environment's value on the others.
-    """
 
 
 class Assignments:
@@ -258,8 +193,3 @@ class Assignments:
                 raise
             self._curriculum.register()
             return self._curriculum.next_tasks(self._finished, count)
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean over agents; 0 where there were none."""
-    return math.fsum(values) / len(values) if values else 0.0

@@ -10,13 +10,14 @@ import gymnasium
 from gymnasium.utils import RecordConstructorArgs
 
 from redis_curriculum.envs.applying import Apply, WatchedOptions, cannot_take, put_in
-from redis_curriculum.envs.assignments import (
+from redis_curriculum.envs.assignments import Assignments, TaskSource
+from redis_curriculum.envs.played import (
     INFO_KEY,
-    Assignments,
     MisuseError,
     Played,
-    TaskSource,
     complaint,
+    refuse_key,
+    scored,
 )
 from redis_curriculum.tasks import Task
 
@@ -76,7 +77,7 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             return self.env.step(action)
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
-            self._refuse_key(info, playing.task)
+            refuse_key(info, str(self.env), playing.task)
         except Exception as error:  # noqa: BLE001
             self._played = None
             info = {INFO_KEY: playing.failed(error)}
@@ -86,7 +87,7 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         playing = self._played = Played(playing.task, total, length)
         if terminated or truncated:
             self._played = None
-            info = {**info, INFO_KEY: self._scored(playing, info)}
+            info = {**info, INFO_KEY: scored(playing, self._score, info, str(self.env))}
         return observation, reward, terminated, truncated, info
 
     def _begin(
@@ -98,7 +99,7 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         observation, info = self.env.reset(seed=seed, options=options)
         if isinstance(options, WatchedOptions) and not options.was_read:
             raise MisuseError(cannot_take(self.env, task))
-        self._refuse_key(info, task)
+        refuse_key(info, str(self.env), task)
         return observation, info
 
     def _exchange(self, env: Any, task: Task) -> None:
@@ -114,26 +115,6 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
                 raise MisuseError(complaint(str(env), task, what))
         self.env.close()
         self.env = env
-
-    def _scored(self, playing: Played, info: dict[str, Any]) -> Played:
-        if self._score is None:
-            return playing.finished(playing.total, str(self.env))
-        try:
-            score = self._score(info)
-        except Exception as error:  # noqa: BLE001
-            what = f"`score` raised {type(error).__name__}: {error}; it must score every final info"
-            misuse = MisuseError(complaint(str(self.env), playing.task, what))
-            misuse.__cause__ = error
-            return playing.failed(misuse)
-        return playing.finished(score, str(self.env))
-
-    def _refuse_key(self, info: dict[str, Any], task: Task) -> None:
-        if INFO_KEY in info:
-            what = (
-                f"its info already has the key {INFO_KEY!r}, which belongs to this wrapper;"
-                " rename it in the environment, and wrap an environment once only"
-            )
-            raise MisuseError(complaint(str(self.env), task, what))
 
     def _blank(self) -> Any:
         """An observation for a reset that failed; nobody learns from it, it is reset again."""

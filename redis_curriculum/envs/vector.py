@@ -8,7 +8,8 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-from redis_curriculum.envs.assignments import INFO_KEY, Assignments, Played, TaskSource
+from redis_curriculum.envs.assignments import Assignments, TaskSource
+from redis_curriculum.envs.played import INFO_KEY, Played
 from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks import Task
 

@@ -7,7 +7,6 @@ import signal
 import time
 from collections import Counter
 
-from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.envs import CurriculumEnv
 from redis_curriculum.keys import Keys
 from tests.envs.worlds import Walk, Watched, completions, config_of, samples
@@ -18,7 +17,7 @@ from tests.whole import assert_whole
 Reports = list[tuple[int, float]]
 
 
-def play(curriculum: Curriculum, episodes: int) -> Reports:
+def play(curriculum: Watched, episodes: int) -> Reports:
     """Play through the wrapper, adding up the rewards beside it."""
     env = CurriculumEnv(Walk(), curriculum)
     played = []
@@ -41,7 +40,7 @@ def work(url: str, name: str, episodes: int) -> tuple[Reports, Reports]:
 
 
 def test_four_processes(server: RunningServer, url: str, name: str) -> None:
-    with Curriculum.open(url, name, config_of()) as curriculum:
+    with Watched.open(url, name, config_of()) as curriculum:
         results = in_processes(work, [(url, name, 40)] * 4)
         for played, reported in results:
             assert played == reported, "one report an episode, in their order"
@@ -57,7 +56,7 @@ def test_four_processes(server: RunningServer, url: str, name: str) -> None:
 
 
 def stop_in_mid_episode(url: str, name: str) -> None:
-    with Curriculum.open(url, name) as curriculum:
+    with Watched.open(url, name) as curriculum:
         env = CurriculumEnv(Walk(), curriculum, apply_task=lambda env, task: env.set_task(LONG))
         env.reset()
         env.step(0)
@@ -68,7 +67,7 @@ LONG = {"length": 1000, "reward": 0.0, "end": "goal"}
 
 
 def test_a_worker_killed_in_mid_episode(server: RunningServer, url: str, name: str) -> None:
-    with Curriculum.open(url, name, config_of()) as curriculum:
+    with Watched.open(url, name, config_of()) as curriculum:
         process = in_background(stop_in_mid_episode, url, name)
         while not samples(curriculum):
             time.sleep(0.005)

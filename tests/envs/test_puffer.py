@@ -1,0 +1,209 @@
+"""CurriculumPufferEnv on a PufferLib-like environment, and in PufferLib where that is."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from redis_curriculum.envs import CurriculumPufferEnv
+from redis_curriculum.envs.assignments import ATTEMPTS
+from redis_curriculum.envs.puffer import PufferEnv
+from redis_curriculum.errors import FailingTasksError, TaskApplyError
+from tests.envs.conftest import Opened
+from tests.envs.worlds import Watched, broken, completions, samples
+
+AGENTS = 3
+
+
+class Relay(PufferEnv):  # type: ignore[misc,valid-type,unused-ignore]
+    """Agent i gets i times the reward and has run after length - i steps; resets itself."""
+
+    single_observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
+    single_action_space = gymnasium.spaces.Discrete(2)
+    num_agents = AGENTS
+
+    def __init__(self, buf: Any = None) -> None:
+        if PufferEnv is not object:
+            super().__init__(buf)
+        else:
+            self.observations = np.zeros((AGENTS, 1), dtype=np.float32)
+            self.rewards = np.zeros(AGENTS, dtype=np.float32)
+            self.terminals = np.zeros(AGENTS, dtype=bool)
+            self.truncations = np.zeros(AGENTS, dtype=bool)
+        self.config: dict[str, Any] = {}
+        self.task: dict[str, Any] = {}
+        self.begun: list[dict[str, Any]] = []
+        self.is_closed = False
+        self._is_over = True
+
+    def set_mg_config(self, config: dict[str, Any]) -> None:
+        if config.get("broken") == "apply":
+            raise RuntimeError("the relay broke in apply")
+        self.config = config
+
+    def get_episode_rewards(self) -> Any:
+        return self._totals
+
+    def reset(self, seed: int | None = None) -> Any:  # noqa: ARG002
+        self.task = dict(self.config)
+        if self.task.get("broken") == "reset":
+            raise RuntimeError("the relay broke in reset")
+        self.begun.append(self.task)
+        self._at, self._is_over = 0, False
+        self._totals = np.zeros(AGENTS)
+        self._tell(np.zeros(AGENTS), np.zeros(AGENTS, dtype=bool))
+        return self.observations, []
+
+    def step(self, actions: Any) -> Any:  # noqa: ARG002
+        if self._is_over:
+            self.reset()
+        self._at += 1
+        if self.task.get("broken") == "step":
+            raise RuntimeError("the relay broke in step")
+        ends_at = np.maximum(self.task["length"] - np.arange(AGENTS), 1)
+        rewards = self.task["reward"] * np.arange(AGENTS) * (self._at <= ends_at)
+        self._totals += rewards
+        self._tell(rewards, self._at == ends_at)
+        self._is_over = self._at >= self.task["length"]
+        return self.observations, self.rewards, self.terminals, self.truncations, []
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def _tell(self, rewards: Any, over: Any) -> None:
+        by_time = self.task["end"] == "time"
+        self.observations[:] = self._at / 16
+        self.rewards[:] = rewards
+        self.terminals[:], self.truncations[:] = over & (not by_time), over & by_time
+
+
+def play(env: CurriculumPufferEnv, steps: int) -> list[dict[str, Any]]:
+    """Take steps; what was told at the ends of episodes, with the rewards added up beside it."""
+    ended, totals = [], np.zeros(AGENTS)
+    for _ in range(steps):
+        _, rewards, _, truncations, infos = env.step(np.zeros(AGENTS, dtype=int))
+        totals += rewards
+        for told in (info["curriculum"] for info in infos if "curriculum" in info):
+            if "outcome" in told:
+                ended.append(told | {"rewards": totals.copy(), "truncations": truncations.copy()})
+                totals[:] = 0
+    return ended
+
+
+def test_an_episode_is_one_completion_with_the_mean_over_agents(opened: Opened) -> None:
+    curriculum = opened(score_range=(0.0, 2.0))
+    relay = Relay()
+    env = CurriculumPufferEnv(relay, curriculum)
+    _, infos = env.reset(seed=1)
+    assert infos[-1]["curriculum"]["params"] == relay.task
+    ended = play(env, 100)
+    assert len(ended) > 20
+    for told, task in zip(ended, relay.begun, strict=False):
+        assert told["params"] == task
+        assert told["length"] == task["length"]
+        assert told["return"] == told["score"] == told["rewards"].mean()
+    assert curriculum.reports == [(told["task_id"], told["score"]) for told in ended]
+    assert sum(completions(curriculum).values()) == len(ended)
+    assert samples(curriculum) == len(ended) + 1
+    env.close()
+    assert relay.is_closed
+
+
+def test_configs_may_be_made_of_tasks(opened: Opened) -> None:
+    relay = Relay()
+    env = CurriculumPufferEnv(
+        relay, opened(), make_config=lambda task: task.params | {"label": task.label}
+    )
+    _, infos = env.reset()
+    assert relay.task["label"] == infos[-1]["curriculum"]["label"]
+
+
+def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken([""]))
+    env = CurriculumPufferEnv(Relay(), curriculum)
+    env.reset()
+    env.reset()
+    play(env, 1)
+    env.reset(seed=1)
+    assert samples(curriculum) == 1
+    play(env, 1)
+    env.reset()
+    assert samples(curriculum) == 2
+    assert not completions(curriculum)
+
+
+@pytest.mark.parametrize("place", ["apply", "reset", "step"])
+def test_failing_tasks_are_replaced(opened: Opened, place: str) -> None:
+    curriculum = opened(size=16, task_generator=broken([place, "", " ", "  "]))
+    env = CurriculumPufferEnv(Relay(), curriculum)
+    env.reset()
+    ended = play(env, 100)
+    errors = [told for told in ended if "error" in told]
+    assert curriculum.failed
+    assert all(f"the relay broke in {place}" in text for _, text in curriculum.failed)
+    for told in errors:
+        assert not told["rewards"].any()
+        assert told["truncations"].all()
+    scores = [(told["task_id"], told["score"]) for told in ended if "score" in told]
+    assert curriculum.reports == scores
+    assert sum(completions(curriculum).values()) == len(scores) > 10
+
+
+@pytest.mark.parametrize("place", ["apply", "reset", "step"])
+def test_when_all_fail_one_error_has_every_cause(opened: Opened, place: str) -> None:
+    curriculum = opened(size=16, task_generator=broken([place]))
+    env = CurriculumPufferEnv(Relay(), curriculum)
+    with pytest.raises(FailingTasksError) as caught:
+        reset_and_play(env)
+    assert caught.value.causes == curriculum.failed
+    assert len(curriculum.failed) == ATTEMPTS
+
+
+def reset_and_play(env: CurriculumPufferEnv) -> None:
+    env.reset()
+    play(env, 20)
+
+
+def test_returns_outside_the_range(opened: Opened) -> None:
+    curriculum = opened(score_range=(10.0, 20.0))
+    env = CurriculumPufferEnv(Relay(), curriculum)
+    env.reset()
+    with pytest.raises(TaskApplyError, match=r"outside the curriculum's score_range \[10, 20\]"):
+        play(env, 20)
+    assert len(curriculum.failed) == 1
+
+
+def test_environments_that_cannot_take_tasks(opened: Opened) -> None:
+    class Fixed:
+        num_agents = 1
+
+    with pytest.raises(TaskApplyError, match="it has no set_mg_config"):
+        CurriculumPufferEnv(Fixed(), opened())  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(find_spec("pufferlib") is None, reason="PufferLib is not installed")
+def test_in_pufferlib(opened: Opened) -> None:
+    """Serial is what all of PufferLib's backends run in each process."""
+    import pufferlib.vector
+
+    curriculum = opened()
+
+    def make(buf: Any = None, seed: int = 0) -> CurriculumPufferEnv:
+        return CurriculumPufferEnv(Relay(buf), curriculum)
+
+    vector = pufferlib.vector.make(make, num_envs=2, backend=pufferlib.vector.Serial)
+    vector.async_reset(seed=0)
+    ended = []
+    for _ in range(60):
+        infos = vector.recv()[-3]
+        ended += [told["curriculum"] for told in infos if "outcome" in told.get("curriculum", {})]
+        vector.send(np.zeros(2 * AGENTS, dtype=np.int32))
+    assert len(ended) > 20
+    assert isinstance(curriculum, Watched)
+    reported = [(told["task_id"], told["score"]) for told in ended]
+    assert curriculum.reports[: len(reported)] == reported
+    vector.close()
