@@ -15,7 +15,6 @@
 
 --@include keys
 --@include clock
---@include reap
 --@include guard
 local function size()
   return call('ZCARD', pool .. 'fresh') + call('ZCARD', pool .. 'learning') + call('ZCARD', pool .. 'ripe')

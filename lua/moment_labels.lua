@@ -12,7 +12,7 @@
 --@include reader
 --@include exporter
 local meta, saving = call('HMGET', KEYS[1], 'generation', 'epoch', 'snapshot'), true
---@include moment
+--@include label_state
 local labels = {}
 for i = 4, #ARGV do
   labels[i - 3] = call('HGET', prefix .. 'snapshot:labels', ARGV[i]) or label_as_it_is(ARGV[i])

@@ -22,8 +22,6 @@
 
 local fold_at, pooled, bonus = 6, ARGV[5] == '1', tonumber(ARGV[6])
 --@include keys
---@include clock
---@include reap
 --@include guard
 if repeated then
   return { 1 }

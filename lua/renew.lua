@@ -9,7 +9,5 @@
 -- Atomic.
 
 --@include keys
---@include clock
---@include reap
 --@include guard
 return 1

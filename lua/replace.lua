@@ -21,13 +21,12 @@
 local pooled, bonus = ARGV[5] == '1', tonumber(ARGV[6])
 --@include keys
 --@include clock
---@include reap
 --@include guard
 --@include moment
 --@include count_samples
 --@include reply
 if repeated then
-  return reply_again(tonumber(ARGV[11]))
+  return reply_again()
 end
 if meta[5] ~= ARGV[12] then
   return redis.error_reply('RCINDEX ' .. meta[5])
@@ -52,4 +51,5 @@ if drawn[1] then
   next_index = ARGV[8 + 5 * #drawn] + 1
   call('HSET', KEYS[1], 'next_index', next_index)
 end
-return reply({}, drawn, 0, next_index, tonumber(ARGV[11]))
+local size = call('ZCARD', pool .. 'fresh') + call('ZCARD', pool .. 'learning') + call('ZCARD', pool .. 'ripe')
+return reply({}, drawn, 0, next_index, ARGV[11] - size)

@@ -24,18 +24,16 @@
 
 local draw_at, pooled, bonus = 6, ARGV[5] == '1', tonumber(ARGV[6])
 --@include keys
---@include clock
---@include reap
 --@include guard
 --@include moment
 --@include count_samples
 --@include reply
 if repeated then
-  return reply_again(tonumber(ARGV[15]))
+  return reply_again()
 end
---@include sums
+--@include drive
 --@include random
 --@include evictable
 --@include draw
 local drawn, wanted = draw(tonumber(ARGV[16]), ARGV[17])
-return reply({}, drawn, wanted, tonumber(meta[5]), tonumber(ARGV[15]))
+return reply({}, drawn, wanted, tonumber(meta[5]), ARGV[15] - all_count)

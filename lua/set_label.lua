@@ -17,7 +17,6 @@
 local pooled, bonus = ARGV[5] == '1', tonumber(ARGV[6])
 --@include keys
 --@include clock
---@include reap
 --@include guard
 if repeated then
   return { 1, 0 }

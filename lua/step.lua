@@ -34,14 +34,12 @@
 
 local fold_at, draw_at, pooled, bonus = 6, 15, ARGV[5] == '1', tonumber(ARGV[6])
 --@include keys
---@include clock
---@include reap
 --@include guard
 --@include moment
 --@include count_samples
 --@include reply
 if repeated then
-  return reply_again(tonumber(ARGV[24]))
+  return reply_again()
 end
 --@include sums
 --@include fold
@@ -51,4 +49,4 @@ local outcomes = apply_results(27, #ARGV)
 --@include evictable
 --@include draw
 local drawn, wanted = draw(tonumber(ARGV[25]), ARGV[26])
-return reply(outcomes, drawn, wanted, tonumber(meta[5]), tonumber(ARGV[24]))
+return reply(outcomes, drawn, wanted, tonumber(meta[5]), ARGV[24] - all_count)

@@ -13,16 +13,13 @@ end
 local function load_progress(key)
   local r = call('HMGET', key, 'completion_count', 'reward_ema', 'ema_squared', 'success_rate_ema', 'p_fast', 'p_slow',
     'p_true', 'learning_progress', 'total_score', 'random_baseline', 'label', 'eligible_count', 'consecutive_failures')
-  local p = { key = key, n = tonumber(r[1] or 0), lp = 0, total = 0, label = r[11], eligible = tonumber(r[12] or 0),
-    failing = r[13] }
-  if p.n > 0 then
-    p.reward, p.squared, p.success = tonumber(r[2]), tonumber(r[3]), tonumber(r[4])
-    p.fast, p.slow, p.true_ = tonumber(r[5]), tonumber(r[6]), tonumber(r[7])
-    p.lp, p.total = tonumber(r[8]), tonumber(r[9])
-    p.baseline = r[10] and tonumber(r[10]) or nil
-    p.had_baseline = p.baseline
-  end
-  return p
+  local n, lp, true_, eligible = tonumber(r[1] or 0), tonumber(r[8] or 0), tonumber(r[7]), tonumber(r[12] or 0)
+  local base = n > 0 and tonumber(r[10]) or nil
+  -- all fields that will ever be there, so that the table never grows
+  return { key = key, label = r[11], failing = r[13], n = n, before = n, reward = tonumber(r[2]),
+    squared = tonumber(r[3]), success = tonumber(r[4]), fast = tonumber(r[5]), slow = tonumber(r[6]), true_ = true_,
+    true_before = true_, lp = lp, lp_before = lp, total = tonumber(r[9] or 0), last = nil, baseline = base,
+    had_baseline = base, eligible = eligible, eligible_before = eligible, count = 0 }
 end
 
 local function amplified(p)
@@ -30,7 +27,8 @@ local function amplified(p)
   return amplify == 0.5 and p or p * (1 - amplify) / (p + amplify * (1 - 2 * p))
 end
 
-local function fold(p, s)
+-- `text` is the score as it was sent.
+local function fold(p, s, text)
   if p.n == 0 and baseline then
     p.baseline = s < 0.75 and s or 0.75
   end
@@ -50,7 +48,7 @@ local function fold(p, s)
     p.slow = p.slow + slow * (m - p.slow)
     p.true_ = p.true_ + fast * (s - p.true_)
   end
-  p.n, p.total, p.last = p.n + 1, p.total + s, s
+  p.n, p.total, p.last = p.n + 1, p.total + s, text
   if bidirectional then
     p.lp = math.abs(amplified(p.fast) - amplified(p.slow))
   else

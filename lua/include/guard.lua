@@ -18,6 +18,8 @@ if ahead > 1 then
 end
 local repeated = ahead < 1
 if ARGV[4] ~= '0' then
+--@include clock
+--@include reap
   local now = now_ms()
   local lease_end = call('ZSCORE', prefix .. 'workers', ARGV[2])
   if not lease_end or tonumber(lease_end) < now then

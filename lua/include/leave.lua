@@ -1,4 +1,5 @@
 -- leave: take a task out of a label's set, and forget the label's statistics once too many labels stand empty.
+--@include counts
 local function forget_label(label)
   save_label(label)
   save_label('')

@@ -36,5 +36,5 @@ local function index(n)
 end
 
 local function store_random()
-  call('HSET', KEYS[1], 'random', string.format('%.0f %.0f %.0f %.0f %.0f %.0f', s10, s11, s12, s20, s21, s22))
+  call('HSET', KEYS[1], 'random', string.format('%d %d %d %d %d %d', s10, s11, s12, s20, s21, s22))
 end

@@ -1,7 +1,5 @@
 -- reply: what sample, step and replace answer. drawn: ids as text; a repeat answers with the tasks drawn the first time.
-local function reply(outcomes, drawn, wanted, next_index, capacity)
-  local missing = capacity - call('ZCARD', pool .. 'fresh') - call('ZCARD', pool .. 'learning')
-    - call('ZCARD', pool .. 'ripe')
+local function reply(outcomes, drawn, wanted, next_index, missing)
   local answer = { 0, wanted, next_index, missing > 0 and missing or 0, #outcomes }
   for i = 1, #outcomes do
     answer[5 + i] = outcomes[i]
@@ -14,7 +12,7 @@ local function reply(outcomes, drawn, wanted, next_index, capacity)
   return answer
 end
 
-local function reply_again(capacity)
+local function reply_again()
   local before = call('HMGET', worker_key, 'sequence', 'drawn')
   local wanted, drawn = string.match(before[1] == ARGV[3] and before[2] or '0 ', '^(%d+) (.*)$')
   local answer = { 1, tonumber(wanted), tonumber(meta[5]), 0, 0 }

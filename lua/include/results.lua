@@ -7,22 +7,21 @@ local function apply_results(first, last)
     local task = tasks[id]
     if not task then
       task = load_progress(pool .. 'task:' .. id)
-      task.before, tasks[id] = task.n, task
+      tasks[id] = task
       if task.label then
         order[#order + 1] = id
-        task.lp_before, task.true_before = task.lp, task.true_
       end
     end
     if task.label then
       local label = labels[task.label]
       if not label then
         label = load_progress(pool .. 'progress:' .. task.label)
-        label.count, label.lp_before, label.true_before = 0, label.lp, label.true_
-        label.eligible_before, labels[task.label] = label.eligible, label
+        labels[task.label] = label
       end
-      local score = tonumber(ARGV[i + 1])
-      fold(task, score)
-      fold(label, score)
+      local text = ARGV[i + 1]
+      local score = tonumber(text)
+      fold(task, score, text)
+      fold(label, score, text)
       label.count = label.count + 1
       if task.n == min_samples then
         label.eligible = label.eligible + 1

@@ -1,20 +1,9 @@
 -- sums: exact integer sums over the eligible tasks (scoring.Sums): s, q0, q1, q2 as i64 in one string.
 -- The script sets pooled (pooling by label) and bonus (performance_bonus_weight) before.
+--@include drive
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
-local floor = math.floor
 local sums_ops, sums_due = { 'BITFIELD', pool .. 'sums' }, { 0, 0, 0, 0 }
 local SLOTS = { '#0', '#1', '#2', '#3' }
-
-local function drive(lp, p_true)
-  if bonus == 0 then
-    return lp or 0
-  end
-  return (lp or 0) + bonus * (p_true or 0)
-end
-
-local function fixed(y)
-  return floor(y * 1099511627776 + 0.5)
-end
 
 local function sums_emit(slot, amount)
   local n = #sums_ops
@@ -22,15 +11,15 @@ local function sums_emit(slot, amount)
 end
 
 local function sums_flush()
-  for slot = 1, 4 do
-    if sums_due[slot] ~= 0 then
-      sums_emit(slot, sums_due[slot])
-      sums_due[slot] = 0
-    end
-  end
+  local s, q0, q1, q2 = sums_due[1], sums_due[2], sums_due[3], sums_due[4]
   if sums_ops[3] then
     call(unpack(sums_ops))
     sums_ops = { 'BITFIELD', pool .. 'sums' }
+  end
+  if s ~= 0 or q0 ~= 0 or q1 ~= 0 or q2 ~= 0 then
+    call('BITFIELD', pool .. 'sums', 'INCRBY', 'i64', '#0', s, 'INCRBY', 'i64', '#1', q0, 'INCRBY', 'i64', '#2', q1,
+      'INCRBY', 'i64', '#3', q2)
+    sums_due = { 0, 0, 0, 0 }
   end
 end
 

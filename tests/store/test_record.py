@@ -129,7 +129,8 @@ sums_flush()
 
 
 def test_sums_are_exact_for_a_million_tasks_of_one_label(any_server: Server, name: str) -> None:
-    source = SUMS.format(include=(folder() / "include" / "sums.lua").read_text())
+    includes = [(folder() / "include" / f"{part}.lua").read_text() for part in ("drive", "sums")]
+    source = SUMS.format(include="".join(includes))
     harness = Harness(connect(any_server), name, text_config(LearningProgressConfig()))
     rng, expected, count, y = random.Random(8), Sums(), 0, 0.0
     moves: list[float] = []
