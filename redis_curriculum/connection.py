@@ -166,11 +166,11 @@ class DirectLink:
         for _ in range(MOST_REDIRECTS):
             try:
                 return self._exchange(self._connection or self._open(key), words)
-            except exceptions.AskError as error:
-                return self._ask(error, words)
-            except exceptions.MovedError as error:
+            except exceptions.MovedError as error:  # first: to redis-py it is an AskError
                 self._drop()
                 self._node = (error.host, error.port)
+            except exceptions.AskError as error:
+                return self._ask(error, words)
         raise ServerUnavailableError(f"{self._address.public}: redirected without end")
 
     def _exchange(self, connection: Any, words: Sequence[str | int | float]) -> Any:
@@ -179,7 +179,7 @@ class DirectLink:
             reply = connection.read_response()
             self._answered = True
             return reply
-        except (exceptions.AskError, exceptions.MovedError):
+        except exceptions.AskError:
             raise
         except exceptions.ResponseError as error:
             if isinstance(error, exceptions.ReadOnlyError):  # the primary may have moved
@@ -203,8 +203,8 @@ class DirectLink:
         try:
             self._exchange(other, ("ASKING",))
             return self._exchange(other, words)
-        except exceptions.MovedError as moved:  # it went back
-            raise translate(moved, self._address) from moved
+        except exceptions.AskError as again:  # it went back, or on
+            raise translate(again, self._address) from again
         finally:
             other.disconnect()
 
@@ -382,6 +382,7 @@ def _code_of(error: exceptions.ResponseError) -> str:
         exceptions.ClusterDownError: "CLUSTERDOWN",
         exceptions.MasterDownError: "MASTERDOWN",
         exceptions.MovedError: "MOVED",
+        exceptions.AskError: "ASK",
     }
     return next((code for kind, code in known.items() if isinstance(error, kind)), "")
 

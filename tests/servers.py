@@ -54,6 +54,10 @@ class RunningServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def start(self, *, wait: bool = True) -> None:
         """Start the process; the later of two equal settings wins, so ``config`` overrides."""
         words = [str(self.executable), "--port", "0", "--unixsocket", str(self.socket)]
