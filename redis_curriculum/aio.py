@@ -24,6 +24,7 @@ from redis_curriculum.outcome import Outcome, Step
 from redis_curriculum.records import TaskRecord
 from redis_curriculum.restore import restoring, take_in
 from redis_curriculum.snapshot import Progress, SnapshotInfo, export
+from redis_curriculum.stats import stats
 from redis_curriculum.store import Store
 from redis_curriculum.tasks import Task, TaskGenerator
 from redis_curriculum.urls import Address, parse
@@ -190,6 +191,10 @@ class AsyncCurriculum(Handle):
     async def distribution(self) -> dict[int, float]:
         """As ``Curriculum.distribution``."""
         return await self._run(self._store.distribution())
+
+    async def stats(self) -> dict[str, float]:
+        """As ``Curriculum.stats``."""
+        return await self._run(stats(self._store))
 
     async def quarantine(self) -> dict[int, str]:
         """As ``Curriculum.quarantine``."""

@@ -82,7 +82,9 @@ def test_both_handles_have_the_same_methods_and_signatures() -> None:
             continue
         own, twin = (inspect.signature(getattr(k, name)) for k in (AsyncCurriculum, Curriculum))
         assert own.parameters == twin.parameters, name
-        if not isinstance(method, classmethod):
+        if inspect.isgeneratorfunction(inspect.unwrap(method)):  # a context manager
+            assert inspect.isasyncgenfunction(inspect.unwrap(ours[name])), name
+        elif not isinstance(method, classmethod):
             assert inspect.iscoroutinefunction(ours[name]), name
             assert own.return_annotation == twin.return_annotation, name
 
