@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, Literal, Self, TypeAlias, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from redis_curriculum.audit import parse_info
 from redis_curriculum.config import CurriculumConfig
@@ -55,6 +55,7 @@ Natural = Annotated[int, In("[0, 2**53)")]
 Whole = Annotated[int, In("[-2**63, 2**63)")]
 Amount = Annotated[float, In("[0, 1e300]")]
 Fraction = Annotated[float, In("[0, 1]")]
+Average = Annotated[float, In("[0, 1.000001]")]  # of fractions; rounding must not refuse a file
 What = Literal["completions", "samples", "evictions", "failures", "created"]
 OfEpoch = What | Literal["times", "success", "progress"]
 
@@ -85,20 +86,40 @@ class Manifest(FrozenModel):
     workers: dict[str, dict[str, str]]
 
 
+_LEFT_BY_COMPLETIONS: Final = (
+    "learning_progress",
+    "last_score",
+    "reward_ema",
+    "ema_squared",
+    "success_rate_ema",
+    "p_fast",
+    "p_slow",
+    "p_true",
+)
+
+
 class _Statistics(FrozenModel):
     """What completions have left; all absent before the first."""
 
     completion_count: Natural = 0
     total_score: Amount = 0.0
     last_score: Fraction | None = None
-    reward_ema: Amount | None = None
-    ema_squared: Amount | None = None
-    success_rate_ema: Amount | None = None
-    p_fast: Amount | None = None
-    p_slow: Amount | None = None
-    p_true: Amount | None = None
+    reward_ema: Average | None = None
+    ema_squared: Average | None = None
+    success_rate_ema: Average | None = None
+    p_fast: Average | None = None
+    p_slow: Average | None = None
+    p_true: Average | None = None
     random_baseline: Fraction | None = None
-    learning_progress: Amount | None = None
+    learning_progress: Average | None = None
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        for name in _LEFT_BY_COMPLETIONS:
+            value = getattr(self, name)
+            if (self.completion_count > 0) != (value is not None):
+                raise InvalidInputError(name, "there if and only if there are completions", value)
+        return self
 
 
 class LabelLine(FrozenModel):
@@ -531,9 +552,6 @@ class _Reader:
             raise InvalidInputError("label_hash", f"that of {line.label!r}", line.label_hash)
         if line.task_id in self._ids:
             raise InvalidInputError("task_id", "unique", line.task_id)
-        if (line.completion_count > 0) != (line.learning_progress is not None):
-            rule = "there if and only if there are completions"
-            raise InvalidInputError("learning_progress", rule, line.learning_progress)
         self._ids.add(line.task_id)
         self._active[line.label] += 1
         if len(self._ids) > _MOST_TASKS:

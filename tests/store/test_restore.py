@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from redis_curriculum.errors import (
     SnapshotError,
     StaleGenerationError,
 )
+from redis_curriculum.keys import PARTS, Keys
 from redis_curriculum.scoring import gini
 from redis_curriculum.tasks import Single
 from tests.servers import RunningServer, redis_server
@@ -438,6 +440,47 @@ def test_an_importer_killed_at_any_point_leaves_the_old_or_the_new(
 def stable_state(server: RunningServer, name: str) -> dict[str, Any]:
     with Curriculum.open(server.url, name) as curriculum:
         return state_of(curriculum)
+
+
+DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
+    "a task gone": lambda client, keys, task: client.unlink(keys.task(task)),
+    "a task in no set": lambda client, keys, task: [
+        client.zrem(keys.pool + p, task) for p in PARTS
+    ],
+    "a task in two sets": lambda client, keys, task: [
+        client.zadd(keys.pool + part, {task: 0.5}) for part in PARTS
+    ],
+    "a task without its label": lambda client, keys, task: client.srem(
+        keys.label(client.hget(keys.task(task), "label")), task
+    ),
+    "a result more": lambda client, keys, task: client.hincrby(
+        keys.task(task), "completion_count", 1
+    ),
+    "a task more": lambda client, keys, task: client.zadd(keys.fresh, {1: 0.0}),
+    "a label's task more": lambda client, keys, task: client.sadd(keys.label("größe/0"), 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_was_staged_is_read_back_before_it_counts(
+    server: RunningServer, name: str, tmp_path: Path, damage: str
+) -> None:
+    path = saved(server.url, name, tmp_path / "a.rcs")
+    before = stable_state(server, name)
+    task = next(line["task_id"] for line in lines_of(path) if line["type"] == "task")
+
+    def meddle(done: int, total: int) -> None:
+        assert done <= total == 60
+        with server.client() as client:
+            DAMAGE[damage](client, Keys(name, 2), task)
+
+    with pytest.raises(SnapshotError, match="staging failed"):
+        Curriculum.restore(path, server.url, replace=True, progress=meddle)
+    assert stable_state(server, name) == before
+    with server.client() as client:  # the claim of the one that failed
+        client.pexpire(f"rc:{{{name}}}:restore", 0)
+    with Curriculum.restore(path, server.url, replace=True) as restored:
+        assert restored.check() == []
 
 
 def test_what_a_killed_restore_staged_expires(

@@ -79,6 +79,11 @@ def _set(kind: str, field: str, value: Any) -> Change:
     return lambda lines: lines[first(lines, kind)].__setitem__(field, value)
 
 
+def _unset_progress(lines: Lines) -> None:
+    label = next(ls for ls in lines if ls.get("progress", {}).get("completion_count"))
+    del label["progress"]["p_true"]
+
+
 MISTAKES: dict[str, tuple[Change, str]] = {
     "unknown field": (_set("task", "colour", "red"), "colour"),
     "unknown type": (_set("task", "type", "tusk"), "type"),
@@ -104,6 +109,9 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "task missing": (lambda ls: ls.pop(first(ls, "task")), "tasks"),
     "label missing": (lambda ls: ls.pop(first(ls, "label")), "labels"),
     "tasks miscounted": (_set("end", "tasks", 3), "tasks"),
+    "an average missing": (_set("task", "ema_squared", None), "ema_squared"),
+    "an average above 1": (_set("task", "p_slow", 1.01), "p_slow"),
+    "a label's average missing": (_unset_progress, "progress.p_true"),
     "progress without results": (
         lambda ls: ls[first(ls, "task")].update(completion_count=0, learning_progress=0.1),
         "learning_progress",
