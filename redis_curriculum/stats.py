@@ -94,47 +94,61 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 200 tasks or labels a call."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    ids = yield from store.task_ids()
-    columns = yield from store.columns("task", _TASK, ids)
-    here = [i for i, label in enumerate(columns[0]) if label is not None]
-    if len(here) < len(ids):  # some were evicted meanwhile
-        ids, columns = [ids[i] for i in here], [[column[i] for i in here] for column in columns]
+    meta = store.keys.meta
+    ids, columns = yield from _read_tasks(store)
     of_label, completions, samples, created, progress, true, success = columns
-    labels = sorted({label for label in of_label if label is not None})
-    label_columns = yield from store.columns("progress", _LABEL, labels)
-    label_progress, label_true, label_success, label_score = map(_floats, label_columns)
-    counts = {}
-    for what in COUNTS:
-        found = pairs((yield from scan("HSCAN", keys.count(what), deadline_s)))
-        counts[what] = {label: int(count) for label, count in found.items()}
-    time = yield from store.worker.ask(Command(("TIME",), keys.meta))
-    words = ("HMGET", keys.meta, "epoch", "late_count")
-    epoch, late = yield from store.worker.ask(Command(words, keys.meta))
-    quarantined = yield from store.worker.ask(Command(("HLEN", keys.quarantine), keys.meta))
+    labels = sorted({str(label) for label in of_label})
+    of_labels = yield from store.columns("progress", _LABEL, labels)
+    label_progress, label_true, label_success, label_score = map(_floats, of_labels)
+    counts = yield from _read_counts(store)
+    time = yield from store.worker.ask(Command(("TIME",), meta))
+    now_ms = 1000 * int(time[0]) + int(time[1]) // 1000
+    words = ("HMGET", meta, "epoch", "late_count")
+    epoch, late_count = yield from store.worker.ask(Command(words, meta))
+    quarantined = yield from store.worker.ask(Command(("HLEN", store.keys.quarantine), meta))
     position = {label: i for i, label in enumerate(labels)}
+    pool = Pool(
+        task_ids=np.array(ids, dtype=np.int64),
+        completion_count=_floats(completions).astype(np.int64),
+        learning_progress=_floats(progress),
+        p_true=_floats(true),
+        label_index=np.array([position[str(label)] for label in of_label], dtype=np.intp),
+        label_learning_progress=label_progress,
+        label_p_true=label_true,
+    )
     return Census(
         hypers=store.config.algorithm.hypers,
-        pool=Pool(
-            task_ids=np.array(ids, dtype=np.int64),
-            completion_count=_floats(completions).astype(np.int64),
-            learning_progress=_floats(progress),
-            p_true=_floats(true),
-            label_index=np.array([position[str(label)] for label in of_label], dtype=np.intp),
-            label_learning_progress=label_progress,
-            label_p_true=label_true,
-        ),
+        pool=pool,
         sample_count=_floats(samples),
-        age_ms=np.maximum(1000 * int(time[0]) + int(time[1]) // 1000 - _floats(created), 0),
+        age_ms=np.maximum(now_ms - _floats(created), 0),
         success_rate=_floats(success),
         labels=labels,
         label_success_rate=label_success,
         label_score=label_score,
         counts=counts,
         epoch=int(epoch),
-        late_count=int(late),
+        late_count=int(late_count),
         quarantined=quarantined,
     )
+
+
+def _read_tasks(store: Store) -> Plan[tuple[list[int], list[list[str | None]]]]:
+    ids = yield from store.task_ids()
+    columns = yield from store.columns("task", _TASK, ids)
+    here = [i for i, label in enumerate(columns[0]) if label is not None]
+    if len(here) == len(ids):
+        return ids, columns
+    # some were evicted between the two
+    return [ids[i] for i in here], [[column[i] for i in here] for column in columns]
+
+
+def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
+    counts = {}
+    for what in COUNTS:
+        key = store.keys.count(what)
+        found = pairs((yield from scan("HSCAN", key, store.settings.retry_deadline_s)))
+        counts[what] = {label: int(count) for label, count in found.items()}
+    return counts
 
 
 def _floats(texts: Iterable[str | None]) -> Floats:

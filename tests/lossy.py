@@ -1,8 +1,11 @@
-"""A handle whose link loses the reply of one call: the worst fault, "done, but nobody was told"."""
+"""A handle whose link is not quite right, at a call that the test chooses.
+
+It can lose a reply, the worst fault ("done, but nobody was told"), or let others work in between.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis_curriculum.config import WorkerSettings
@@ -15,16 +18,31 @@ from redis_curriculum.urls import parse
 
 
 class LossyLink(DirectLink):
-    """Does what it is told; the reply to the next call of the script ``lose`` is lost."""
+    """Does what it is told; the reply to a call of the script ``lose`` is lost, once."""
 
     lose = ""
+    skip = 0
+    """So many calls of that script go well first."""
+    meddle: Callable[[], object] | None = None
+    """Called before each call that comes after one of the script ``begin``."""
+    begin = ""
+    _begun = False
 
     def call(self, words: Sequence[str | int | float], key: str) -> Any:
+        if self._begun and self.meddle:
+            self.meddle()
         reply = super().call(words, key)
-        if self.lose and {load(self.lose).sha, load(self.lose).source} & set(words[:2]):
-            self.lose = ""
-            raise ServerUnavailableError("the reply was lost", applied="unknown")
+        self._begun = self._begun or self._is(self.begin, words)
+        if self._is(self.lose, words):
+            self.skip -= 1
+            if self.skip < 0:
+                self.lose, self.skip = "", 0
+                raise ServerUnavailableError("the reply was lost", applied="unknown")
         return reply
+
+    @staticmethod
+    def _is(script: str, words: Sequence[str | int | float]) -> bool:
+        return script != "" and not {load(script).sha, load(script).source}.isdisjoint(words[:2])
 
 
 def lossy(url: str, name: str, *, deadline_s: float = 0.0) -> tuple[Curriculum, LossyLink]:

@@ -71,7 +71,7 @@ def _assert_indices(client: Any, keys: Keys, model: ModelCurriculum) -> None:
 
 def _assert_counts(client: Any, keys: Keys, model: ModelCurriculum) -> None:
     totals = {}
-    for what in ("created", "evictions", "samples", "completions"):
+    for what in ("created", "evictions", "samples", "completions", "failures"):
         totals[what] = total(client, keys.count(what))
         assert totals[what] == sum(
             total(client, key)

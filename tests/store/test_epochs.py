@@ -274,6 +274,18 @@ def test_a_lost_reply_never_closes_two_epochs(url: str, name: str, lost: str) ->
             assert handle.epoch == 3
 
 
+def test_a_lost_end_that_another_trainer_made_good_is_not_replayed(
+    server: RunningServer, url: str, name: str
+) -> None:
+    """A failover took the write; by the time its worker hears of it, the epoch has been ended."""
+    with Curriculum.open(url, name, config_of()) as curriculum, server.client() as client:
+        curriculum.end_epoch()
+        client.hincrby(Keys(name).worker(curriculum.worker_id), "sequence", -1)
+        curriculum.get_task()
+        report = curriculum.end_epoch()
+        assert (report.epoch, report.totals["samples"]) == (1, 1)
+
+
 def test_a_restored_curriculum_refuses_the_old_handle(url: str, name: str, tmp_path: Path) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         curriculum.end_epoch()

@@ -278,6 +278,38 @@ def test_failures_survive_a_snapshot(url: str, name: str, tmp_path: Path) -> Non
             assert restored.report_failure(failing, "third") is QUARANTINED
 
 
+def test_a_snapshot_among_failures_and_epochs_is_of_one_moment(
+    url: str, name: str, tmp_path: Path
+) -> None:
+    with Curriculum.open(url, name, config_of(num_active_tasks=450, epochs_retained=1)) as busy:
+        ids = busy.task_ids()
+        busy.report_failure(ids[0], "before", permanent=True)
+        busy.update_many([(task_id, 1.0) for task_id in ids[1:9]])
+        busy.end_epoch()
+        busy.report_failure(ids[1], "before")
+        ids, quarantine = busy.task_ids(), busy.quarantine()
+        records = [busy.get_task_stats(task_id) for task_id in ids]
+        reports = [busy.epoch_report(0), busy.epoch_report()]
+        handle, link = lossy(url, name)
+        victims = iter(ids[1::2])
+
+        def meddle() -> None:
+            busy.report_failure(next(victims), "after", permanent=True)
+            busy.end_epoch()
+
+        with handle:
+            link.begin, link.meddle = "moment_begin", meddle
+            handle.snapshot(tmp_path / "a.rcs")
+            link.meddle = None
+        assert len(busy.quarantine()) > 10
+    with Curriculum.restore(tmp_path / "a.rcs", url, f"{name}-2") as restored:
+        assert restored.quarantine() == quarantine
+        assert restored.task_ids() == ids
+        assert [restored.get_task_stats(task_id) for task_id in ids] == records
+        assert [restored.epoch_report(0), restored.epoch_report()] == reports
+        assert restored.check() == []
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from redis_curriculum.config import (
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.records import TaskRecord
 from redis_curriculum.tasks import Buckets, TaskSpec
+from tests.lossy import lossy
 from tests.servers import RunningServer
 
 KINDS = Buckets(label="{kind}/x", buckets={"kind": ["a", "b", "c"], "seed": list(range(50))})
@@ -187,6 +188,22 @@ def test_uniform_draws_have_figures_of_uniform_draws(url: str, name: str) -> Non
         assert figures["effective_num_tasks"] == pytest.approx(10)
         assert figures["gini/sampling_probs"] == pytest.approx(0, abs=1e-12)
         assert figures["gini/selectivity_loss_lp_to_prob"] == pytest.approx(figures["gini/raw_lp"])
+
+
+def test_tasks_that_go_while_they_are_read_are_left_out(url: str, name: str) -> None:
+    with Curriculum.open(url, name, config_of(num_active_tasks=500)) as other:
+        handle, link = lossy(url, name)
+        with handle:
+            link.begin = "sample"
+            handle.get_task()
+            goes = iter(other.task_ids()[::-1])
+            link.meddle = lambda: other.evict(next(goes))
+            figures = handle.stats()
+            link.meddle = None
+        assert 480 < figures["num_active_tasks"] < 499
+        mass = [v for k, v in figures.items() if k.endswith("/sample_prob")]
+        assert sum(mass) == pytest.approx(1)
+        assert figures["mean_sample_prob"] * figures["num_active_tasks"] == pytest.approx(1)
 
 
 def test_a_report_is_read_in_short_calls(server: RunningServer, url: str, name: str) -> None:
