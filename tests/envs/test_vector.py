@@ -377,8 +377,8 @@ def test_gymnasiums_wrappers_inside(opened: Opened) -> None:
 
 
 def test_make_vec_wraps_the_sub_environments(opened: Opened) -> None:
-    gymnasium.register("Walk-v1", entry_point="tests.envs.worlds:Walk")
-    inside = gymnasium.make_vec("Walk-v1", 3, "sync", wrappers=[TaskEnv])
+    gymnasium.register("VectorWalk-v0", entry_point="tests.envs.worlds:Walk")
+    inside = gymnasium.make_vec("VectorWalk-v0", 3, "sync", wrappers=[TaskEnv])
     player = Player(CurriculumVectorEnv(inside, opened()))
     player.reset()
     for _ in range(20):
