@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,7 @@ def vector_of(
     envs = CurriculumVectorEnv(kind([make] * n, autoreset_mode=mode, **options), curriculum)
     yield envs
     envs.close()
+    assert not multiprocessing.active_children()
 
 
 def step_many(envs: CurriculumVectorEnv) -> None:
