@@ -3,7 +3,7 @@
 Each environment of Stable-Baselines3's vector environments reports by itself; in one process they
 share the curriculum's handle.
 
-    python examples/sb3.py --steps 50000
+    python examples/sb3.py --steps 40000
 
 Without REDIS_CURRICULUM_URL it uses a private server on this machine.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -57,11 +58,12 @@ class Returns(BaseCallback):
 def main() -> None:
     """Open the curriculum and train."""
     parser = argparse.ArgumentParser(description="Stable-Baselines3 on a curriculum")
-    parser.add_argument("--steps", type=int, default=50_000, help="of all environments (50000)")
+    parser.add_argument("--steps", type=int, default=40_000, help="of all environments (40000)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     url = os.environ.get("REDIS_CURRICULUM_URL", "embedded://")
     name = os.environ.get("REDIS_CURRICULUM_NAME", "stable-baselines3")
+    torch.set_num_threads(1)  # the network is small: more threads would only wait for each other
     returns = Returns()
     with Curriculum.open(url, name, CONFIG) as curriculum:
 
