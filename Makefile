@@ -27,12 +27,12 @@ bench: .venv/bench.stamp  ## ratios and capacities on this machine
 faults: .venv/test.stamp  ## all fault injections, and their table (under 20 minutes)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 $(ARGS)
 
-examples: .venv/test.stamp  ## run every example
+examples: .venv/examples.stamp  ## run every example (installs PyTorch, which is gigabytes)
 	$(BIN)/python -m pytest tests/examples -m "slow or not slow" $(ARGS)
 
 constraints:  ## pin what pip chooses today
 	rm -rf .venv/clean && $(PYTHON) -m venv .venv/clean
-	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench]'
+	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench,examples]'
 	(sed -n '/^#/p' constraints.txt; .venv/clean/bin/python -m pip freeze --exclude-editable) > .venv/new.txt
 	mv .venv/new.txt constraints.txt
 

@@ -16,7 +16,7 @@ from redis_curriculum.tasks import Task
 Infos = dict[str, Any]
 
 
-class CurriculumVectorEnv(VectorWrapper[Any, Any, Any, Any, Any], RecordConstructorArgs):
+class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
     """Plays a curriculum's tasks in all sub-environments of a vector environment.
 
     Works with ``SyncVectorEnv`` and ``AsyncVectorEnv`` in every autoreset mode. Only this process

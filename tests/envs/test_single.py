@@ -335,6 +335,20 @@ def test_another_task_is_tried(opened: Opened, place: str) -> None:
     assert all(f"the walk broke in {place}" in text for _, text in curriculum.failed)
 
 
+def test_broken_tasks_leave_the_pool(opened: Opened) -> None:
+    curriculum = opened(size=16, task_generator=broken(["reset", "", " ", "  "]))
+    env = CurriculumEnv(Walk(), curriculum)
+    created = set(curriculum.task_ids("walk-reset"))
+    assert created
+    for _ in range(2000):
+        play(env)
+        if not created & set(curriculum.task_ids("walk-reset")):
+            break
+    assert not created & set(curriculum.task_ids("walk-reset"))
+    assert len(curriculum.task_ids()) == 16
+    assert curriculum.check() == []
+
+
 def test_a_step_that_raises_truncates_its_episode(opened: Opened) -> None:
     curriculum = opened(size=64, task_generator=broken(["step", ""]))
     env = CurriculumEnv(Walk(), curriculum)
@@ -472,6 +486,20 @@ def test_a_result_waits_for_the_server(opened: Opened) -> None:
         env.reset()
     play(env)
     assert len(curriculum.reports) == sum(completions(curriculum).values()) == 3
+
+
+def test_a_pickled_copy_does_not_report_it_again(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    curriculum.errors = [ServerUnavailableError("gone")]
+    with pytest.raises(ServerUnavailableError):
+        play(env)
+    other = pickle.loads(pickle.dumps(env))
+    play(other)
+    play(env)
+    assert sum(completions(curriculum).values()) == 4
+    other._assignments._curriculum.close()  # noqa: SLF001
 
 
 def test_an_episode_longer_than_the_lease(opened: Opened, server: RunningServer, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,7 @@ def vector_of(
     envs = CurriculumVectorEnv(kind([make] * n, autoreset_mode=mode, **options), curriculum)
     yield envs
     envs.close()
+    assert not multiprocessing.active_children()
 
 
 def step_many(envs: CurriculumVectorEnv) -> None:
@@ -377,8 +379,8 @@ def test_gymnasiums_wrappers_inside(opened: Opened) -> None:
 
 
 def test_make_vec_wraps_the_sub_environments(opened: Opened) -> None:
-    gymnasium.register("Walk-v1", entry_point="tests.envs.worlds:Walk")
-    inside = gymnasium.make_vec("Walk-v1", 3, "sync", wrappers=[TaskEnv])
+    gymnasium.register("VectorWalk-v0", entry_point="tests.envs.worlds:Walk")
+    inside = gymnasium.make_vec("VectorWalk-v0", 3, "sync", wrappers=[TaskEnv])
     player = Player(CurriculumVectorEnv(inside, opened()))
     player.reset()
     for _ in range(20):

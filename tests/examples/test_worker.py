@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 from redis_curriculum import Curriculum
-
-ROOT = Path(__file__).parents[2]
-WORKER = ROOT / "examples" / "worker.py"
+from tests.examples.running import run_example
 
 
 def work(episodes: int, url: str, name: str) -> str:
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "REDIS_CURRICULUM_URL": url,
-        "REDIS_CURRICULUM_NAME": name,
-    }
-    words = [sys.executable, "-W", "error", str(WORKER), "--episodes", str(episodes)]
-    return subprocess.check_output(words, env=environment, text=True)
+    return run_example("worker.py", url, name, "--episodes", str(episodes))
 
 
 def test_workers_add_up(url: str, name: str) -> None:

@@ -1,0 +1,50 @@
+"""The README's section on environment wrappers: its examples run, its table is the truth."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from redis_curriculum.envs import CurriculumEnv
+from tests.envs.conftest import Opened
+from tests.envs.worlds import Walk, broken
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+SECTION = README.split("### Environment wrappers\n")[1].split("\n### ")[0]
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_example(url: str, number: int, capfd: pytest.CaptureFixture[str]) -> None:
+    assert len(EXAMPLES) == 3
+    assert '"embedded://"' in EXAMPLES[number]
+    exec(EXAMPLES[number].replace("embedded://", url), {"__name__": "example"})  # noqa: S102
+
+
+def test_the_table_names_every_key_and_its_type(opened: Opened) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w, ]+) \|", SECTION, re.MULTILINE)
+    types = {"int": int, "float": float, "str": str, "mapping": object}
+    env = CurriculumEnv(Walk(), opened(task_generator=broken(["step", "", " "])))
+    seen = set()
+    for _ in range(30):
+        _, info = env.reset()
+        begun = info["curriculum"]
+        assert set(begun) == {key for key, _, when in rows if when == "both"}
+        over = False
+        while not over:
+            _, _, terminated, truncated, info = env.step(0)
+            over = terminated or truncated
+        ended = info["curriculum"]
+        last = "end, if it failed" if "error" in ended else "end, unless it failed"
+        seen.add(last)
+        assert set(ended) == {key for key, _, when in rows if when in ("both", "end", last)}
+        for key, kind, _ in rows:
+            assert kind == "mapping" or key not in ended or type(ended[key]) is types[kind]
+    assert len(seen) == 2
+    assert CurriculumEnv.__doc__ is not None
+    documented = re.findall(
+        r"^    (\w+) +(?:int|str|mapping|float) ", CurriculumEnv.__doc__, re.MULTILINE
+    )
+    assert documented == [key for key, _, _ in rows]
