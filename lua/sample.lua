@@ -20,7 +20,7 @@
 -- Returns [repeated, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each drawn task]:
 --   wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
--- Atomic. Expected O(count x log pool); a draw gives up after 1,024 rejected trials, fewer tasks come back then.
+-- Atomic. Expected O(count x log pool); after some 1,024 trials in all the call ends with fewer tasks.
 
 local draw_at, pooled, bonus = 6, ARGV[5] == '1', tonumber(ARGV[6])
 --@include keys

@@ -538,6 +538,8 @@ def draw(pool: Pool, hypers: LearningProgressConfig, stream: RandomStream, count
     task_ids: list[int] = []
     wanted = 0
     for _ in range(count):
+        if call.is_spent:  # decided before the draw begins, so that it favours no task
+            return Draws(task_ids, wanted, short=True)
         if call.wants_replacement(wanted):
             wanted += 1
             continue
@@ -603,9 +605,15 @@ class _Call:
         self._stream = stream
         self._weighing = _Weighing(pool, hypers)
         self._stratify = stratify and self._weighing.ordered
+        self._trials = 0
         self._share = fresh_share(
             len(self._weighing.parts.fresh), len(self._weighing.eligible), hypers
         )
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether so many trials were made that the rest is left to the next call."""
+        return self._trials >= TRIALS_BEFORE_SHORT
 
     def wants_replacement(self, wanted: int) -> bool:
         """Whether this draw goes to a new task, given the ``wanted`` before it."""
@@ -645,6 +653,7 @@ class _Call:
     def _by_rejection(self, trials: int) -> int | None:
         eligible = self._weighing.eligible
         for _ in range(trials):
+            self._trials += not self._weighing.ordered
             position = int(eligible[self._stream.index(len(eligible))])
             if self._stream.uniform() < self._weighing.weight(position):
                 return position

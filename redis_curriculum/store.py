@@ -184,19 +184,17 @@ class Store:
         self.ending = None
 
     def configure(self, config: CurriculumConfig) -> None:
-        """Take over a config: the hypers travel with every call."""
+        """Take over a config: the hypers travel with every call, as text that is made once."""
         hypers = config.algorithm.hypers
         self.config = config
         self.can_generate = self._playing and can_generate(config)
-        self._pooled: list[Argument] = [
-            int(hypers.pooling == "label"),
-            hypers.performance_bonus_weight,
-        ]
-        self._fold: list[Argument] = [int(v) if isinstance(v, bool) else v for v in _values(hypers)]
+        pooled = hypers.pooling == "label"
+        self._pooled = _as_text([pooled, hypers.performance_bonus_weight])
+        self._fold = _as_text(_values(hypers))
         bonus = hypers.exploration == "bonus"
-        self._draw: list[Argument] = [
+        draw = [
             hypers.rand_task_rate,
-            int(bonus),
+            bonus,
             hypers.exploration_bonus if bonus else hypers.exploration_share,
             hypers.temperature,
             hypers.z_score_amplification,
@@ -205,6 +203,7 @@ class Store:
             hypers.replacement_rate if self.can_generate else 0,
             config.num_active_tasks,
         ]
+        self._draw = _as_text(draw)
 
     # --- playing ---------------------------------------------------------------------------------
 
@@ -305,7 +304,7 @@ class Store:
         return [*write.args[:at], 0, ids, *write.args[at + 2 :]]
 
     def _results(self, finished: object) -> list[tuple[int, float]]:
-        if not isinstance(finished, Iterable):
+        if not isinstance(finished, (list, tuple, Iterable)):  # the first two are quick to tell
             raise InvalidInputError("results", "pairs (task_id, score)", finished)
         results = []
         for i, result in enumerate(finished):
@@ -528,6 +527,11 @@ class _Drawn:
 
 def _values(hypers: Any) -> list[Any]:
     return [getattr(hypers, name) for name in _FOLD]
+
+
+def _as_text(values: Sequence[float]) -> list[Argument]:
+    """What redis-py would send for them: floats to the last bit, flags as 0 and 1."""
+    return [repr(int(value) if isinstance(value, bool) else value) for value in values]
 
 
 def can_generate(config: CurriculumConfig) -> bool:

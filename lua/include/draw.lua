@@ -40,7 +40,7 @@ local function eligible_at(rank)
   return call('ZRANGE', pool .. part, rank, rank)[1]
 end
 
-local label_weights = {}
+local label_weights, tried = {}, 0
 local function weight_of(id, lp)
   if monotone then
     return weight(tonumber(lp))
@@ -105,6 +105,7 @@ local function draw_eligible(count)
   end
   if not (monotone and (strata or count >= STRATA_FROM)) then
     for _ = 1, monotone and TRIALS or MOST_TRIALS do
+      tried = tried + (monotone and 0 or 1)
       local id, lp = eligible_at(index(eligible_count))
       if uniform() < weight_of(id, lp) then
         return id
@@ -161,11 +162,11 @@ local function draw(count, replay)
     else
       id = draw_eligible(count)
     end
-    if not id then
-      break
-    end
-    if id ~= true then
+    if id and id ~= true then
       drawn[#drawn + 1] = id
+    end
+    if not id or tried >= MOST_TRIALS then -- the rest is for the next call; between two draws that favours no task
+      break
     end
   end
   store_random()
