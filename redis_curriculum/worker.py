@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis_curriculum.audit import audit, enforce, parse_info
+from redis_curriculum.audit import Finding, audit, enforce, parse_info
 from redis_curriculum.config import WorkerSettings
 from redis_curriculum.connection import Command, Plan, Request, Run, Sleep, is_retriable
 from redis_curriculum.errors import (
@@ -122,7 +122,7 @@ class Worker:
         self.keys = keys
         self.settings = settings
         self._pending: Write | None = None
-        self._run_id = ""
+        self._run_id, self._known = "", list[Finding]()
         self.lost_writes = 0
         """Acknowledged writes that the server lost and that could not be replayed."""
         self.begin_anew()
@@ -143,8 +143,8 @@ class Worker:
         self._buffer: deque[Write] = deque(maxlen=self.settings.replay_buffer)
 
     def meet(self, info: Mapping[str, str]) -> None:
-        """Note which run of which server this worker's writes go to, by its INFO."""
-        self._run_id = info.get("run_id", "")
+        """Note which run of which server this worker's writes go to, and how that is set up."""
+        self._run_id, self._known = info.get("run_id", ""), audit(info)
 
     def write(self, script: Script, args: Sequence[Argument], *, leased: bool = True) -> Plan[Any]:
         """Send a write that is not kept: one equal to a pending write is that write."""
@@ -245,7 +245,8 @@ class Worker:
     def _audit(self) -> Plan[dict[str, str]]:
         """Look at the server again, with each renewal: its settings may have changed meanwhile."""
         info = parse_info((yield Command(("INFO",), self.keys.meta)))
-        enforce(audit(info, persistent=False), f"the server of curriculum {self.keys.name!r}")
+        news = [finding for finding in audit(info) if finding not in self._known]
+        enforce(news, f"the server of curriculum {self.keys.name!r}")
         return info
 
     def _settle(self, pending: Write) -> Plan[None]:
