@@ -63,7 +63,7 @@ Argument = str | int | float
 
 
 class LostWritesWarning(UserWarning):
-    """The server lost acknowledged writes that the worker's buffer no longer holds."""
+    """The server lost acknowledged writes that the worker cannot replay."""
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class Worker:
         self.worker_id = named or f"w-{secrets.token_hex(8)}"
         self._token, self._previous = secrets.token_hex(8), ""
         self.is_registered = False
-        self._lease_from = 0.0
+        self._lease_from, self._reaped = 0.0, 0
         # What an earlier life of a named worker still has on its way must not pass for ours.
         self._first = secrets.randbelow(_LIVES) * _WRITES_PER_LIFE if named else 0
         self.sequence = self._first
@@ -238,7 +238,7 @@ class Worker:
         identity = [self.keys.generation, self.worker_id, self._token, self._previous]
         args = [*identity, self._first, lease_ms, host, os.getpid()]
         started = time.monotonic()
-        (last,) = yield from self.ask(Run(REGISTER, self.keys.meta, args))
+        last, self._reaped = yield from self.ask(Run(REGISTER, self.keys.meta, args))
         self.sequence = self.sequence if self.is_registered else last
         self.is_registered, self._lease_from = True, started
 
@@ -291,17 +291,17 @@ class Worker:
             yield from attempts.pause(error)
 
     def _was_forgotten(self) -> Plan[bool]:
-        """Enter again, and answer True, if the server lost this worker, whose lease still runs.
+        """Enter again, and answer True, if the server lost this worker with its last writes.
 
-        Only a server that was started again, or another one, can have lost it; on the same one
-        somebody else's clock has run ahead, and then the worker's writes stand.
+        Only one that was started again, or another one, can have; and it has if nobody was reaped
+        there since this worker came. In doubt it was reaped: then its writes stand.
         """
-        if (time.monotonic() - self._lease_from) * 1000 >= self.settings.lease_ms:
-            return False
         info = parse_info((yield from self.ask(Command(("INFO", "server"), self.keys.meta))))
-        if info.get("run_id", "") == self._run_id:
+        words = ("HGET", self.keys.meta, "reaped_count")
+        reaped = int((yield from self.ask(Command(words, self.keys.meta))) or 0)
+        if info.get("run_id", "") == self._run_id or reaped > self._reaped:
             return False
-        self.meet(info)
+        self._run_id = info.get("run_id", "")
         first = self._buffer[0].number if self._buffer else self.sequence + 1
         lost, self._first = first - 1 - self._first, first - 1
         yield from self._register()  # the next call finds the gap and replays the rest
@@ -324,8 +324,10 @@ class Worker:
                 head = (self.keys.generation, self.worker_id, write.number, 0)
                 try:
                     yield Run(write.script, self.keys.meta, (*head, *write.args))
-                except IndexTakenError:  # others created those tasks meanwhile
+                    attempts.progress()
+                except IndexTakenError:  # others created tasks meanwhile: these are gone
                     yield from self._skip(write.number - 1, write.number)
+                    self._report_lost(1)
         except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
             yield from attempts.pause(again)
         except ServerError as error:
@@ -338,8 +340,8 @@ class Worker:
     def _report_lost(self, count: int) -> None:
         self.lost_writes += count
         warnings.warn(
-            f"the server lost {count} acknowledged writes of worker {self.worker_id} that its"
-            " replay buffer no longer held",
+            f"the server lost {count} acknowledged writes of worker {self.worker_id} that could"
+            f" not be replayed (its buffer holds {self.settings.replay_buffer})",
             LostWritesWarning,
             stacklevel=2,
         )
@@ -349,9 +351,13 @@ class _Attempts:
     """How long to go on trying one write: exponential back-off with jitter, up to a deadline."""
 
     def __init__(self, deadline_s: float, *, unknown: bool = False) -> None:
-        self._until = time.monotonic() + deadline_s
-        self._pause_s = _FIRST_PAUSE_S
+        self._deadline_s = deadline_s
         self._unknown = unknown
+        self.progress()
+
+    def progress(self) -> None:
+        """Something was done: count from here again."""
+        self._until, self._pause_s = time.monotonic() + self._deadline_s, _FIRST_PAUSE_S
 
     def note(self, error: CurriculumError) -> Applied:
         """Once one attempt may have been applied, the write may have been."""

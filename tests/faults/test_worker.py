@@ -438,3 +438,25 @@ def test_durability_that_changes_at_run_time(tmp_path: Path) -> None:
                 Curriculum.open(server.url, "x").close()
         with pytest.warns(ServerWarning, match="append-only file"):
             Curriculum.open(server.url, "y", config_of()).close()
+
+
+def test_a_failover_to_a_server_whose_clock_is_ahead(own_server: RunningServer, row: Rows) -> None:
+    """There others have reaped the worker, which is alive: its writes are there and stay once."""
+    ledger = Ledger()
+    with (
+        Curriculum.open(own_server.url, "x", config_of(), worker=settings_of()) as curriculum,
+        Curriculum.open(own_server.url, "x", worker=settings_of()) as other,
+    ):
+        ledger.play(curriculum, 10)
+        save(own_server)
+        roll_back(own_server)  # another run, with everything
+        with own_server.client() as client:  # as if its clock were ahead of this lease
+            client.zadd(Keys("x").workers, {curriculum.worker_id: 1})
+        other.renew_lease()
+        assert len(curriculum.task_ids()) == 16  # over a new connection
+        with pytest.raises(WorkerFencedError) as caught:
+            curriculum.get_task()
+        assert caught.value.applied == "no"
+        curriculum.register()
+        ledger.play(curriculum, 3)
+        judge(row("worker reaped in error, at a failover"), curriculum, [ledger])

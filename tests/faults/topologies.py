@@ -154,7 +154,8 @@ def leads(primary: Node, count: int) -> bool:
     """Whether so many replicas follow a primary."""
     with primary.server.client() as client:
         found = client.info("replication").values()
-    return sum(isinstance(one, dict) and one.get("state") == "online" for one in found) == count
+    online = [one for one in found if isinstance(one, dict) and one.get("state") == "online"]
+    return len(online) == count
 
 
 def knows_all(one: Node, replicas: int) -> bool:
