@@ -24,8 +24,8 @@ lint: .venv/dev.stamp  ## ruff, mypy, and no Lua outside lua/
 bench: .venv/bench.stamp  ## ratios and capacities on this machine
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-faults: .venv/test.stamp  ## all fault injections, and their table (under 20 minutes)
-	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 $(ARGS)
+faults: .venv/test.stamp  ## all fault injections; their table goes into README.md (under 20 minutes)
+	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table README.md $(ARGS)
 
 examples: .venv/examples.stamp  ## run every example (installs PyTorch, which is gigabytes)
 	$(BIN)/python -m pytest tests/examples -m "slow or not slow" $(ARGS)

@@ -8,7 +8,7 @@
 -- ARGV[6] lease_ms int length of the lease
 -- ARGV[7] host str
 -- ARGV[8] pid int
--- Returns [last sequence number]
+-- Returns [last sequence number, workers reaped so far]
 -- Errors RCSTALE generation; RCINUSE worker: another live process works under that id
 -- Atomic.
 
@@ -34,4 +34,4 @@ if not token then
   call('HSET', worker_key, 'sequence', ARGV[5], 'token', ARGV[3], 'host', ARGV[7], 'pid', ARGV[8], 'started', now)
 end
 call('ZADD', prefix .. 'workers', now + ARGV[6], ARGV[2])
-return { tonumber(call('HGET', worker_key, 'sequence')) }
+return { tonumber(call('HGET', worker_key, 'sequence')), tonumber(call('HGET', KEYS[1], 'reaped_count') or 0) }

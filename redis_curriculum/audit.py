@@ -35,10 +35,12 @@ def parse_info(text: str) -> dict[str, str]:
 def audit(info: Mapping[str, str], *, persistent: bool = True) -> list[Finding]:
     """Judge a server by its INFO; ``persistent`` says whether it is meant to survive a restart."""
     findings = [_version(info), _eviction(info), _role(info)]
-    if persistent:
-        findings.append(_persistence(info))
-        findings.append(_last_save(info))
-    return findings
+    return findings + durability(info) if persistent else findings
+
+
+def durability(info: Mapping[str, str]) -> list[Finding]:
+    """Judge what a server keeps when it dies."""
+    return [_persistence(info), _last_save(info)]
 
 
 def enforce(findings: list[Finding], where: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from redis_curriculum.audit import audit, enforce, parse_info
+from redis_curriculum.audit import audit, durability, enforce, parse_info
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import Command, Plan, Run
 from redis_curriculum.errors import (
@@ -48,7 +48,9 @@ def opening(
         next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
     keys, deadline_s = Keys(name), settings.retry_deadline_s
     info = parse_info((yield from ask(Command(("INFO",), keys.meta), deadline_s)))
-    enforce(audit(info, persistent=False), address.public)
+    kept = durability(info) if address.kind != "embedded" else []
+    failing = [finding for finding in kept if finding.level == "fail"]
+    enforce(audit(info, persistent=False) + failing, address.public)
     reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
     if not reply:
         raise CurriculumNotFoundError(name)
@@ -63,6 +65,8 @@ def opening(
     assert config is not None  # noqa: S101 - given, or read from the server
     store = Store(name, generation, config, settings, epoch)
     store.worker.meet(info)
+    if created:  # who creates it is told how long it will live; its workers need not be
+        enforce(kept, address.public)
     if size < config.num_active_tasks and store.can_generate:
         yield from store.fill(next_index)
     return store

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis_curriculum.audit import audit, enforce, parse_info
+from redis_curriculum.audit import Finding, audit, enforce, parse_info
 from redis_curriculum.config import WorkerSettings
 from redis_curriculum.connection import Command, Plan, Request, Run, Sleep, is_retriable
 from redis_curriculum.errors import (
@@ -65,7 +65,7 @@ Argument = str | int | float
 
 
 class LostWritesWarning(UserWarning):
-    """The server lost acknowledged writes that the worker's buffer no longer holds."""
+    """The server lost acknowledged writes that the worker cannot replay."""
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ class Worker:
         self.keys = keys
         self.settings = settings
         self._pending: Write | None = None
-        self._run_id = ""
+        self._run_id, self._known = "", list[Finding]()
         self.lost_writes = 0
         """Acknowledged writes that the server lost and that could not be replayed."""
         self.begin_anew()
@@ -135,7 +135,7 @@ class Worker:
         self.worker_id = named or f"w-{secrets.token_hex(8)}"
         self._token, self._previous = secrets.token_hex(8), ""
         self.is_registered = False
-        self._lease_from = 0.0
+        self._lease_from, self._reaped = 0.0, 0
         # What an earlier life of a named worker still has on its way must not pass for ours.
         self._first = secrets.randbelow(_LIVES) * _WRITES_PER_LIFE if named else 0
         self.sequence = self._first
@@ -145,8 +145,8 @@ class Worker:
         self._buffer: deque[Write] = deque(maxlen=self.settings.replay_buffer)
 
     def meet(self, info: Mapping[str, str]) -> None:
-        """Note which run of which server this worker's writes go to, by its INFO."""
-        self._run_id = info.get("run_id", "")
+        """Note which run of which server this worker's writes go to, and how that is set up."""
+        self._run_id, self._known = info.get("run_id", ""), audit(info)
 
     def write(self, script: Script, args: Sequence[Argument], *, leased: bool = True) -> Plan[Any]:
         """Send a write that is not kept: one equal to a pending write is that write."""
@@ -240,14 +240,15 @@ class Worker:
         identity = [self.keys.generation, self.worker_id, self._token, self._previous]
         args = [*identity, self._first, lease_ms, host, os.getpid()]
         started = time.monotonic()
-        (last,) = yield from self.ask(Run(REGISTER, self.keys.meta, args))
+        last, self._reaped = yield from self.ask(Run(REGISTER, self.keys.meta, args))
         self.sequence = self.sequence if self.is_registered else last
         self.is_registered, self._lease_from = True, started
 
     def _audit(self) -> Plan[dict[str, str]]:
         """Look at the server again, with each renewal: its settings may have changed meanwhile."""
         info = parse_info((yield Command(("INFO",), self.keys.meta)))
-        enforce(audit(info, persistent=False), f"the server of curriculum {self.keys.name!r}")
+        news = [finding for finding in audit(info) if finding not in self._known]
+        enforce(news, f"the server of curriculum {self.keys.name!r}")
         return info
 
     def _settle(self, pending: Write) -> Plan[None]:
@@ -294,17 +295,17 @@ class Worker:
             yield from attempts.pause(error)
 
     def _was_forgotten(self) -> Plan[bool]:
-        """Enter again, and answer True, if the server lost this worker, whose lease still runs.
+        """Enter again, and answer True, if the server lost this worker with its last writes.
 
-        Only a server that was started again, or another one, can have lost it; on the same one
-        somebody else's clock has run ahead, and then the worker's writes stand.
+        Only one that was started again, or another one, can have; and it has if nobody was reaped
+        there since this worker came. In doubt it was reaped: then its writes stand.
         """
-        if (time.monotonic() - self._lease_from) * 1000 >= self.settings.lease_ms:
-            return False
         info = parse_info((yield from self.ask(Command(("INFO", "server"), self.keys.meta))))
-        if info.get("run_id", "") == self._run_id:
+        words = ("HGET", self.keys.meta, "reaped_count")
+        reaped = int((yield from self.ask(Command(words, self.keys.meta))) or 0)
+        if info.get("run_id", "") == self._run_id or reaped > self._reaped:
             return False
-        self.meet(info)
+        self._run_id = info.get("run_id", "")
         first = self._buffer[0].number if self._buffer else self.sequence + 1
         lost, self._first = first - 1 - self._first, first - 1
         yield from self._register()  # the next call finds the gap and replays the rest
@@ -327,8 +328,12 @@ class Worker:
                 head = (self.keys.generation, self.worker_id, write.number, 0)
                 try:
                     yield Run(write.script, self.keys.meta, (*head, *write.args))
-                except (IndexTakenError, EpochError):  # others did it meanwhile
+                    attempts.progress()
+                except EpochError:  # another trainer has ended that epoch: nothing is missing
                     yield from self._skip(write.number - 1, write.number)
+                except IndexTakenError:  # others created tasks meanwhile: these are gone
+                    yield from self._skip(write.number - 1, write.number)
+                    self._report_lost(1)
         except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
             yield from attempts.pause(again)
         except ServerError as error:
@@ -341,8 +346,8 @@ class Worker:
     def _report_lost(self, count: int) -> None:
         self.lost_writes += count
         warnings.warn(
-            f"the server lost {count} acknowledged writes of worker {self.worker_id} that its"
-            " replay buffer no longer held",
+            f"the server lost {count} acknowledged writes of worker {self.worker_id} that could"
+            f" not be replayed (its buffer holds {self.settings.replay_buffer})",
             LostWritesWarning,
             stacklevel=2,
         )
@@ -352,9 +357,13 @@ class _Attempts:
     """How long to go on trying one write: exponential back-off with jitter, up to a deadline."""
 
     def __init__(self, deadline_s: float, *, unknown: bool = False) -> None:
-        self._until = time.monotonic() + deadline_s
-        self._pause_s = _FIRST_PAUSE_S
+        self._deadline_s = deadline_s
         self._unknown = unknown
+        self.progress()
+
+    def progress(self) -> None:
+        """Something was done: count from here again."""
+        self._until, self._pause_s = time.monotonic() + self._deadline_s, _FIRST_PAUSE_S
 
     def note(self, error: CurriculumError) -> Applied:
         """Once one attempt may have been applied, the write may have been."""

@@ -14,6 +14,9 @@ from tests.harness import connect
 from tests.keyspace import strangers
 from tests.servers import RunningServer, executables, redis_server
 
+# As a user's server should be; one that keeps nothing is warned of.
+PERSISTENT = ("--appendonly", "yes", "--appendfsync", "no")
+
 
 @pytest.fixture(scope="session", params=list(executables()))
 def any_server(
@@ -21,14 +24,15 @@ def any_server(
 ) -> Iterator[RunningServer]:
     """Each redis-server there is, in turn."""
     directory = tmp_path_factory.mktemp(f"redis-{request.param}")
-    with redis_server(directory, executable=executables()[request.param]) as running:
+    executable = executables()[request.param]
+    with redis_server(directory, executable=executable, config=PERSISTENT) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One redis-server of this session, the first there is."""
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+    with redis_server(tmp_path_factory.mktemp("redis"), config=PERSISTENT) as running:
         yield running
 
 

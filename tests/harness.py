@@ -165,7 +165,7 @@ class Harness:
         return reply
 
     def register(self, handle: str = "handle") -> int:
-        (self.sequence,) = self.call(
+        self.sequence, _ = self.call(
             "register", self.generation, self.worker, handle, "", 0, self.lease_ms, "host", 1
         )
         return self.sequence

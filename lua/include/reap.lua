@@ -1,9 +1,12 @@
--- reap: remove a bounded number of workers whose lease has ended.
+-- reap: remove a bounded number of workers whose lease has ended, and count them: who is missing though nobody has
+-- been reaped since it came was lost with the server's memory.
 local function reap(now)
   local gone = call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, 16)
   for _, id in ipairs(gone) do
     call('UNLINK', prefix .. 'worker:' .. id)
     call('ZREM', prefix .. 'workers', id)
   end
-  return gone
+  if gone[1] then
+    call('HINCRBY', KEYS[1], 'reaped_count', #gone)
+  end
 end

@@ -6,7 +6,8 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
 from redis_curriculum.curriculum import Curriculum
+from redis_curriculum.errors import ServerError
 from redis_curriculum.outcome import Outcome
 from redis_curriculum.scripts import load, names
 from redis_curriculum.tasks import Buckets, Task
@@ -29,11 +31,14 @@ _UNIT = 2.0**-30
 _next_score = count(1)
 
 
-def config_of(size: int = 16, **fields: Any) -> CurriculumConfig:
+def config_of(size: int = 16, algorithm: dict[str, Any] | None = None) -> CurriculumConfig:
     """A pool that keeps its tasks."""
-    algorithm = LearningProgressConfig(replacement_rate=0.0, min_samples_for_lp=2)
+    hypers = {"replacement_rate": 0.0, "min_samples_for_lp": 2} | (algorithm or {})
     return CurriculumConfig(
-        task_generator=TASKS, num_active_tasks=size, seed=5, algorithm=algorithm, **fields
+        task_generator=TASKS,
+        num_active_tasks=size,
+        seed=5,
+        algorithm=LearningProgressConfig(**hypers),
     )
 
 
@@ -55,6 +60,8 @@ class Ledger:
     """Sum of the scores of each task, in units."""
     handed: Counter[int] = field(default_factory=Counter)
     longest_s: float = 0.0
+    errors: int = 0
+    _batch: list[Result] = field(default_factory=list)
 
     def report(self, curriculum: Curriculum, task_id: int) -> Outcome:
         """Report one result of its own score; once it is answered, it is acknowledged."""
@@ -75,6 +82,25 @@ class Ledger:
         drawn = self.timed(lambda: curriculum.get_tasks(number))
         self.end(None, [task.task_id for task in drawn])
         return drawn
+
+    def batch(self, curriculum: Curriculum, tasks: Sequence[Task], draws: int) -> list[Task]:
+        """Report a result for each of many tasks, and draw some."""
+        results = self._batch or [(task.task_id, next(_next_score)) for task in tasks]
+        self._batch = results  # made again after an error, it is the same call
+        finished = [(task_id, units * _UNIT) for task_id, units in results]
+        step = self.timed(lambda: curriculum.next_tasks(finished, draws))
+        self._batch = []
+        for result in results:
+            self.end(result, [])
+        self.end(None, [task.task_id for task in step.tasks])
+        return step.tasks
+
+    def again(self, call: Callable[[], T]) -> T:
+        """Make the same call until it is answered."""
+        while True:
+            with suppress(ServerError):
+                return call()
+            self.errors += 1
 
     def play(self, curriculum: Curriculum, rounds: int, seed: int = 0) -> None:
         """A worker's life: draw, then steps, batches and single reports in turn."""

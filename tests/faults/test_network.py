@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.faults.ledger import Ledger, config_of, held_by, judge, load_scripts,
 from tests.faults.proxy import Fate, Proxy, every, proxy, the_nth_call
 from tests.faults.tally import Row
 from tests.servers import RunningServer
+from tests.whole import assert_whole, total
 
 Rows = Callable[[str], Row]
 
@@ -29,6 +31,19 @@ def between(own_server: RunningServer) -> Iterator[Proxy]:
     """A proxy before this test's server."""
     with proxy(own_server) as running:
         yield running
+
+
+def loses(seed: int, share: float) -> Callable[[bytes], Fate]:
+    """Lose a part of all exchanges, half of them after they were applied."""
+    choose, lock = random.Random(seed), threading.Lock()
+
+    def rule(request: bytes) -> Fate:
+        with lock:
+            if choose.random() >= share:
+                return "pass"
+            return "lose reply" if choose.random() < 0.5 else "lose request"
+
+    return rule
 
 
 @pytest.mark.parametrize("fate", ["lose reply", "lose request"])
@@ -100,27 +115,20 @@ def test_every_call_loses_its_first_reply(between: Proxy, row: Rows) -> None:
         judge(row("reply lost"), curriculum, [ledger], trials=len(between.fates))
 
 
-def test_three_workers_lose_a_fifth_of_everything(between: Proxy, row: Rows) -> None:
-    choose, lock = random.Random(20), threading.Lock()
-
-    def fifth(request: bytes) -> Fate:
-        with lock:
-            if choose.random() >= 0.2:
-                return "pass"
-            return "lose reply" if choose.random() < 0.5 else "lose request"
-
+@pytest.mark.parametrize("rounds", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_three_workers_lose_a_fifth_of_everything(between: Proxy, row: Rows, rounds: int) -> None:
     def work(seed: int) -> Ledger:
         ledger = Ledger()
         with Curriculum.open(between.url, "x", worker=settings_of()) as curriculum:
-            ledger.play(curriculum, 120, seed)
+            ledger.play(curriculum, rounds, seed)
         return ledger
 
     with Curriculum.open(between.url, "x", config_of()) as curriculum:
-        between.rule = fifth
+        between.rule = loses(20, 0.2)
         with ThreadPoolExecutor(3) as pool:
             ledgers = list(pool.map(work, range(3)))
         between.rule = every
-        assert len(between.fates) > 60
+        assert len(between.fates) > rounds / 2
         judge(row("20 % random loss, three workers"), curriculum, ledgers)
 
 
@@ -215,15 +223,9 @@ def test_the_line_is_cut_at_any_moment(between: Proxy, row: Rows) -> None:
 
 
 def test_threads_share_a_handle_under_loss(between: Proxy, row: Rows) -> None:
-    choose, lock = random.Random(4), threading.Lock()
-
-    def tenth(request: bytes) -> Fate:
-        with lock:
-            return "lose reply" if choose.random() < 0.1 else "pass"
-
     ledgers = [Ledger() for _ in range(6)]
     with Curriculum.open(between.url, "x", config_of(), worker=settings_of()) as curriculum:
-        between.rule = tenth
+        between.rule = loses(4, 0.1)
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda i: ledgers[i].play(curriculum, 30, i), range(6)))
         between.rule = every
@@ -250,3 +252,60 @@ def test_server_down_at_open(tmp_path: Path, row: Rows) -> None:
             judge(row("server down at open"), curriculum, [ledger], trials=3)
     finally:
         server.close()
+
+
+def test_batches_of_many_chunks_under_loss(between: Proxy, row: Rows) -> None:
+    """A batch that stops in the middle goes on there."""
+    ledger = Ledger()
+    settings = settings_of(chunk=7)
+    with Curriculum.open(between.url, "x", config_of(), worker=settings) as curriculum:
+        between.rule = loses(5, 0.2)
+        for _ in range(2):
+            tasks = ledger.draw(curriculum, 40)
+            ledger.batch(curriculum, tasks, 20)
+        between.rule = every
+        assert len(between.fates) > 8
+        judge(row("batches of many chunks, 20 % loss"), curriculum, [ledger], trials=2)
+
+
+def test_a_call_given_up_and_made_again(between: Proxy, row: Rows) -> None:
+    """Each try may end in an error: the same call, repeated, goes on where it stopped."""
+    ledger = Ledger()
+    once = settings_of(chunk=7, retry_deadline_s=0.0)
+    with Curriculum.open(between.url, "x", config_of(), worker=once) as curriculum:
+        for seed in range(3):
+            between.rule = loses(seed, 0.3)
+            tasks = ledger.again(partial(ledger.draw, curriculum, 40))
+            ledger.again(partial(ledger.batch, curriculum, tasks, 25))
+        between.rule = every
+        assert ledger.errors > 20
+        judge(row("call given up, then made again"), curriculum, [ledger], trials=ledger.errors)
+
+
+@pytest.mark.parametrize("rollbacks", [0, 1])
+def test_replacements_under_loss(own_server: RunningServer, between: Proxy, rollbacks: int) -> None:
+    """Tasks come and go: each draw and each result still counts once, on a task or as late."""
+    algorithm = {"min_samples_for_lp": 1, "min_presentations_for_eviction": 1}
+    config = config_of(algorithm=algorithm | {"replacement_rate": 0.3, "exploration_share": 0.5})
+    ledger = Ledger()
+    with Curriculum.open(between.url, "x", config, worker=settings_of()) as curriculum:
+        between.rule = loses(9, 0.2)
+        ledger.play(curriculum, 40)
+        for _ in range(rollbacks):
+            with own_server.client() as client:
+                client.save()
+            ledger.play(curriculum, 30)
+            own_server.kill()
+            own_server.start()
+        ledger.play(curriculum, 20)
+        between.rule = every
+        assert curriculum.lost_writes == 0
+        with own_server.client() as client:
+            keys = Keys("x")
+            assert total(client, keys.count("evictions")) > 5
+            assert total(client, keys.count("samples")) == ledger.handed.total()
+            late = int(client.hget(keys.meta, "late_count"))
+            applied = total(client, keys.count("completions"))
+            assert applied + late == ledger.reported.total()
+        assert_whole(own_server, curriculum)
+        assert curriculum.check() == []

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,16 @@ from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.keys import Keys
 from tests.faults.ledger import Ledger, config_of, judge, read_journal, settings_of
 from tests.faults.tally import Row
-from tests.faults.topologies import Node, cluster, partition, sentinels, wait_for
+from tests.faults.topologies import (
+    Cluster,
+    Node,
+    Sentinels,
+    cluster,
+    leads,
+    partition,
+    sentinels,
+    wait_for,
+)
 from tests.servers import executables
 
 Rows = Callable[[str], Row]
@@ -63,22 +73,19 @@ def fail_over(tmp_path: Path, row: Row, binary: str, times: int) -> None:
             for _ in range(times):
                 old = system.primary()
                 old.server.kill()
-                wait_for(lambda gone=old: system.primary() is not gone, "a failover")
+                wait_for(partial(is_another, system, old), "a failover")
                 new = system.primary()
                 time.sleep(0.3)
                 old.server.start()
                 old.ask("REPLICAOF", new.host, new.port)  # as a Sentinel would, some time later
                 if times > 1:
-                    wait_for(lambda: has_replicas(system.primary(), 2), "the replicas follow")
+                    wait_for(lambda: leads(system.primary(), 2), "the replicas follow")
         with Curriculum.open(system.url, "x", worker=settings_of()) as curriculum:
             judge(row, curriculum, ledgers, trials=times)
 
 
-def has_replicas(primary: Node, count: int) -> bool:
-    with primary.server.client() as client:
-        info = client.info("replication")
-    online = [value for key, value in info.items() if key.startswith("slave") and key != "slaves"]
-    return sum(isinstance(one, dict) and one["state"] == "online" for one in online) == count
+def is_another(system: Sentinels, old: Node) -> bool:
+    return system.primary() is not old
 
 
 def test_sentinel_failover(tmp_path: Path, row: Rows) -> None:
@@ -110,9 +117,9 @@ def test_sentinel_failover_by_partition(tmp_path: Path, row: Rows) -> None:
                 players.append(subprocess.Popen([*net.words(side), *words], cwd=ROOT))
             for side in (0, 1):
                 journal = tmp_path / f"journal-{side}"
-                wait_for(lambda at=journal: size(at) > 10_000, "both play")
+                wait_for(partial(is_longer, journal, 10_000), "both play")
             net.part()
-            wait_for(lambda: system.primary() is not old, "a failover")
+            wait_for(partial(is_another, system, old), "a failover")
             new, apart = system.primary(), size(tmp_path / "journal-0")
             time.sleep(2.0)
             assert size(tmp_path / "journal-0") > apart, "it is still acknowledged"
@@ -132,11 +139,19 @@ def test_sentinel_failover_by_partition(tmp_path: Path, row: Rows) -> None:
                 judge(row("Sentinel failover, partition"), curriculum, ledgers)
 
 
+def is_longer(path: Path, than: int) -> bool:
+    return size(path) > than
+
+
 def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
 # --- Cluster -------------------------------------------------------------------------------------
+
+
+def is_owner(system: Cluster, node: Node) -> bool:
+    return system.owner("x") is node
 
 
 def migrate(tmp_path: Path, row: Row, binary: str, times: int, pause_s: float) -> None:
@@ -148,7 +163,7 @@ def migrate(tmp_path: Path, row: Row, binary: str, times: int, pause_s: float) -
                 source = system.owner("x")
                 target = next(one for one in system.nodes if one is not source)
                 system.move("x", source, target, pause_s)
-                wait_for(lambda node=target: system.owner("x") is node, "the slot has moved")
+                wait_for(partial(is_owner, system, target), "the slot has moved")
                 time.sleep(0.3)
         with Curriculum.open(system.url, "x", worker=settings_of()) as curriculum:
             judge(row, curriculum, ledgers, trials=times)
@@ -174,18 +189,18 @@ def test_cluster_primary_killed(tmp_path: Path, row: Rows, binary: str) -> None:
             for _ in range(3):
                 old = system.owner("x")
                 old.server.kill()
-                wait_for(lambda gone=old: is_elsewhere(system.owner, gone), "a replica takes over")
+                wait_for(partial(is_elsewhere, system, old), "a replica takes over")
                 new = system.owner("x")
                 time.sleep(0.3)
                 old.server.start()
-                wait_for(lambda node=new: has_replicas(node, 1), "the old primary follows")
+                wait_for(partial(leads, new, 1), "the old primary follows")
         with Curriculum.open(system.url, "x", worker=settings_of()) as curriculum:
             judge(row("Cluster primary killed"), curriculum, ledgers, trials=3)
 
 
-def is_elsewhere(owner: Callable[[str], Node], gone: Node) -> bool:
+def is_elsewhere(system: Cluster, old: Node) -> bool:
     try:
-        return owner("x") is not gone
+        return system.owner("x") is not old
     except AssertionError:
         return False
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from tests.faults.ledger import Ledger, config_of, held_by, judge, load_scripts,
 from tests.faults.proxy import every, proxy, the_nth_call
 from tests.faults.tally import Row
 from tests.processes import in_background
-from tests.servers import RunningServer
+from tests.servers import RunningServer, redis_server
 
 Rows = Callable[[str], Row]
 
@@ -418,3 +420,43 @@ def test_a_lease_list_of_another_type(own_server: RunningServer) -> None:
             with pytest.raises(CurriculumError, match="something else"):
                 curriculum.renew_lease()
             client.unlink(Keys("x").workers)
+
+
+def test_durability_that_changes_at_run_time(tmp_path: Path) -> None:
+    """Who creates a curriculum is told once; a worker, when it becomes less."""
+    config = ["--appendonly", "yes", "--appendfsync", "everysec"]
+    settings = settings_of(lease_ms=1000)
+    with redis_server(tmp_path, config=config) as server, server.client() as client:
+        with Curriculum.open(server.url, "x", config_of(), worker=settings) as curriculum:
+            curriculum.renew_lease()
+            client.config_set("appendonly", "no")
+            with pytest.warns(ServerWarning, match="append-only file.*CONFIG SET appendonly yes"):
+                curriculum.renew_lease()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                curriculum.renew_lease()
+                Curriculum.open(server.url, "x").close()
+        with pytest.warns(ServerWarning, match="append-only file"):
+            Curriculum.open(server.url, "y", config_of()).close()
+
+
+def test_a_failover_to_a_server_whose_clock_is_ahead(own_server: RunningServer, row: Rows) -> None:
+    """There others have reaped the worker, which is alive: its writes are there and stay once."""
+    ledger = Ledger()
+    with (
+        Curriculum.open(own_server.url, "x", config_of(), worker=settings_of()) as curriculum,
+        Curriculum.open(own_server.url, "x", worker=settings_of()) as other,
+    ):
+        ledger.play(curriculum, 10)
+        save(own_server)
+        roll_back(own_server)  # another run, with everything
+        with own_server.client() as client:  # as if its clock were ahead of this lease
+            client.zadd(Keys("x").workers, {curriculum.worker_id: 1})
+        other.renew_lease()
+        assert len(curriculum.task_ids()) == 16  # over a new connection
+        with pytest.raises(WorkerFencedError) as caught:
+            curriculum.get_task()
+        assert caught.value.applied == "no"
+        curriculum.register()
+        ledger.play(curriculum, 3)
+        judge(row("worker reaped in error, at a failover"), curriculum, [ledger])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,28 +133,35 @@ def sentinels(
         for replica in nodes[1:]:
             replica.ask("REPLICAOF", nodes[0].host, nodes[0].port)
         for replica in nodes[1:]:
-            wait_for(
-                lambda one=replica: "master_link_status:up" in text_of(one), "replicas in step"
-            )
+            wait_for(partial(follows, replica), "replicas in step")
         system = Sentinels(nodes, [])
         for i, port in enumerate(ports[len(hosts) :]):
             one = sentinel(directory / f"sentinel-{i}", port, nodes[0], hosts[-1], executables_[-1])
             system.sentinels.append(stack.enter_context(one))
             system.addresses.append(system.sentinels[-1].address)
         for one_ in system.sentinels:
-            wait_for(lambda one=one_: knows_all(one, len(hosts) - 1), "Sentinels know each other")
+            wait_for(partial(knows_all, one_, len(hosts) - 1), "Sentinels know each other")
         yield system
 
 
-def text_of(one: Node) -> str:
-    with one.server.client() as client:
-        return "\n".join(f"{key}:{value}" for key, value in client.info("replication").items())
+def follows(replica: Node) -> bool:
+    """Whether a replica is in step with its primary."""
+    with replica.server.client() as client:
+        return bool(client.info("replication").get("master_link_status") == "up")
+
+
+def leads(primary: Node, count: int) -> bool:
+    """Whether so many replicas follow a primary."""
+    with primary.server.client() as client:
+        found = client.info("replication").values()
+    online = [one for one in found if isinstance(one, dict) and one.get("state") == "online"]
+    return len(online) == count
 
 
 def knows_all(one: Node, replicas: int) -> bool:
     flat = one.ask("SENTINEL", "master", "main")
     known = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
-    return int(known["num-other-sentinels"]) == 2 and int(known["num-slaves"]) == replicas
+    return (int(known["num-other-sentinels"]), int(known["num-slaves"])) == (2, replicas)
 
 
 @contextmanager
@@ -253,11 +261,11 @@ def cluster(
             one.ask("CLUSTER", "ADDSLOTS", *range(16384 * i // 3, 16384 * (i + 1) // 3))
         made = Cluster(nodes)
         for one in nodes:
-            wait_for(lambda n=one: in_step(n, len(nodes)), "the nodes know each other")
+            wait_for(partial(in_step, one, len(nodes)), "the nodes know each other")
         for primary, replica in zip(nodes, nodes[3:], strict=False):
             replica.ask("CLUSTER", "REPLICATE", made.id_of(primary))
         for one in nodes[3:]:
-            wait_for(lambda n=one: "master_link_status:up" in text_of(n), "replicas in step")
+            wait_for(partial(follows, one), "replicas in step")
         yield made
 
 
