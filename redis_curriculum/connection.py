@@ -35,7 +35,7 @@ from redis_curriculum.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
-from redis_curriculum.scripts import Script, error_of
+from redis_curriculum.scripts import Script, commands_at, error_of
 from redis_curriculum.urls import (
     PASSWORD_VARIABLE,
     SENTINEL_PASSWORD_VARIABLE,
@@ -122,10 +122,14 @@ def _perform(request: Request, link: Link) -> Any:
     if isinstance(request, Run):
         keys = link.keys_of(request.key)
         tail = (len(keys), *keys, *request.args)
-        try:
-            return link.call(("EVALSHA", request.script.sha, *tail), request.key)
-        except MissingScriptError:
-            return link.call(("EVAL", request.script.source, *tail), request.key)
+        evaluate = ("EVALSHA", request.script.sha, *tail)
+        with suppress(MissingScriptError):
+            return link.call(evaluate, request.key)
+        link.call(("SCRIPT", "LOAD", request.script.source), request.key)
+        with suppress(MissingScriptError):
+            return link.call(evaluate, request.key)
+        # Flushed in between, or the slot is moving to a node that was not asked to load it.
+        return link.call(("EVAL", request.script.source, *tail), request.key)
     if isinstance(request, Command):
         return link.call(request.words, request.key)
     return time.sleep(request.seconds)
@@ -319,6 +323,10 @@ _SERVER_CODE: Final = re.compile(
     r"|MASTERDOWN|MOVED|ASK)\b"
 )
 _DENIED: Final = re.compile(r"'([\w|]+)' command")
+_CUT_SHORT: Final = re.compile(
+    r"(?:user executing the script can't|ACL failure in script|call to).*?([0-9a-f]{40})"
+    r".*?@user_script: ?(\d+)"
+)
 
 
 def is_retriable(error: CurriculumError) -> bool:
@@ -352,6 +360,9 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     ours = _OUR_CODE.search(text)
     if ours:
         return error_of(ours[1], ours[2])
+    cut_short = _CUT_SHORT.search(text)
+    if cut_short:
+        return _denied_inside(text, *cut_short.groups())
     if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
         denied = _DENIED.search(text)
         command = denied[1] if denied else None
@@ -367,6 +378,19 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
         return KeyTypeError(f"something else stands at one of our keys: {text}")
     hint = f" ({_HINTS[known[1]]})" if known[1] in _HINTS else ""
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
+
+
+def _denied_inside(text: str, sha: str, line: str) -> PermissionDeniedError:
+    """The ACL stopped a script half-way; older servers say only in which line."""
+    denied = _DENIED.search(text)
+    commands = [denied[1]] if denied else [] if "keys" in text else commands_at(sha, int(line))
+    error = PermissionDeniedError(
+        f"this user may not use {' or '.join(commands) or 'one of our keys'}, a script was cut"
+        f" short; `redis-curriculum acl NAME` prints what is needed, check() what is left: {text}",
+        command=commands[0] if len(commands) == 1 else None,
+    )
+    error.applied = "unknown"
+    return error
 
 
 def _code_of(error: exceptions.ResponseError) -> str:

@@ -2,7 +2,7 @@
 -- The script sets pooled (pooling by label) and bonus (performance_bonus_weight) before.
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
 local floor = math.floor
-local sums_ops, sums_due = { 'BITFIELD', pool .. 'sums' }, { 0, 0, 0, 0 }
+local sums_ops, sums_due = { pool .. 'sums' }, { 0, 0, 0, 0 }
 local SLOTS = { '#0', '#1', '#2', '#3' }
 
 local function drive(lp, p_true)
@@ -28,9 +28,9 @@ local function sums_flush()
       sums_due[slot] = 0
     end
   end
-  if sums_ops[3] then
-    call(unpack(sums_ops))
-    sums_ops = { 'BITFIELD', pool .. 'sums' }
+  if sums_ops[2] then
+    call('BITFIELD', unpack(sums_ops))
+    sums_ops = { pool .. 'sums' }
   end
 end
 
