@@ -28,6 +28,7 @@ from redis_curriculum.errors import (
     Applied,
     AuthenticationError,
     CurriculumError,
+    InvalidURLError,
     KeyTypeError,
     PermissionDeniedError,
     ScriptError,
@@ -289,8 +290,17 @@ def client_options(address: Address, timeout_s: float) -> dict[str, Any]:
     if address.db:
         options["db"] = address.db
     if address.tls:
+        _check_files(address)
         options |= {"ssl": True, "ssl_check_hostname": True, **address.tls_options}
     return options
+
+
+def _check_files(address: Address) -> None:
+    """Refuse certificates that are not there: redis-py would take that for a server's absence."""
+    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        path = address.tls_options.get(option)
+        if path is not None and not os.access(str(path), os.R_OK):
+            raise InvalidURLError("url", f"with {option}= a file that can be read", path)
 
 
 def sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
