@@ -29,6 +29,7 @@ from redis_curriculum.errors import (
     Applied,
     AuthenticationError,
     CurriculumError,
+    InvalidURLError,
     KeyTypeError,
     PermissionDeniedError,
     ScriptError,
@@ -36,7 +37,7 @@ from redis_curriculum.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
-from redis_curriculum.scripts import Script, error_of
+from redis_curriculum.scripts import Script, commands_at, error_of
 from redis_curriculum.urls import (
     PASSWORD_VARIABLE,
     SENTINEL_PASSWORD_VARIABLE,
@@ -123,10 +124,14 @@ def _perform(request: Request, link: Link) -> Any:
     if isinstance(request, Run):
         keys = link.keys_of(request.key)
         tail = (len(keys), *keys, *request.args)
-        try:
-            return link.call(("EVALSHA", request.script.sha, *tail), request.key)
-        except MissingScriptError:
-            return link.call(("EVAL", request.script.source, *tail), request.key)
+        evaluate = ("EVALSHA", request.script.sha, *tail)
+        with suppress(MissingScriptError):
+            return link.call(evaluate, request.key)
+        link.call(("SCRIPT", "LOAD", request.script.source), request.key)
+        with suppress(MissingScriptError):
+            return link.call(evaluate, request.key)
+        # Flushed in between, or the slot is moving to a node that was not asked to load it.
+        return link.call(("EVAL", request.script.source, *tail), request.key)
     if isinstance(request, Command):
         return link.call(request.words, request.key)
     return time.sleep(request.seconds)
@@ -289,8 +294,17 @@ def client_options(address: Address, timeout_s: float) -> dict[str, Any]:
     if address.db:
         options["db"] = address.db
     if address.tls:
+        _check_files(address)
         options |= {"ssl": True, "ssl_check_hostname": True, **address.tls_options}
     return options
+
+
+def _check_files(address: Address) -> None:
+    """Refuse certificates that are not there: redis-py would take that for a server's absence."""
+    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        path = address.tls_options.get(option)
+        if path is not None and not os.access(str(path), os.R_OK):
+            raise InvalidURLError("url", f"with {option}= a file that can be read", path)
 
 
 def sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -323,6 +337,10 @@ _SERVER_CODE: Final = re.compile(
     r"|MASTERDOWN|MOVED|ASK)\b"
 )
 _DENIED: Final = re.compile(r"'([\w|]+)' command")
+_CUT_SHORT: Final = re.compile(
+    r"(?:user executing the script can't|ACL failure in script|call to).*?([0-9a-f]{40})"
+    r".*?@user_script: ?(\d+)"
+)
 
 
 def is_retriable(error: CurriculumError) -> bool:
@@ -356,6 +374,9 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     ours = _OUR_CODE.search(text)
     if ours:
         return error_of(ours[1], ours[2])
+    cut_short = _CUT_SHORT.search(text)
+    if cut_short:
+        return _denied_inside(text, *cut_short.groups())
     if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
         denied = _DENIED.search(text)
         command = denied[1] if denied else None
@@ -371,6 +392,19 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
         return KeyTypeError(f"something else stands at one of our keys: {text}", applied="unknown")
     hint = f" ({_HINTS[known[1]]})" if known[1] in _HINTS else ""
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
+
+
+def _denied_inside(text: str, sha: str, line: str) -> PermissionDeniedError:
+    """The ACL stopped a script half-way; older servers say only in which line."""
+    denied = _DENIED.search(text)
+    commands = [denied[1]] if denied else [] if "keys" in text else commands_at(sha, int(line))
+    error = PermissionDeniedError(
+        f"this user may not use {' or '.join(commands) or 'one of our keys'}, a script was cut"
+        f" short; `redis-curriculum acl NAME` prints what is needed, check() what is left: {text}",
+        command=commands[0] if len(commands) == 1 else None,
+    )
+    error.applied = "unknown"
+    return error
 
 
 def _code_of(error: exceptions.ResponseError) -> str:

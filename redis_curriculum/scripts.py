@@ -34,6 +34,9 @@ from redis_curriculum.keys import SCHEMA
 
 _INCLUDE: Final = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 _ARGUMENT: Final = re.compile(r"^-- ARGV\[(\d+)(\.\.)?\] (\w+) ", re.MULTILINE)
+_CALL: Final = re.compile(r"\bcall\((?:'([A-Z_]+)'|(ARGV\[))")
+_PASSED: Final = ("HSET", "PERSIST", "SADD", "ZADD")
+"""What ``stage`` is told to call."""
 _CODE: Final = re.compile(r"\b(RC[A-Z]+)\b")
 
 
@@ -50,6 +53,11 @@ class Script:
     """Name of the repeated arguments after the fixed ones, if there are any."""
     errors: frozenset[str]
     """Error codes the header names."""
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """Every Redis command that it may call, in lower case."""
+        return frozenset(_commands_in(self.source))
 
 
 class IndexTakenError(CurriculumError):
@@ -106,6 +114,21 @@ def _included(match: re.Match[str]) -> str:
     path = folder() / "include" / f"{match[1]}.lua"
     source = _INCLUDE.sub(_included, path.read_text(encoding="utf-8"))
     return f"--#region {match[1]}\n{source}--#endregion\n"
+
+
+def _commands_in(text: str) -> list[str]:
+    found: set[str] = set()
+    for literal, passed in _CALL.findall(text):
+        found.update(_PASSED if passed else (literal,))
+    return sorted(command.lower() for command in found)
+
+
+def commands_at(sha: str, line: int) -> list[str]:
+    """Return the commands, in lower case, that a script calls in a line, counted from 1."""
+    for script in map(load, names()):
+        if script.sha == sha:
+            return _commands_in(script.source.splitlines()[line - 1])
+    return []
 
 
 def bind(name: str, *arguments: str, rest: str | None = None) -> Script:

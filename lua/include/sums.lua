@@ -2,7 +2,7 @@
 -- The script sets pooled (pooling by label) and bonus (performance_bonus_weight) before.
 --@include drive
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
-local sums_ops, sums_due = { 'BITFIELD', pool .. 'sums' }, { 0, 0, 0, 0 }
+local sums_ops, sums_due = { pool .. 'sums' }, { 0, 0, 0, 0 }
 local SLOTS = { '#0', '#1', '#2', '#3' }
 
 local function sums_emit(slot, amount)
@@ -12,9 +12,9 @@ end
 
 local function sums_flush()
   local s, q0, q1, q2 = sums_due[1], sums_due[2], sums_due[3], sums_due[4]
-  if sums_ops[3] then
-    call(unpack(sums_ops))
-    sums_ops = { 'BITFIELD', pool .. 'sums' }
+  if sums_ops[2] then
+    call('BITFIELD', unpack(sums_ops))
+    sums_ops = { pool .. 'sums' }
   end
   if s ~= 0 or q0 ~= 0 or q1 ~= 0 or q2 ~= 0 then
     call('BITFIELD', pool .. 'sums', 'INCRBY', 'i64', '#0', s, 'INCRBY', 'i64', '#1', q0, 'INCRBY', 'i64', '#2', q1,

@@ -61,7 +61,8 @@ class Session:
             yield self
             return
         slots = self.link.call(("CLUSTER", "SLOTS"), ROOT)
-        for host, port in sorted({(row[2][0], int(row[2][1])) for row in slots}):
+        here = self.address.hosts[0][0]  # a node that does not know its own name says ''
+        for host, port in sorted({(row[2][0] or here, int(row[2][1])) for row in slots}):
             address = replace(self.address, kind="single", hosts=((host, port),))
             with _open(address, self.settings) as session:
                 yield session

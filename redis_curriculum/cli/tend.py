@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from redis_curriculum import maintenance, overview
+from redis_curriculum.acl import acl_lines
+from redis_curriculum.audit import parse_info
 from redis_curriculum.cli.output import print_json, print_line, print_table
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
 from redis_curriculum.diagnosis import diagnose
+from redis_curriculum.keys import ROOT
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("gc")(gc)
     app.command("delete")(delete)
     app.command("doctor")(doctor)
+    app.command("acl")(acl)
 
 
 def gc(
@@ -93,3 +97,20 @@ def doctor(
                 print_line(f"      -> {finding['remedy']}")
     if any(finding["level"] == "fail" for finding in found):
         raise typer.Exit(1)
+
+
+def acl(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """Print least-privilege users for a worker and a viewer.
+
+    Lines for redis-cli, for this server's version; nothing is changed. Put a password of your own
+    where PASSWORD stands. The curriculum need not exist.
+    """
+    with session(url) as server:
+        info = parse_info(server.link.call(("INFO", "server"), ROOT))
+        version = info.get("redis_version", "unknown")
+        lines = acl_lines(name, version, cluster=server.address.kind == "cluster")
+    if json:
+        print_json({"version": version, "worker": lines.worker, "viewer": lines.viewer})
+    else:
+        print_line(lines.worker)
+        print_line(lines.viewer)

@@ -13,7 +13,7 @@ import redis_curriculum
 PACKAGE = Path(redis_curriculum.__file__).parent
 LUA = ("redis.call", "redis.pcall", "KEYS[", "ARGV[")
 SENDERS = {"eval", "evalsha", "eval_ro", "register_script", "script_load"}
-COMMANDS = {"EVAL": "source", "EVALSHA": "sha", "EVAL_RO": "source", "SCRIPT": ""}
+COMMANDS = {"EVAL": "source", "EVALSHA": "sha", "EVAL_RO": "source", "LOAD": "source"}
 
 
 def python_files() -> list[Path]:
@@ -60,6 +60,7 @@ def test_no_script_is_made_of_text(path: Path) -> None:
         "link.call(('EVAL', text + more, 1, key))",
         "link.call(['EVAL', f'{script.source}', 1])",
         "client.execute_command('SCRIPT', 'LOAD', text)",
+        "link.call(('SCRIPT', 'LOAD', f'{script.source}'), key)",
     ],
 )
 def test_the_scan_sees_what_it_should(source: str) -> None:
