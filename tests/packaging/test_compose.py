@@ -158,9 +158,7 @@ def test_two_workers_run_their_command_as_written(compose_redis: Running, name: 
     episodes = 2 * int(words[words.index("--episodes") + 1])
     with compose_redis.client() as client:
         counts = client.hvals(f"rc:{{{name}}}:g1:count:completions")
-        late = client.hget(
-            f"rc:{{{name}}}:meta", "late_count"
-        )  # its task was replaced
+        late = client.hget(f"rc:{{{name}}}:meta", "late_count")  # its task was replaced
         assert sum(int(count) for count in counts) + int(late) == episodes
         assert client.zcard(f"rc:{{{name}}}:workers") == 0, "both said goodbye"
 
