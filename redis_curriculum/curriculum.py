@@ -107,7 +107,7 @@ class Curriculum(Handle):
         """Bring a snapshot back and open it: entirely, or not at all.
 
         The file is checked to its end first; then the state is staged beside what is there,
-        verified, and made current in one step. Some six round trips per 200 tasks.
+        verified, and made current in one step. Some four round trips per 100 tasks.
 
         Args:
             path: The snapshot.
@@ -296,7 +296,7 @@ class Curriculum(Handle):
     def check(self, *, repair: bool = False) -> list[str]:
         """Name everything that disagrees in the stored state; [] when every invariant holds.
 
-        Reads the pool in chunks of 200 while workers run: about 3 round trips per 200 tasks, and
+        Reads the pool in chunks of 100 while workers run: about 3 round trips per 100 tasks, and
         the keys of the whole server once. ``repair`` first rebuilds every index from the records.
 
         Raises:
@@ -315,7 +315,7 @@ class Curriculum(Handle):
         """Write the whole state of one moment to a file, while workers go on.
 
         Gzipped JSON Lines, written beside the target and renamed: a crash leaves the old file.
-        Two round trips per 200 tasks.
+        About one round trip per 100 tasks.
 
         Args:
             path: The target.

@@ -63,7 +63,7 @@ FLIP: Final = bind(
     "epochs",
     rest="meta",
 )
-_CHUNK: Final = 200
+_CHUNK: Final = 100
 _LEASE_MS: Final = 60_000
 _EXPIRE_MS: Final = 3_600_000
 

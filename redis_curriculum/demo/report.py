@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -109,7 +110,7 @@ def _view(title: str, training: Training) -> Group:
     table = Table(box=None)
     for name in ("label", "episodes", "success", "P(label)"):
         table.add_column(name, justify="left" if name == "label" else "right")
-    table.add_column("P(label) over time")
+    table.add_column("P(label) over time", min_width=SPARK_WIDTH)
     top = max(max(m.probability.values()) for m in training.moments)
     for label, colour in zip(LABELS, COLOURS, strict=True):
         history = [m.probability[label] for m in training.moments]
@@ -121,7 +122,7 @@ def _view(title: str, training: Training) -> Group:
             Text(sparkline(history, top), colour),
         )
     bar = ProgressBar(total=training.planned_seconds, completed=seconds, width=72)
-    return Group(head, bar, table, *(Text(lost, "red") for lost in training.lost))
+    return Group(head, Padding(bar), table, *(Text(lost, "red") for lost in training.lost))
 
 
 def print_report(console: Console, report: DemoReport) -> None:

@@ -87,6 +87,7 @@ def test_the_view_while_it_runs(terminal: bool) -> None:
     if terminal:
         assert "lake-24x24" in printed
         assert "updates" in printed
+        assert not [line for line in printed.splitlines() if "━" in line and "episodes" in line]
     else:
         assert printed.count("\n") == 1, "a line every 5 seconds"
         assert "50 %" in printed
