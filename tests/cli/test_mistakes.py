@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import redis_curriculum
-from redis_curriculum import Curriculum, overview
+from redis_curriculum import Curriculum, CurriculumError, overview
 from redis_curriculum.cli import main
 from redis_curriculum.keys import Keys
 from tests.cli.conftest import Cli, commands, process
@@ -165,6 +165,17 @@ def test_no_output_shows_the_password(cli: Cli, guarded: RunningServer) -> None:
             answer = cli(*words, url=guarded.url)
             assert SECRET not in answer.out + answer.err
             assert "p%40ss" not in answer.out + answer.err
+
+
+def test_whatever_an_error_says_a_password_is_cut_out(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: float) -> None:
+        raise CurriculumError(f"cannot reach redis://me:{SECRET}@host/0\nnor its replica")
+
+    monkeypatch.setattr(overview, "curricula", failing)
+    expected = "redis-curriculum: error: cannot reach redis://me:***@host/0; nor its replica\n"
+    assert cli("list").err == expected
 
 
 def _config() -> redis_curriculum.CurriculumConfig:

@@ -21,7 +21,7 @@ from redis_curriculum.errors import (
     StaleGenerationError,
 )
 from redis_curriculum.keys import Keys
-from redis_curriculum.maintenance import COLLECT, DELETE, delete, gc
+from redis_curriculum.maintenance import COLLECT, DELETE, FORGET, delete, gc
 from redis_curriculum.urls import parse
 from tests.cli.conftest import Cli
 from tests.cli.test_run import CONFIG
@@ -120,10 +120,25 @@ def test_gc_leaves_what_the_living_need(cli: Cli, second: str, client: Any) -> N
 
 def test_collect_looks_again(second: str, client: Any, link: DirectLink) -> None:
     """Whoever looked a while ago must not remove what has become needed since."""
+    keys = Keys(second)
+    client.hset(keys.restore, mapping={"token": "t", "generation": 3})
+    client.sadd(Keys(second, 3).label("x"), 1)
+    client.hset(keys.snapshot, mapping={"token": "t", "started": 1})
+    client.hset(keys.snapshot_tasks, "1", "")
     before = everything(client, second)
-    shorts = [key.removeprefix(Keys(second).prefix) for key in before]
-    assert drive(_one(Run(COLLECT, Keys(second).meta, [1, *shorts])), link) == [0]
+    shorts = [key.removeprefix(keys.prefix) for key in before]
+    assert drive(_one(Run(COLLECT, keys.meta, [1, *shorts])), link) == [0]
     assert everything(client, second) == before
+
+
+def test_only_its_own_deletion_is_ended(curriculum: Curriculum, link: DirectLink) -> None:
+    """Somebody late may still hold the generation of the deletion before."""
+    meta = Keys(curriculum.name).meta
+    assert drive(_one(Run(FORGET, meta, ["1", 1_000])), link) == 0, "none is under way"
+    drive(_one(Run(DELETE, meta, [1])), link)
+    assert drive(_one(Run(FORGET, meta, ["7", 1_000])), link) == 0
+    assert drive(_one(Run(FORGET, meta, ["1", 1_000])), link) == 1
+    assert drive(_one(Run(FORGET, meta, ["1", 9_000])), link) == 0, "it has ended"
 
 
 def _one(request: Request) -> Plan[Any]:
