@@ -7,14 +7,14 @@
 -- Atomic. O(names).
 
 --@include keys
-local deleted = call('EXISTS', prefix .. 'deleted') == 1
+--@include deletion
 local current = call('HGET', KEYS[1], 'generation')
 local staged = call('HGET', prefix .. 'restore', 'generation')
 local copying = call('EXISTS', prefix .. 'snapshot') == 1
 
 local function needed(name)
-  if deleted then
-    return name == 'deleted' and #ARGV > 2 -- the mark goes last, in a call of its own
+  if deleting or name == 'deleted' then
+    return name == 'deleted'
   end
   local generation = string.match(name, '^g(%d+):')
   if generation then

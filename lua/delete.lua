@@ -6,13 +6,14 @@
 -- Atomic. O(1); no claim of a snapshot or a restore outlives it.
 
 --@include keys
---@include clock
-if call('EXISTS', prefix .. 'deleted') == 1 then
+--@include deletion
+if deleting then
   return 0
 end
-if call('EXISTS', KEYS[1]) == 0 then
+local generation = call('HGET', KEYS[1], 'generation')
+if not generation then
   return redis.error_reply('RCSTALE gone')
 end
-call('SET', prefix .. 'deleted', string.format('%.0f', now_ms()))
+call('SET', prefix .. 'deleted', generation)
 call('UNLINK', KEYS[1], prefix .. 'restore', prefix .. 'snapshot')
 return 1

@@ -1,6 +1,6 @@
 -- open: create the curriculum, or answer with the one that is there.
 -- KEYS[1] meta hash rc:{name}:meta
--- ARGV[1] generation int 1, the first
+-- ARGV[1] generation int 1; it is the one after the last of a deleted curriculum
 -- ARGV[2] schema int version of the keys
 -- ARGV[3] config JSON the whole config; empty: only attach
 -- ARGV[4] config_sha256 str of that JSON
@@ -34,9 +34,11 @@ end
 if ARGV[3] == '' then
   return {}
 end
-if call('EXISTS', prefix .. 'deleted') == 1 then
+--@include deletion
+if deleting then
   return redis.error_reply('RCDELETED ' .. prefix)
 end
-call('HSET', KEYS[1], 'schema', ARGV[2], 'generation', ARGV[1], 'config', ARGV[3], 'config_sha256', ARGV[4], 'epoch', 0,
+local generation = (call('GET', prefix .. 'deleted') or 0) + 1
+call('HSET', KEYS[1], 'schema', ARGV[2], 'generation', generation, 'config', ARGV[3], 'config_sha256', ARGV[4], 'epoch', 0,
   'created_ms', now_ms(), 'random', ARGV[5], 'next_index', 0, 'late_count', 0)
-return { 1, tonumber(ARGV[2]), tonumber(ARGV[1]), ARGV[3], 0, 0, 0 }
+return { 1, tonumber(ARGV[2]), generation, ARGV[3], 0, 0, 0 }

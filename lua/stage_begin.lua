@@ -13,7 +13,8 @@ local current = call('HGET', KEYS[1], 'generation') or ''
 if current ~= ARGV[2] then
   return redis.error_reply('RCSTALE ' .. (current == '' and 'gone' or current))
 end
-if call('EXISTS', prefix .. 'deleted') == 1 then
+--@include deletion
+if deleting then
   return redis.error_reply('RCDELETED ' .. prefix)
 end
 local holder = call('HGET', prefix .. 'restore', 'token')

@@ -24,6 +24,7 @@ READING: Final = (
     "hlen",
     "hmget",
     "hscan",
+    "pttl",
     "scan",
     "sscan",
     "time",
@@ -32,7 +33,7 @@ READING: Final = (
     "zscan",
 )
 """What is sent to look at a curriculum. SCAN shows the names of all keys, but no content."""
-WRITING: Final = ("bitfield_ro", "scard", "unlink")
+WRITING: Final = ("bitfield_ro", "get", "scard", "unlink")
 """What is sent beside that to restore and to clear away."""
 CLUSTER: Final = ("asking", "cluster", "command", "eval", "readonly")
 """What a cluster needs beside that: the client library asks where slots are and what commands

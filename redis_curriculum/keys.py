@@ -86,7 +86,7 @@ class Keys:
 
     @property
     def deleted(self) -> str:
-        """String: when the curriculum was marked for deletion, ms; goes with its last key."""
+        """String: last generation of a deleted curriculum; expires once its keys have gone."""
         return f"{self.prefix}deleted"
 
     @property

@@ -28,10 +28,13 @@ from redis_curriculum.worker import ask, scan_keys
 
 DELETE: Final = bind("delete", "generation")
 COLLECT: Final = bind("collect", "generation", rest="names")
+FORGET: Final = bind("forget", "generation", "remember_ms")
 REAP: Final = bind("reap", "generation")
 
 _CHUNK: Final = 500
+_WITHOUT_END: Final = -1  # PTTL's answer
 _PAUSE_S: Final = 0.1
+_REMEMBER_MS: Final = 2 * 86_400_000  # no lease is longer than one day
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,14 @@ class _Claims:
     current: str | None
     staged: str | None
     copying: bool
-    deleted: bool
+    deleting: str | None
+    """Its last generation."""
 
     def leftover(self, name: str) -> str | None:
         """Say what kind of leftover a key (without its prefix) is; None: it is needed."""
-        if self.deleted:
+        if name == "deleted":
+            return None
+        if self.deleting is not None:
             return "deleted curriculum"
         head = name.partition(":")[0]
         if head.startswith("g") and head[1:].isdecimal():
@@ -94,10 +100,10 @@ def gc(name: object, deadline_s: float, *, dry_run: bool = False) -> Plan[list[L
     counts: Counter[str] = Counter()
     for kind, shorts in sorted(leftovers.items()):
         counts[kind] = len(shorts) if dry_run else (yield from _collect(keys, shorts, deadline_s))
-    if not claims.deleted:
+    if claims.deleting is None:
         counts["expired workers"] = yield from _expired(keys, deadline_s, dry_run=dry_run)
     elif not dry_run:
-        counts["deleted curriculum"] += yield from _forget(keys, deadline_s)
+        counts["deleted curriculum"] += yield from _forget(keys, claims.deleting, deadline_s)
     return [Leftover(keys.name, kind, count) for kind, count in counts.items() if count]
 
 
@@ -105,7 +111,8 @@ def delete(name: object, deadline_s: float) -> Plan[int]:
     """Delete a curriculum, live workers or not; return how many keys have gone.
 
     First a mark: from then on it is gone for everybody, and its name cannot be used. Then its
-    keys, 500 a call. Called again (or ``gc``) after an interruption, it goes on.
+    keys, 500 a call. Called again (or ``gc``) after an interruption, it goes on. What stays for
+    two days is its generation, so that none of its workers takes a new curriculum for its own.
 
     Raises:
         CurriculumNotFoundError: There is none of that name.
@@ -123,12 +130,13 @@ def _claims(keys: Keys, deadline_s: float) -> Plan[_Claims]:
         return (yield from ask(Command(words, keys.meta), deadline_s))
 
     schema, current = yield from answer("HMGET", keys.meta, "schema", "generation")
+    endless = (yield from answer("PTTL", keys.deleted)) == _WITHOUT_END
     return _Claims(
         schema=schema,
         current=current,
         staged=(yield from answer("HGET", keys.restore, "generation")),
         copying=(yield from answer("EXISTS", keys.snapshot)) == 1,
-        deleted=(yield from answer("EXISTS", keys.deleted)) == 1,
+        deleting=(yield from answer("GET", keys.deleted)) if endless else None,
     )
 
 
@@ -141,15 +149,18 @@ def _collect(keys: Keys, shorts: list[str], deadline_s: float) -> Plan[int]:
     return removed
 
 
-def _forget(keys: Keys, deadline_s: float) -> Plan[int]:
-    """Take the mark of a deletion away once nothing else is there."""
-    mark, removed = keys.deleted.removeprefix(keys.prefix), 0
+def _forget(keys: Keys, generation: str, deadline_s: float) -> Plan[int]:
+    """Remove what came between the look and the mark; once nothing is left, end the deletion."""
+    removed = 0
     while True:
         found = yield from scan_keys(keys.prefix, keys.meta, deadline_s)
-        rest = [short for key in found if (short := key.removeprefix(keys.prefix)) != mark]
-        gone = yield from _collect(keys, rest or [mark], deadline_s)
+        shorts = [key.removeprefix(keys.prefix) for key in found if key != keys.deleted]
+        if not shorts:
+            yield from ask(Run(FORGET, keys.meta, [generation, _REMEMBER_MS]), deadline_s)
+            return removed
+        gone = yield from _collect(keys, shorts, deadline_s)
         removed += gone
-        if not rest or not gone:  # not one: others have ended the deletion, the name is used again
+        if not gone:  # others have ended the deletion, and the name is in use again
             return removed
 
 

@@ -188,7 +188,9 @@ def restoring(
         raise SnapshotError(
             f"curriculum {name!r} exists on {address.public}; replace=True (--replace) replaces it"
         )
-    keys = Keys(name, int(current or 1) + 1)
+    # Whoever creates it now begins after the generation of a deleted curriculum.
+    deleted = yield from ask(Command(("GET", Keys(name).deleted), meta), deadline_s)
+    keys = Keys(name, int(current or int(deleted or 0) + 1) + 1)
     stage = _Stage(keys, current or "", intake, deadline_s)
     try:
         yield from stage.begin()
@@ -230,7 +232,7 @@ class _Stage:
         """Claim the generation; take away what killed restores have left."""
         args = [*self._head, _LEASE_MS]
         yield from ask(Run(STAGE_BEGIN, self._keys.meta, args), self._deadline_s)
-        keys = Keys(self._keys.name, int(self._current or 1))  # 1: whoever creates it now
+        keys = Keys(self._keys.name, self._keys.generation - 1)
         yield from drop_generations(keys, self._deadline_s)
 
     def tasks(self, progress: Progress | None) -> Plan[None]:

@@ -47,7 +47,8 @@ def _root(
     context: typer.Context,
     *,
     version: Annotated[  # noqa: ARG001 - its callback has answered
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Learning-progress curricula in Redis: look at them, check, save and restore them."""

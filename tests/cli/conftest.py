@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pytest
+import typer
 
 from redis_curriculum import Curriculum, CurriculumConfig
-from redis_curriculum.cli import main
+from redis_curriculum.cli import app, main
 from redis_curriculum.tasks import Buckets
 
 ROOT = Path(__file__).parents[2]
 MAZES = Buckets(label="maze-{size}", buckets={"size": [5, 9, 13]})
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command and its options."""
+    group = typer.main.get_command(app)
+    return {
+        name: {option for p in command.params for option in p.opts if option.startswith("--")}
+        for name, command in group.commands.items()  # type: ignore[attr-defined]
+    }
 
 
 class Answer(NamedTuple):

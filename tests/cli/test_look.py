@@ -182,13 +182,13 @@ def test_looking_imports_nothing_that_the_config_names(
 ) -> None:
     """A config from Redis may name any class; and here it may be missing."""
     keys = Keys(curriculum.name)
-    for path in ("no_such_module:Tasks", "tests.cli.explosive:Tasks"):
+    for path in ("no_such_module:Tasks", "tests.cli.curious:Tasks"):
         config = CurriculumConfig(task_generator=Custom(path=path), num_active_tasks=12)
         with server.client() as client:
             client.hset(keys.meta, mapping={"config": config.to_json()})
         for command in LOOKS:
             assert cli(command, curriculum.name).code == 0
-        assert "tests.cli.explosive" not in sys.modules
+        assert "tests.cli.curious" not in sys.modules
 
 
 def test_check_finds_and_repairs(cli: Cli, curriculum: Curriculum, server: RunningServer) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import redis_curriculum
-from redis_curriculum import Curriculum, overview
+from redis_curriculum import Curriculum, CurriculumError, overview
+from redis_curriculum.cli import main
 from redis_curriculum.keys import Keys
-from tests.cli.conftest import Cli, process
+from tests.cli.conftest import Cli, commands, process
 from tests.servers import RunningServer
 
 SECRET = "s3cr3t-p@ss"  # noqa: S105 - of a server of these tests
@@ -24,12 +27,24 @@ def test_version(cli: Cli) -> None:
 def test_help_lists_every_command(cli: Cli) -> None:
     shown = cli("--help")
     assert shown.code == 0
-    assert {"demo", "serve", "list", "status", "tasks", "task", "labels", "check"} <= set(
-        shown.out.split()
-    )
+    assert commands().keys() <= set(shown.out.split())
+    assert "..." not in shown.out.split("Commands:")[1], "what a command does is said whole"
     nothing = cli()
     assert (nothing.code, nothing.out) == (2, shown.out)
     assert max(map(len, shown.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", commands())
+def test_each_command_explains_itself(cli: Cli, command: str) -> None:
+    shown = cli(command, "--help")
+    assert shown.code == 0
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert re.search(r"^  [A-Z].*[.:]$", shown.out, re.MULTILINE), "a sentence"
+
+
+def test_the_command_is_installed() -> None:
+    (entry,) = entry_points(group="console_scripts", name="redis-curriculum")
+    assert entry.load() is main
 
 
 @pytest.mark.parametrize(
@@ -150,6 +165,17 @@ def test_no_output_shows_the_password(cli: Cli, guarded: RunningServer) -> None:
             answer = cli(*words, url=guarded.url)
             assert SECRET not in answer.out + answer.err
             assert "p%40ss" not in answer.out + answer.err
+
+
+def test_whatever_an_error_says_a_password_is_cut_out(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: float) -> None:
+        raise CurriculumError(f"cannot reach redis://me:{SECRET}@host/0\nnor its replica")
+
+    monkeypatch.setattr(overview, "curricula", failing)
+    expected = "redis-curriculum: error: cannot reach redis://me:***@host/0; nor its replica\n"
+    assert cli("list").err == expected
 
 
 def _config() -> redis_curriculum.CurriculumConfig:

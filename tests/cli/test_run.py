@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from redis_curriculum import Curriculum, CurriculumConfig
+from redis_curriculum.cli import run
 from redis_curriculum.tasks import Single
 from tests.cli.conftest import Cli, process
 
@@ -83,6 +84,20 @@ def test_serve_where_it_cannot(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
     assert "no-such-server" in answer.err
 
 
+def test_the_demo_gets_what_is_asked_for(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(run, "run_demo", lambda **options: asked.append(options))
+    assert cli("demo").code == 0
+    words = ("--seconds", 6.5, "--workers", 2, "--seed", 1, "--redis", "redis://h", "--out", "x")
+    assert cli("demo", *words).code == 0
+    usual = {"seconds": 120.0, "workers": 4, "seed": 0, "url": None, "out": Path("out")}
+    chosen = {"seconds": 6.5, "workers": 2, "seed": 1, "url": "redis://h", "out": Path("x")}
+    assert asked == [usual, chosen]
+
+
+@pytest.mark.slow
 def test_the_demo(tmp_path: Path, url: str) -> None:
     words = ("--seconds", 6, "--workers", 2, "--seed", 1, "--redis", url, "--out", tmp_path)
     demo = process("demo", *words)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from redis_curriculum.errors import (
     StaleGenerationError,
 )
 from redis_curriculum.keys import Keys
-from redis_curriculum.maintenance import COLLECT, DELETE, delete, gc
+from redis_curriculum.maintenance import COLLECT, DELETE, FORGET, delete, gc
 from redis_curriculum.urls import parse
 from tests.cli.conftest import Cli
 from tests.cli.test_run import CONFIG
@@ -117,10 +120,25 @@ def test_gc_leaves_what_the_living_need(cli: Cli, second: str, client: Any) -> N
 
 def test_collect_looks_again(second: str, client: Any, link: DirectLink) -> None:
     """Whoever looked a while ago must not remove what has become needed since."""
+    keys = Keys(second)
+    client.hset(keys.restore, mapping={"token": "t", "generation": 3})
+    client.sadd(Keys(second, 3).label("x"), 1)
+    client.hset(keys.snapshot, mapping={"token": "t", "started": 1})
+    client.hset(keys.snapshot_tasks, "1", "")
     before = everything(client, second)
-    shorts = [key.removeprefix(Keys(second).prefix) for key in before]
-    assert drive(_one(Run(COLLECT, Keys(second).meta, [1, *shorts])), link) == [0]
+    shorts = [key.removeprefix(keys.prefix) for key in before]
+    assert drive(_one(Run(COLLECT, keys.meta, [1, *shorts])), link) == [0]
     assert everything(client, second) == before
+
+
+def test_only_its_own_deletion_is_ended(curriculum: Curriculum, link: DirectLink) -> None:
+    """Somebody late may still hold the generation of the deletion before."""
+    meta = Keys(curriculum.name).meta
+    assert drive(_one(Run(FORGET, meta, ["1", 1_000])), link) == 0, "none is under way"
+    drive(_one(Run(DELETE, meta, [1])), link)
+    assert drive(_one(Run(FORGET, meta, ["7", 1_000])), link) == 0
+    assert drive(_one(Run(FORGET, meta, ["1", 1_000])), link) == 1
+    assert drive(_one(Run(FORGET, meta, ["1", 9_000])), link) == 0, "it has ended"
 
 
 def _one(request: Request) -> Plan[Any]:
@@ -154,14 +172,20 @@ def test_gc_leaves_other_schemas_alone(cli: Cli, second: str, client: Any) -> No
 # --- delete --------------------------------------------------------------------------------------
 
 
+def assert_gone(client: Any, name: str) -> None:
+    """Nothing is left but the memory of its generation, which has an end."""
+    assert list(everything(client, name)) == [Keys(name).deleted]
+    assert client.get(Keys(name).deleted) == "1"
+    assert client.pttl(Keys(name).deleted) > 86_400_000, "longer than any lease"
+
+
 def test_delete(cli: Cli, curriculum: Curriculum, client: Any, name: str, url: str) -> None:
     other = f"{name}.other"
     with Curriculum.open(url, other, CONFIG):
         kept, size = everything(client, other), len(everything(client, name))
         answer = cli("delete", name, "--json")
-        # meta goes with the mark, which takes its place
-        assert answer.json == {"name": name, "keys": size}
-        assert everything(client, name) == {}
+        assert answer.json == {"name": name, "keys": size - 1}  # the mark has replaced meta
+        assert_gone(client, name)
         assert everything(client, other) == kept
     for command in ("status", "delete"):
         answer = cli(command, name)
@@ -191,11 +215,12 @@ def test_an_interrupted_deletion(
     with pytest.raises(CurriculumNotFoundError):
         curriculum.get_task()
     assert drive(_one(Run(DELETE, Keys(name).meta, [1])), link) == 0
-    left = len(everything(client, name))
+    left = len(everything(client, name)) - 1  # but for the mark
     (row,) = [row for row in cli("gc", "--json").json["removed"] if row["name"] == name]
     assert row == {"name": name, "what": "deleted curriculum", "count": left}
-    assert everything(client, name) == {}
+    assert_gone(client, name)
     assert cli("restore", tmp_path / "a", "--name", name).code == 0
+    assert cli("status", name, "--json").json["generation"] == 3, "2 is for whoever creates it"
 
 
 def test_two_deletions_at_once_and_a_new_curriculum_after_the_first(
@@ -220,15 +245,42 @@ def test_two_deletions_at_once_and_a_new_curriculum_after_the_first(
 
 
 def test_a_worker_that_was_there_before_does_not_write_into_the_new_one(
-    cli: Cli, curriculum: Curriculum, name: str, url: str
+    cli: Cli, curriculum: Curriculum, client: Any, name: str, url: str
 ) -> None:
     cli("delete", name)
     with Curriculum.open(url, name, CONFIG) as again:
-        before = again.get_task_stats(again.task_ids()[0])
-        with pytest.raises((StaleGenerationError, CurriculumNotFoundError, Exception)) as failed:
-            curriculum.update_task_performance(again.task_ids()[0], 1.0)
-        assert "lease" in str(failed.value)
-        assert again.get_task_stats(again.task_ids()[0]) == before
+        before = everything(client, name)
+        for call in (curriculum.get_task, curriculum.register, curriculum.renew_lease):
+            with pytest.raises(StaleGenerationError):
+                call()
+        assert everything(client, name) == before
+        assert again.check() == []
+
+
+def test_a_deletion_while_workers_write(
+    cli: Cli, curriculum: Curriculum, client: Any, name: str, url: str
+) -> None:
+    """Each is told so with its next call, and brings nothing back."""
+    begun = threading.Barrier(4)
+
+    def work() -> int:
+        calls = 0
+        with Curriculum.open(url, name) as worker:
+            task = worker.get_task()
+            begun.wait(10)
+            with suppress(CurriculumNotFoundError):
+                while True:
+                    task = worker.next_task((task.task_id, 0.5))
+                    calls += 1
+        return calls
+
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(work) for _ in range(3)]
+        begun.wait(10)
+        time.sleep(0.2)
+        assert cli("delete", name).code == 0
+        assert all(job.result(10) > 0 for job in jobs)
+    assert_gone(client, name)
 
 
 def test_gc_is_bounded(curriculum: Curriculum, client: Any, name: str, link: DirectLink) -> None:

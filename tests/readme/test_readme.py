@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from redis_curriculum import Curriculum
-from redis_curriculum.cli import app
 from redis_curriculum.config import (
     CurriculumConfig,
     DiscreteRandomConfig,
@@ -23,6 +21,7 @@ from redis_curriculum.config import (
     Resume,
     resume_rule,
 )
+from tests.cli.conftest import commands
 from tests.cli.test_run import CONFIG
 from tests.readme.blocks import README, blocks, rows, section
 from tests.servers import RunningServer, executables, redis_server
@@ -61,36 +60,17 @@ def test_make_and_pip_run_the_same() -> None:
         assert command in text
 
 
-def commands() -> dict[str, set[str]]:
-    """Every command and its options, but those that all share."""
-    group = typer.main.get_command(app)
-    return {
-        name: {
-            option
-            for parameter in command.params
-            for option in parameter.opts
-            if option.startswith("--") and option not in ("--url", "--json", "--help")
-        }
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
-    }
-
-
 def test_the_table_has_every_command_and_option() -> None:
     table = {}
     for usage, _ in rows("The command line"):
         words = usage.strip("`").split()
         table[words[0]] = set(re.findall(r"--[a-z-]+", usage))
-    assert table == commands()
+    shared = {"--url", "--json", "--help"}
+    assert table == {name: options - shared for name, options in commands().items()}
 
 
 def test_json_is_everywhere_but_in_demo() -> None:
-    group = typer.main.get_command(app)
-    without = {
-        name
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
-        if not any("--json" in parameter.opts for parameter in command.params)
-    }
-    assert without == {"demo"}
+    assert {name for name, options in commands().items() if "--json" not in options} == {"demo"}
 
 
 def test_the_structural_settings_are_all_named() -> None:

@@ -1,0 +1,2 @@
+-- deletion: the mark of one. Without an end: keys are still being removed. With one: its generation is remembered.
+local deleting = call('PTTL', prefix .. 'deleted') == -1

@@ -1,0 +1,70 @@
+"""The fields of ``--json`` are those that the README promises."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from redis_curriculum import Curriculum
+from redis_curriculum.keys import Keys
+from tests.cli.conftest import Cli, commands, process
+from tests.readme.blocks import section
+from tests.servers import RunningServer
+
+
+def promised() -> dict[str, list[str]]:
+    """Each command's fields, as the README lists them."""
+    items = re.findall(
+        r"^- `(\w+)`(.*?)(?=^-|\Z|^$)", section("The command line"), re.MULTILINE | re.DOTALL
+    )
+    found = {command: re.findall(r"`(\w+)`", text) for command, text in items}
+    found["tasks"] = [*found["task"], *found["tasks"][1:]]
+    return found
+
+
+def test_every_command_keeps_its_promise(
+    cli: Cli, curriculum: Curriculum, server: RunningServer, tmp_path: Path
+) -> None:
+    name, file = curriculum.name, tmp_path / "a.rcs"
+    with server.client() as client:
+        client.zadd(Keys(name).workers, {"dead": 1})
+    calls: dict[str, tuple[object, ...]] = {
+        "list": (),
+        "status": (name,),
+        "tasks": (name,),
+        "task": (name, curriculum.task_ids()[0]),
+        "labels": (name,),
+        "workers": (name,),
+        "check": (name,),
+        "snapshot": (name, file),
+        "restore": (file, "--name", f"{name}.2"),
+        "backup": (name,),
+        "gc": (),
+        "delete": (f"{name}.2",),
+        "doctor": (),
+        "acl": (name,),
+    }
+    shown = {command: _fields(cli(command, *words, "--json")) for command, words in calls.items()}
+    shown["serve"] = _of_serve(tmp_path)
+    assert shown == promised()
+    assert shown.keys() == commands().keys() - {"demo"}
+
+
+def _fields(answer: Any) -> list[str]:
+    """The fields of an object, of the first of a list, of the first in a field ``removed``."""
+    assert answer.out.count("\n") == 1, "one line"
+    data = answer.json
+    found = data[0] if isinstance(data, list) else data
+    return [*found, *(found["removed"][0] if found.get("removed") else ())]
+
+
+def _of_serve(place: Path) -> list[str]:
+    serving = process("serve", place / "served", "--json")
+    try:
+        assert serving.stdout
+        return list(json.loads(serving.stdout.readline()))
+    finally:
+        serving.terminate()
+        serving.communicate()

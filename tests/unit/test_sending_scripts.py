@@ -1,0 +1,49 @@
+"""How a script gets to a server that does not know it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from redis_curriculum.connection import MissingScriptError, Plan, Run, drive
+from redis_curriculum.scripts import load
+
+SCRIPT = load("read")
+
+
+class Forgetful:
+    """A link to a server that forgets scripts, so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.sent: list[tuple[str | int | float, ...]] = []
+
+    def call(self, words: Sequence[str | int | float], key: str) -> Any:
+        assert key == "k"
+        self.sent.append(tuple(words))
+        if words[0] == "EVALSHA" and self.times:
+            self.times -= 1
+            raise MissingScriptError("NOSCRIPT")
+        return "answer"
+
+    def keys_of(self, key: str) -> tuple[str, ...]:
+        return (key,)
+
+    def close(self) -> None: ...
+
+
+def one() -> Plan[Any]:
+    return (yield Run(SCRIPT, "k", [1, 2]))
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_script_is_loaded_and_only_then_sent_whole(times: int) -> None:
+    """EVAL is refused to least-privilege users: it is for what loading cannot reach."""
+    link = Forgetful(times)
+    assert drive(one(), link) == "answer"
+    known = ("EVALSHA", SCRIPT.sha, 1, "k", 1, 2)
+    loads = [("SCRIPT", "LOAD", SCRIPT.source), known] if times else []
+    whole = [("EVAL", SCRIPT.source, 1, "k", 1, 2)] if times == 2 else []
+    assert link.sent == [known, *loads, *whole]
