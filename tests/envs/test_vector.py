@@ -231,8 +231,12 @@ def test_resets_in_mid_episode(opened: Opened, mode: Any) -> None:
         assert told == [player.params[i] for i in range(3)], "there is a seed"
         assert sum(curriculum.counts) == drawn
         player.step()
-        player.reset(options={"reset_mask": np.array([False, True, False])})
+        options = {"reset_mask": np.array([False, True, False])}
+        player.reset(options=options)
         assert sum(curriculum.counts) == drawn + 1
+        player.reset(options=options)
+        assert sum(curriculum.counts) == drawn + 1, "it has not been stepped since"
+        assert set(options) == {"reset_mask"}, "it is the caller's"
         for _ in range(20):
             player.step()
     assert sorted(curriculum.reports) == sorted(player.finished())
