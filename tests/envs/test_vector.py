@@ -154,6 +154,19 @@ def sent(server: RunningServer) -> int:
         return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_tasks_are_played_in_the_order_in_which_they_are_drawn(opened: Opened, mode: Any) -> None:
+    curriculum = opened()
+    with vector_of(curriculum, SyncVectorEnv, 1, mode) as envs:
+        player = Player(envs)
+        player.reset()
+        for _ in range(40):
+            player.step()
+    played = [told["task_id"] for told in player.ended[0]]
+    assert len(set(played)) > 5
+    assert played == curriculum.drawn[: len(played)]
+
+
 def half(info: dict[str, Any]) -> float:
     return 0.5
 
@@ -356,6 +369,21 @@ def test_a_result_waits_for_the_server(opened: Opened, mode: Any) -> None:
     assert lost
     assert sorted(curriculum.reports) == sorted(player.finished() + lost)
     assert sum(completions(curriculum).values()) == len(curriculum.reports)
+
+
+@pytest.mark.parametrize("mode", [NEXT_STEP, SAME_STEP])
+def test_steps_go_on_after_the_server_was_gone(opened: Opened, mode: Any) -> None:
+    curriculum = opened()
+    with vector_of(curriculum, SyncVectorEnv, 3, mode) as envs:
+        envs.reset()
+        curriculum.errors = [ServerUnavailableError("gone")]
+        with pytest.raises(ServerUnavailableError):
+            step_many(envs)
+        assert not curriculum.reports
+        step_many(envs)
+    assert len(curriculum.reports) == sum(completions(curriculum).values()) > 5
+    ahead = 3 if mode is SAME_STEP else 0
+    assert len(curriculum.drawn) == len(curriculum.reports) + 3 + ahead
 
 
 def test_gymnasiums_wrappers_around_it(opened: Opened) -> None:
