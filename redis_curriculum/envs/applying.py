@@ -76,8 +76,12 @@ class WatchedOptions(dict[str, Any]):
         return super().pop(key, *default)
 
     def __iter__(self) -> Iterator[str]:
-        self.was_read = True  # whoever copies it may look at the copy
+        # Only for being here: dict(options) and {**options} then come by __getitem__.
         return super().__iter__()
+
+    def copy(self) -> dict[str, Any]:
+        """As of a dict; whoever copies it may look at the copy."""
+        return dict(self)
 
     def items(self) -> Any:
         """As of a dict."""

@@ -118,8 +118,7 @@ class Assignments:
             i: self._curriculum.report_failure(played.task.task_id, str(played.error))
             for i, played in failed.items()
         }
-        answers = self.fill()
-        outcomes |= dict(zip(done, answers[len(answers) - len(done) :], strict=True))
+        outcomes |= dict(zip(done, self.fill(), strict=True))
         self._raise_what_must_be(failed)
         return {i: self._ended(i, played, outcomes[i]) for i, played in checked.items()}
 

@@ -20,7 +20,7 @@ from redis_curriculum.errors import (
     WorkerFencedError,
 )
 from redis_curriculum.keys import Keys
-from redis_curriculum.tasks import Buckets, Task
+from redis_curriculum.tasks import Buckets, Single, Task
 from tests.envs.conftest import Opened
 from tests.envs.worlds import OptionWalk, Walk, Watched, broken, completions, samples
 from tests.servers import RunningServer
@@ -257,12 +257,13 @@ def test_what_the_environment_does_to_its_params_stays_there(opened: Opened) -> 
             super().set_task(dict(params))
             params.clear()
 
-    env = CurriculumEnv(Careless(), opened())
+    nested = {"length": 1, "reward": 0.0, "end": "goal", "deep": {"er": 1}}
+    env = CurriculumEnv(Careless(), opened(task_generator=Single(label="x", params=nested)))
     _, info = env.reset()
-    assert info["curriculum"]["params"]["length"]
-    info["curriculum"]["params"].clear()
+    assert info["curriculum"]["params"] == nested
+    info["curriculum"]["params"]["deep"].clear()
     _, info = env.reset()
-    assert info["curriculum"]["params"]["length"]
+    assert info["curriculum"]["params"] == nested
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -429,10 +430,13 @@ def test_an_environment_that_cannot_take_tasks(opened: Opened, make: Any) -> Non
     assert caught.value.task_id == task_id
 
 
-def test_options_may_be_copied_on_the_way(opened: Opened) -> None:
+@pytest.mark.parametrize(
+    "copied", [lambda options: {**options}, dict, lambda options: options.copy(), lambda o: o | {}]
+)
+def test_options_may_be_copied_on_the_way(opened: Opened, copied: Any) -> None:
     class Copying(gymnasium.Wrapper[Any, Any, Any, Any]):
         def reset(self, *, seed: Any = None, options: Any = None) -> Any:
-            return self.env.reset(seed=seed, options={**options})
+            return self.env.reset(seed=seed, options=copied(options))
 
     play(CurriculumEnv(Copying(OptionWalk()), opened()))
 

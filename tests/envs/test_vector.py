@@ -154,6 +154,19 @@ def sent(server: RunningServer) -> int:
         return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_tasks_are_played_in_the_order_in_which_they_are_drawn(opened: Opened, mode: Any) -> None:
+    curriculum = opened()
+    with vector_of(curriculum, SyncVectorEnv, 1, mode) as envs:
+        player = Player(envs)
+        player.reset()
+        for _ in range(40):
+            player.step()
+    played = [told["task_id"] for told in player.ended[0]]
+    assert len(set(played)) > 5
+    assert played == curriculum.drawn[: len(played)]
+
+
 def half(info: dict[str, Any]) -> float:
     return 0.5
 
@@ -231,8 +244,12 @@ def test_resets_in_mid_episode(opened: Opened, mode: Any) -> None:
         assert told == [player.params[i] for i in range(3)], "there is a seed"
         assert sum(curriculum.counts) == drawn
         player.step()
-        player.reset(options={"reset_mask": np.array([False, True, False])})
+        options = {"reset_mask": np.array([False, True, False])}
+        player.reset(options=options)
         assert sum(curriculum.counts) == drawn + 1
+        player.reset(options=options)
+        assert sum(curriculum.counts) == drawn + 1, "it has not been stepped since"
+        assert set(options) == {"reset_mask"}, "it is the caller's"
         for _ in range(20):
             player.step()
     assert sorted(curriculum.reports) == sorted(player.finished())
@@ -352,6 +369,21 @@ def test_a_result_waits_for_the_server(opened: Opened, mode: Any) -> None:
     assert lost
     assert sorted(curriculum.reports) == sorted(player.finished() + lost)
     assert sum(completions(curriculum).values()) == len(curriculum.reports)
+
+
+@pytest.mark.parametrize("mode", [NEXT_STEP, SAME_STEP])
+def test_steps_go_on_after_the_server_was_gone(opened: Opened, mode: Any) -> None:
+    curriculum = opened()
+    with vector_of(curriculum, SyncVectorEnv, 3, mode) as envs:
+        envs.reset()
+        curriculum.errors = [ServerUnavailableError("gone")]
+        with pytest.raises(ServerUnavailableError):
+            step_many(envs)
+        assert not curriculum.reports
+        step_many(envs)
+    assert len(curriculum.reports) == sum(completions(curriculum).values()) > 5
+    ahead = 3 if mode is SAME_STEP else 0
+    assert len(curriculum.drawn) == len(curriculum.reports) + 3 + ahead
 
 
 def test_gymnasiums_wrappers_around_it(opened: Opened) -> None:

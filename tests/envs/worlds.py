@@ -106,6 +106,7 @@ class Watched(Curriculum):
         super().__init__(*args)
         self.reports: list[tuple[int, float]] = []
         self.counts: list[int] = []
+        self.drawn: list[int] = []
         self.failed: list[tuple[int, str]] = []
         self.errors: list[CurriculumError] = []
         """Raised by the next calls, before anything is sent."""
@@ -117,6 +118,7 @@ class Watched(Curriculum):
         step = super().next_tasks(finished, count)
         self.reports += finished
         self.counts.append(count)
+        self.drawn += [task.task_id for task in step.tasks]
         return step
 
     def report_failure(
