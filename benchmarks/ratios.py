@@ -246,7 +246,6 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
     planted = plant(server, "read", config_of(scale.read))
     hand, link = Hand(planted), DirectLink(parse(server.url), 60.0)
     fields = [field for field in FIELDS if field not in ("label", "params", "last_error")]
-    client.config_set("slowlog-log-slower-than", 0)
     client.config_set("slowlog-max-len", 10_000)
 
     def ours() -> float:
@@ -256,7 +255,9 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
 
     def block() -> float:
         client.slowlog_reset()
+        client.config_set("slowlog-log-slower-than", 0)
         ours()
+        client.config_set("slowlog-log-slower-than", -1)
         calls = [entry for entry in client.slowlog_get(10_000) if b"EVALSHA" in entry["command"]]
         return max(float(call["duration"]) for call in calls) / 1000
 
@@ -349,14 +350,17 @@ def measure(scale: Scale) -> list[Row]:
     for part in PARTS:
         with Server() as server, server.client() as client:
             rows += part(server, client, scale)
-    return rows + growth_rows(scale.growth, scale.rounds, scale.calls // 2)
+    return rows
 
 
-def main(*, smoke: bool = False) -> list[Row]:
-    """Measure, print, store; return the rows."""
+def main(*, smoke: bool = False, growth: bool = True) -> list[Row]:
+    """Measure, print, store; return the rows, those of growth only where asked for."""
     with Server() as server, server.client() as client:
         where = machine(client)
-    rows = measure(SMOKE if smoke else FULL)
+    scale = SMOKE if smoke else FULL
+    rows = measure(scale)
+    if growth:
+        rows += growth_rows(scale.growth, scale.rounds, scale.calls // 2)
     report("ratios", rows, where)
     return rows
 

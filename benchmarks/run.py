@@ -19,7 +19,7 @@ def main(*, smoke: bool) -> None:
     with Server() as server, server.client() as client:
         where = machine(client)
     parts = {
-        "ratios": ratios.main(smoke=smoke),
+        "ratios": ratios.main(smoke=smoke, growth=False),
         "growth": growth.main(smoke=smoke),
         "scale": scale.main(smoke=smoke),
         "capacity": capacity.main(smoke=smoke),
