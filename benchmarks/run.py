@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import capacity
+import costs
 import growth
 import ratios
 import scale
@@ -20,6 +21,7 @@ def main(*, smoke: bool) -> None:
         where = machine(client)
     parts = {
         "ratios": ratios.main(smoke=smoke, growth=False),
+        "costs": costs.main(smoke=smoke),
         "growth": growth.main(smoke=smoke),
         "scale": scale.main(smoke=smoke),
         "capacity": capacity.main(smoke=smoke),
