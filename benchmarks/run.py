@@ -28,10 +28,10 @@ def main(*, smoke: bool) -> None:
         "soak": soak.main(smoke=smoke),
     }
     text = "Measured on " + ", ".join(f"{k} {v}" for k, v in where.items()) + ".\n\n"
-    goals = [row for rows in parts.values() for row in rows if row.sense]
+    goals = [row for rows in parts.values() for row in rows if row.goal]
     text += markdown({row.what: row for row in goals}.values())
     for name, rows in parts.items():
-        text += f"\n{name}:\n\n" + markdown(row for row in rows if not row.sense)
+        text += f"\n{name}:\n\n" + markdown(row for row in rows if not row.goal)
     written = OUT / "bench.md"
     written.write_text(text, encoding="utf-8")
     console.print(f"{written} written, {time.monotonic() - started:.0f} s in all")
