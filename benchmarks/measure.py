@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,7 +91,8 @@ def server_us(server: Server, client: Any, requests: Iterable[Run], depth: int =
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """What every benchmark takes from the command line."""
+    """What every benchmark takes from the command line; SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # no server stays behind
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--smoke", action="store_true", help="so small that it means nothing")
     return parser

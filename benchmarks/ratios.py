@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +373,19 @@ def main(*, smoke: bool = False, growth: bool = True) -> list[Row]:
     return rows
 
 
+def only_sums(updates: int) -> list[Row]:
+    """The sums after any number of updates; ten million take some minutes."""
+    with Server() as server, server.client() as client:
+        rows = sum_rows(server, client, replace(FULL, updates=updates))
+        report("sums", rows, machine(client))
+    return rows
+
+
 if __name__ == "__main__":
     parser = arguments(__doc__)
-    main(smoke=parser.parse_args().smoke)
+    parser.add_argument("--updates", type=int, help="only the sums, after so many updates")
+    given = parser.parse_args()
+    if given.updates:
+        only_sums(given.updates)
+    else:
+        main(smoke=given.smoke)
