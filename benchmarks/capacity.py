@@ -61,12 +61,16 @@ def _calls(hand: Hand, planted: Planted, batch: int, count: int) -> list[Run]:
 
 def _carried(client: Any, calls: list[Run]) -> float:
     """Calls per second while the next ones are already waiting in the server's socket."""
-    pipe = client.pipeline(transaction=False)
-    for call in calls:
-        pipe.execute_command("EVALSHA", call.script.sha, 1, call.key, *call.args)
+    connection = client.connection_pool.get_connection()
+    words = [("EVALSHA", call.script.sha, 1, call.key, *call.args) for call in calls]
+    packed = connection.pack_commands(words)
     started = time.perf_counter()
-    pipe.execute()
-    return len(calls) / (time.perf_counter() - started)
+    connection.send_packed_command(packed)
+    for _ in calls:
+        connection.read_response()
+    seconds = time.perf_counter() - started
+    client.connection_pool.release(connection)
+    return len(calls) / seconds
 
 
 def main(load: Load | None = None, *, smoke: bool = False) -> list[Row]:

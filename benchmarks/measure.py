@@ -6,13 +6,15 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -31,8 +33,8 @@ class Row:
     what: str
     values: Sequence[float]
     unit: str = "x"
-    sense: Literal["<=", ">=", ""] = ""
-    goal: float = 0.0
+    goal: str = ""
+    """``<= 10`` or ``>= 55``; empty: none."""
 
     @property
     def median(self) -> float:
@@ -50,15 +52,11 @@ class Row:
     @property
     def verdict(self) -> str:
         """Whether the median meets the goal."""
-        if not self.sense:
+        if not self.goal:
             return ""
-        met = self.median <= self.goal if self.sense == "<=" else self.median >= self.goal
+        sense, bound = self.goal.split()
+        met = self.median <= float(bound) if sense == "<=" else self.median >= float(bound)
         return "met" if met else "missed"
-
-    @property
-    def goal_text(self) -> str:
-        """The goal as the table shows it."""
-        return f"{self.sense} {self.goal:g} {self.unit}" if self.sense else ""
 
 
 def in_turn(
@@ -93,7 +91,8 @@ def server_us(server: Server, client: Any, requests: Iterable[Run], depth: int =
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """What every benchmark takes from the command line."""
+    """What every benchmark takes from the command line; SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # no server stays behind
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--smoke", action="store_true", help="so small that it means nothing")
     return parser
@@ -128,7 +127,14 @@ def report(title: str, rows: Sequence[Row], where: Mapping[str, str]) -> None:
     for row in rows:
         old = f"{before[row.what]:,.4g}" if row.what in before else ""
         shown = f"{row.median:,.4g} {row.unit}"
-        table.add_row(row.what, shown, row.spread, row.goal_text, row.verdict, old)
+        table.add_row(
+            row.what,
+            shown,
+            row.spread,
+            row.goal,
+            row.verdict,
+            old,
+        )
     console.print(table)
     OUT.mkdir(exist_ok=True)
     content = {"machine": dict(where), "rows": [_as_json(row) for row in rows]}
@@ -137,16 +143,14 @@ def report(title: str, rows: Sequence[Row], where: Mapping[str, str]) -> None:
 
 def _as_json(row: Row) -> dict[str, Any]:
     own = {"what": row.what, "unit": row.unit, "median": row.median, "values": list(row.values)}
-    return own | (
-        {"sense": row.sense, "goal": row.goal, "verdict": row.verdict} if row.sense else {}
-    )
+    return own | ({"goal": row.goal, "verdict": row.verdict} if row.goal else {})
 
 
 def markdown(rows: Iterable[Row]) -> str:
     """The rows as a table for the README."""
     head = "| what | measured | half of the runs within | goal | |\n|---|---|---|---|---|\n"
     return head + "".join(
-        f"| {row.what} | {row.median:,.4g} {row.unit} | {row.spread} | {row.goal_text}"
+        f"| {row.what} | {row.median:,.4g} {row.unit} | {row.spread} | {row.goal}"
         f" | {row.verdict} |\n"
         for row in rows
     )

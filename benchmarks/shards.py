@@ -52,7 +52,8 @@ class World:
     @property
     def progress(self) -> Floats:
         """Learning progress of every task."""
-        return np.abs(self.fast - self.slow)
+        progress: Floats = np.abs(self.fast - self.slow)
+        return progress
 
     @property
     def eligible(self) -> NDArray[np.bool_]:
@@ -149,7 +150,8 @@ class Drawing:
                 into[tasks] = chance / max(1, len(tasks))
         w = proposal * weights(self.world.progress, self.moments, self.world.hypers)
         eligible = (1 - self.share) * w / w.sum()
-        return self.rate * whole + (1 - self.rate) * (self.share * fresh + eligible)
+        chances: Floats = self.rate * whole + (1 - self.rate) * (self.share * fresh + eligible)
+        return chances
 
 
 def distance(stale: int, tasks: int = 3_200, seed: int = 0) -> float:
