@@ -203,6 +203,8 @@ def test_a_read_only_replica(
             Curriculum.open(own_server.url, "x")
         assert caught.value.applied == "no"
         refused(impatient, "READONLY")
+        with pytest.raises(ServerRefusedError, match="READONLY"):
+            impatient.renew_lease()  # not "unsupported": a Sentinel may know another primary
         client.execute_command("REPLICAOF", "NO", "ONE")
     ledger.play(impatient, 5)
     judge(row("read-only replica"), impatient, [ledger], trials=2)
