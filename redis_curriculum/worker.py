@@ -27,6 +27,8 @@ from redis_curriculum.errors import (
     Applied,
     CurriculumError,
     CurriculumNotFoundError,
+    KeyTypeError,
+    ScriptError,
     SequenceGapError,
     ServerError,
     StaleGenerationError,
@@ -279,7 +281,7 @@ class Worker:
                 info = (yield from self._audit()) if due else None
                 reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
             except CurriculumError as error:
-                if attempts.note(error) == "no" or not isinstance(error, ServerError):
+                if attempts.note(error) == "no" or _is_answer(error):
                     write.number, self._pending = 0, None
                 yield from self._mend(error, attempts)
             else:
@@ -357,6 +359,11 @@ class Worker:
             LostWritesWarning,
             stacklevel=2,
         )
+
+
+def _is_answer(error: CurriculumError) -> bool:
+    """Whether the script of this very call ran and said no: its number is free again."""
+    return not isinstance(error, ServerError) or isinstance(error, (KeyTypeError, ScriptError))
 
 
 class _Attempts:
