@@ -375,17 +375,11 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
         )
     known = _SERVER_CODE.search(text) or _SERVER_CODE.search(_code_of(error))
     if known is None:
-        return _halfway(ScriptError(f"the server refused a call: {text}"), text)
+        return ScriptError(f"the server refused a call: {text}")
     if known[1] == "WRONGTYPE":
-        return _halfway(KeyTypeError(f"something else stands at one of our keys: {text}"), text)
+        return KeyTypeError(f"something else stands at one of our keys: {text}", applied="unknown")
     hint = f" ({_HINTS[known[1]]})" if known[1] in _HINTS else ""
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
-
-
-def _halfway(error: CurriculumError, text: str) -> CurriculumError:
-    """A script that fails in the middle keeps what it has written."""
-    error.applied = "unknown" if "script" in text else "no"
-    return error
 
 
 def _code_of(error: exceptions.ResponseError) -> str:

@@ -213,10 +213,15 @@ class UnsupportedServerError(ServerError):
 
 
 class KeyTypeError(ServerError):
-    """Something of another type stands at one of our keys."""
+    """Something of another type stands at one of our keys.
 
-    def __init__(self, message: str, *, key: str | None = None) -> None:
-        super().__init__(message)
+    At open it is found before anything is written. A key that somebody replaces later is met by a
+    script halfway, whose earlier writes stay (``applied`` is ``"unknown"``): remove it, make the
+    call again, and ``check(repair=True)`` rebuilds the indices.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, applied: Applied = "no") -> None:
+        super().__init__(message, applied=applied)
         self.key = key
 
 

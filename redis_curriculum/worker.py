@@ -27,8 +27,8 @@ from redis_curriculum.errors import (
     Applied,
     CurriculumError,
     CurriculumNotFoundError,
+    EpochError,
     KeyTypeError,
-    ScriptError,
     SequenceGapError,
     ServerError,
     StaleGenerationError,
@@ -36,7 +36,7 @@ from redis_curriculum.errors import (
     WorkerFencedError,
 )
 from redis_curriculum.keys import Keys
-from redis_curriculum.scripts import Script, bind
+from redis_curriculum.scripts import IndexTakenError, Script, bind
 
 REGISTER = bind(
     "register",
@@ -62,9 +62,6 @@ _WRITES_PER_LIFE: Final = 2**32
 """A number stays below 2**53, where a script's doubles are exact."""
 
 Argument = str | int | float
-
-_UNDECIDED: Final = (ServerError, WorkerError, StaleGenerationError, CurriculumNotFoundError)
-"""Errors after which a write may still be applied, or none can be; others refuse this one."""
 
 
 class LostWritesWarning(UserWarning):
@@ -262,7 +259,7 @@ class Worker:
         """Find out what became of a write whose outcome stayed unknown: now it is applied."""
         try:
             yield from self._send(pending, leased=True)
-        except _UNDECIDED:
+        except (ServerError, WorkerError, StaleGenerationError, CurriculumNotFoundError):
             raise
         except CurriculumError:
             pass  # the script looked and refused: it was not applied, nor is it now
@@ -281,7 +278,9 @@ class Worker:
                 info = (yield from self._audit()) if due else None
                 reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
             except CurriculumError as error:
-                if attempts.note(error) == "no" or _is_answer(error):
+                # A script that met a foreign key is not sent again: its half would be added twice.
+                half = isinstance(error, KeyTypeError) or not isinstance(error, ServerError)
+                if attempts.note(error) == "no" or half:
                     write.number, self._pending = 0, None
                 yield from self._mend(error, attempts)
             else:
@@ -337,9 +336,9 @@ class Worker:
                 try:
                     yield Run(write.script, self.keys.meta, (*head, *write.args))
                     attempts.progress()
-                except _UNDECIDED:
-                    raise
-                except CurriculumError:  # others created tasks meanwhile, or ended the epoch
+                except EpochError:  # another trainer has ended that epoch: nothing is missing
+                    yield from self._skip(write.number - 1, write.number)
+                except IndexTakenError:  # others created tasks meanwhile: these are gone
                     yield from self._skip(write.number - 1, write.number)
                     self._report_lost(1)
         except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
@@ -359,11 +358,6 @@ class Worker:
             LostWritesWarning,
             stacklevel=2,
         )
-
-
-def _is_answer(error: CurriculumError) -> bool:
-    """Whether the script of this very call ran and said no: its number is free again."""
-    return not isinstance(error, ServerError) or isinstance(error, (KeyTypeError, ScriptError))
 
 
 class _Attempts:
