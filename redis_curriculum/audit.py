@@ -32,10 +32,17 @@ def parse_info(text: str) -> dict[str, str]:
     return {name: value for name, found, value in lines if found}
 
 
-def audit(info: Mapping[str, str], *, persistent: bool = True) -> list[Finding]:
-    """Judge a server by its INFO; ``persistent`` says whether it is meant to survive a restart."""
-    findings = [_version(info), _eviction(info), _role(info)]
-    return findings + durability(info) if persistent else findings
+def audit(info: Mapping[str, str], *, fixed: bool = True, persistent: bool = True) -> list[Finding]:
+    """Judge a server by its INFO.
+
+    Args:
+        info: As ``parse_info`` gives it.
+        fixed: Whether this very server must be the primary; not where Sentinel or a cluster may
+            have made another one so a moment ago.
+        persistent: Whether it is meant to survive a restart.
+    """
+    role = [_role(info)] if fixed else []
+    return [_version(info), _eviction(info), *role, *(durability(info) if persistent else [])]
 
 
 def durability(info: Mapping[str, str]) -> list[Finding]:

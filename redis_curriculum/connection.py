@@ -227,7 +227,7 @@ class DirectLink:
             if address.kind == "cluster" and self._node is None:
                 self._node = self._primary_of(key)
             if address.tls and not self._answered:
-                refuse_plain(address)
+                self._shake_hands()
             self._connection = self._pool(self._node).get_connection()
         except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
             self.close()
@@ -236,6 +236,15 @@ class DirectLink:
                 raise ServerRefusedError(message, code="TLS") from error
             raise translate(error, address) from error
         return self._connection
+
+    def _shake_hands(self) -> None:
+        """Try TLS once with little patience: a plain port keeps silent, and then says so."""
+        pool = self._pool(self._node)
+        pool.connection_kwargs["socket_timeout"] = _PROBE_S
+        try:
+            pool.get_connection().disconnect()
+        except exceptions.TimeoutError:
+            refuse_plain(self._address)
 
     def _primary_of(self, key: str) -> tuple[str, int]:
         nodes = [ClusterNode(*host) for host in self._address.hosts]  # type: ignore[no-untyped-call]
@@ -422,17 +431,16 @@ def _code_of(error: exceptions.ResponseError) -> str:
 
 
 def refuse_plain(address: Address) -> None:
-    """Look, before the first TLS handshake, whether the port is plain: it would wait in silence.
+    """Ask without TLS, after a handshake that came to nothing.
 
     Raises:
-        ServerRefusedError: It is.
+        ServerRefusedError: There is a plain server.
     """
     with suppress(OSError), socket.create_connection(address.hosts[0], _PROBE_S) as probe:
         probe.settimeout(_PROBE_S)
         probe.sendall(b"PING\r\n")
         if probe.recv(1) in (b"+", b"-"):
-            hint = "this port does not speak TLS; use redis:// instead of rediss://"
-            raise ServerRefusedError(f"{address.public}: {hint}", code="TLS")
+            raise ServerRefusedError(f"{address.public}: {_PLAIN}", code="TLS")
 
 
 def tls_hint(error: BaseException, address: Address) -> str | None:
@@ -441,6 +449,8 @@ def tls_hint(error: BaseException, address: Address) -> str | None:
         found = _ssl_error(error)
         if found is None or isinstance(found, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             return None  # cut, which may happen to any line
+        if "WRONG_VERSION" in str(found) or "record layer" in str(found):
+            return _PLAIN
         return f"TLS: {found}; check ssl_ca_certs and the server's certificate"
     hung_up = bool(_HUNG_UP.search(str(error))) and bool(address.hosts)
     return "this port wants TLS (rediss://)" if hung_up and _speaks_tls(address) else None
@@ -448,6 +458,7 @@ def tls_hint(error: BaseException, address: Address) -> str | None:
 
 _HUNG_UP: Final = re.compile(r"closed by server|reset by peer")
 _PROBE_S: Final = 1.0
+_PLAIN: Final = "this port does not speak TLS; use redis:// instead of rediss://"
 
 
 def _speaks_tls(address: Address) -> bool:

@@ -42,7 +42,7 @@ class Curriculum(Handle):
     ``fork``: in the other process it is a new worker.
 
     After an error with ``applied == "unknown"`` the same call may be made again: it goes on where
-    it stopped and counts nothing twice.
+    it stopped and counts nothing twice, as long as no other call of this thread comes between.
     """
 
     def __init__(self, address: Address, store: Store, link: DirectLink) -> None:
@@ -333,7 +333,10 @@ class Curriculum(Handle):
     # --- this worker -----------------------------------------------------------------------------
 
     def register(self) -> str:
-        """Become a new worker and return its id: after ``WorkerFencedError``. Two round trips."""
+        """Become a new worker and return its id: after ``WorkerFencedError``. Two round trips.
+
+        A call whose outcome was unknown is a new one from here on: repeated, it may count twice.
+        """
         self._run(self._store.worker.register())
         return self.worker_id
 

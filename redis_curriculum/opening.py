@@ -50,7 +50,8 @@ def opening(
     info = parse_info((yield from ask(Command(("INFO",), keys.meta), deadline_s)))
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
-    enforce(audit(info, persistent=False) + failing, address.public)
+    fixed = address.kind not in ("sentinel", "cluster")
+    enforce(audit(info, fixed=fixed, persistent=False) + failing, address.public)
     reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
     if not reply:
         raise CurriculumNotFoundError(name)

@@ -146,7 +146,7 @@ class Worker:
 
     def meet(self, info: Mapping[str, str]) -> None:
         """Note which run of which server this worker's writes go to, and how that is set up."""
-        self._run_id, self._known = info.get("run_id", ""), audit(info)
+        self._run_id, self._known = info.get("run_id", ""), audit(info, fixed=False)
 
     def write(self, script: Script, args: Sequence[Argument], *, leased: bool = True) -> Plan[Any]:
         """Send a write that is not kept: one equal to a pending write is that write."""
@@ -246,8 +246,12 @@ class Worker:
 
     def _audit(self) -> Plan[dict[str, str]]:
         """Look at the server again, with each renewal: its settings may have changed meanwhile."""
-        info = parse_info((yield Command(("INFO",), self.keys.meta)))
-        news = [finding for finding in audit(info) if finding not in self._known]
+        try:
+            info = parse_info((yield Command(("INFO",), self.keys.meta)))
+        except CurriculumError as error:
+            error.applied = "no"  # the write that follows has not been sent
+            raise
+        news = [finding for finding in audit(info, fixed=False) if finding not in self._known]
         enforce(news, f"the server of curriculum {self.keys.name!r}")
         return info
 
@@ -297,9 +301,12 @@ class Worker:
     def _was_forgotten(self) -> Plan[bool]:
         """Enter again, and answer True, if the server lost this worker with its last writes.
 
-        Only one that was started again, or another one, can have; and it has if nobody was reaped
-        there since this worker came. In doubt it was reaped: then its writes stand.
+        Only one that was started again, or another one, can have; and it has if the worker's entry
+        is not there, though nobody was reaped since it came. In doubt its writes stand.
         """
+        entry = self.keys.worker(self.worker_id)
+        if (yield from self.ask(Command(("EXISTS", entry), self.keys.meta))):
+            return False
         info = parse_info((yield from self.ask(Command(("INFO", "server"), self.keys.meta))))
         words = ("HGET", self.keys.meta, "reaped_count")
         reaped = int((yield from self.ask(Command(words, self.keys.meta))) or 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -460,3 +461,62 @@ def test_a_failover_to_a_server_whose_clock_is_ahead(own_server: RunningServer, 
         curriculum.register()
         ledger.play(curriculum, 3)
         judge(row("worker reaped in error, at a failover"), curriculum, [ledger])
+
+
+def test_a_lease_that_ended_while_the_server_was_started_again(
+    own_server: RunningServer, row: Rows
+) -> None:
+    """The entry is there, with all its writes; nobody has reaped it yet."""
+    ledger = Ledger()
+    short = settings_of(lease_ms=1000)
+    with Curriculum.open(own_server.url, "x", config_of(), worker=short) as curriculum:
+        ledger.play(curriculum, 10)
+        save(own_server)
+        roll_back(own_server)
+        time.sleep(1.1)
+        assert len(curriculum.task_ids()) == 16  # over a new connection
+        with pytest.raises(WorkerFencedError):
+            curriculum.get_task()
+        curriculum.register()
+        ledger.play(curriculum, 3)
+        judge(row("worker stopped past its lease"), curriculum, [ledger])
+
+
+def test_tasks_that_others_created_first_after_a_failover(own_server: RunningServer) -> None:
+    """The lost creation cannot be made again: it is counted as lost, and all else is replayed."""
+    with (
+        Curriculum.open(own_server.url, "x", config_of(), worker=settings_of()) as curriculum,
+        Curriculum.open(own_server.url, "x", worker=settings_of()) as other,
+    ):
+        other.get_task()
+        first, second, third = curriculum.task_ids()[:3]
+        save(own_server)
+        curriculum.evict(first)
+        curriculum.get_task()  # and a new task instead
+        assert curriculum.update_task_performance(third, 0.5) is Outcome.APPLIED
+        roll_back(own_server)
+        other.evict(second)
+        other.get_task()
+        with pytest.warns(LostWritesWarning, match="lost 1 "):
+            curriculum.get_task()
+        assert curriculum.lost_writes == 1
+        assert not {first, second} & set(curriculum.task_ids())
+        assert held_by(curriculum).reported == Counter([third])
+        assert len(curriculum.task_ids()) == 16
+        assert curriculum.check() == []
+
+
+def test_a_lost_audit_leaves_nothing_in_doubt(own_server: RunningServer) -> None:
+    once = settings_of(lease_ms=1000, retry_deadline_s=0.0)
+    with (
+        proxy(own_server) as between,
+        Curriculum.open(between.url, "x", config_of(), worker=once) as curriculum,
+    ):
+        task = curriculum.get_task()
+        time.sleep(0.4)  # the renewal is due
+        between.rule = lambda request: "lose reply" if b"INFO" in request else "pass"
+        with pytest.raises(ServerUnavailableError) as caught:
+            curriculum.update_task_performance(task.task_id, 0.5)
+        assert caught.value.applied == "no"
+        between.rule = every
+        assert curriculum.update_task_performance(task.task_id, 0.5) is Outcome.APPLIED
