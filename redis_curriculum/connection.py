@@ -347,8 +347,8 @@ _SERVER_CODE: Final = re.compile(
 )
 _DENIED: Final = re.compile(r"'([\w|]+)' command")
 _CUT_SHORT: Final = re.compile(
-    r"(?:user executing the script can't|ACL failure in script|call to).*?([0-9a-f]{40})"
-    r".*?@user_script: ?(\d+)"
+    r"(?=.*(?:user executing the script can't|ACL failure in script))"
+    r".*?([0-9a-f]{40}).*?@user_script: ?(\d+)"
 )
 
 

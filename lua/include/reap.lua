@@ -1,5 +1,5 @@
 -- reap: remove a bounded number of workers whose lease has ended, and count them: who is missing though nobody has
--- been reaped since it came was lost with the server's memory.
+-- been reaped since it came was lost with the server's memory. Returns their ids.
 local function reap(now)
   local gone = call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, 16)
   for _, id in ipairs(gone) do
@@ -9,4 +9,5 @@ local function reap(now)
   if gone[1] then
     call('HINCRBY', KEYS[1], 'reaped_count', #gone)
   end
+  return gone
 end

@@ -98,6 +98,8 @@ def test_gc_removes_what_the_dead_left_and_nothing_else(cli: Cli, second: str, c
     found = cli("gc", second, "--json").json
     assert not found["dry_run"]
     assert {row["what"]: row["count"] for row in found["removed"]} == left
+    assert client.hget(Keys(second).meta, "reaped_count") == "40"
+    client.hdel(Keys(second).meta, "reaped_count")
     assert everything(client, second) == before
     assert cli("check", second).code == 0
 
@@ -129,6 +131,7 @@ def test_collect_looks_again(second: str, client: Any, link: DirectLink) -> None
     shorts = [key.removeprefix(keys.prefix) for key in before]
     assert drive(_one(Run(COLLECT, keys.meta, [1, *shorts])), link) == [0]
     assert everything(client, second) == before
+    client.unlink(keys.restore)
 
 
 def test_only_its_own_deletion_is_ended(curriculum: Curriculum, link: DirectLink) -> None:
