@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import redis
 
+from redis_curriculum.audit import ServerWarning
 from redis_curriculum.embedded import find_server
+
+warnings.simplefilter("ignore", ServerWarning)  # nothing here is to outlive its run
 
 
 class Server:
