@@ -38,7 +38,7 @@ end
 if deleting then
   return redis.error_reply('RCDELETED ' .. prefix)
 end
-ARGV[1] = (call('GET', prefix .. 'deleted') or 0) + 1
-call('HSET', KEYS[1], 'schema', ARGV[2], 'generation', ARGV[1], 'config', ARGV[3], 'config_sha256', ARGV[4], 'epoch', 0,
+local generation = (call('GET', prefix .. 'deleted') or 0) + 1
+call('HSET', KEYS[1], 'schema', ARGV[2], 'generation', generation, 'config', ARGV[3], 'config_sha256', ARGV[4], 'epoch', 0,
   'created_ms', now_ms(), 'random', ARGV[5], 'next_index', 0, 'late_count', 0)
-return { 1, tonumber(ARGV[2]), tonumber(ARGV[1]), ARGV[3], 0, 0 }
+return { 1, tonumber(ARGV[2]), generation, ARGV[3], 0, 0 }
