@@ -170,12 +170,10 @@ def _expired(keys: Keys, deadline_s: float, *, dry_run: bool) -> Plan[int]:
         now = int(seconds) * 1000 + int(micros) // 1000
         words = ("ZCOUNT", keys.workers, "-inf", f"({now}")
         return int((yield from ask(Command(words, keys.meta), deadline_s)))
-    total = 0
-    while True:
-        (count,) = yield from ask(Run(REAP, keys.meta, [keys.generation]), deadline_s)
-        if not count:
-            return total
-        total += count
+    count = 0
+    while gone := (yield from ask(Run(REAP, keys.meta, [keys.generation]), deadline_s)):
+        count += len(gone)
+    return count
 
 
 # --- the server's own files ----------------------------------------------------------------------

@@ -129,7 +129,6 @@ def test_collect_looks_again(second: str, client: Any, link: DirectLink) -> None
     shorts = [key.removeprefix(keys.prefix) for key in before]
     assert drive(_one(Run(COLLECT, keys.meta, [1, *shorts])), link) == [0]
     assert everything(client, second) == before
-    client.unlink(keys.restore, keys.snapshot)
 
 
 def test_only_its_own_deletion_is_ended(curriculum: Curriculum, link: DirectLink) -> None:
@@ -155,7 +154,6 @@ def _resumed(plan: Plan[Any], request: Request) -> Plan[None]:
 
 def test_gc_of_what_never_became_a_curriculum(cli: Cli, client: Any, name: str) -> None:
     client.hset(Keys(name, 2).task(1), "task_id", 1)
-    client.zadd(Keys(name).workers, {"w": 1})
     client.persist(Keys(name, 2).task(1))
     found = cli("gc", "--json").json["removed"]
     assert {"name": name, "what": "staged generation", "count": 1} in found
