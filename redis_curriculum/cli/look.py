@@ -166,7 +166,7 @@ def workers(name: Name, *, url: Url = None, json: AsJson = False) -> None:
         print_json(rows)
         return
     print_table(
-        ("worker", "host", ">pid", ">writes", "started", ">lease"),
+        ("worker", "host", ">pid", ">sequence", "started", ">lease"),
         (
             (
                 row.worker_id,

@@ -158,6 +158,7 @@ def _resumed(plan: Plan[Any], request: Request) -> Plan[None]:
 def test_gc_of_what_never_became_a_curriculum(cli: Cli, client: Any, name: str) -> None:
     client.hset(Keys(name, 2).task(1), "task_id", 1)
     client.persist(Keys(name, 2).task(1))
+    client.zadd(Keys(name).workers, {"w": 1})
     found = cli("gc", "--json").json["removed"]
     assert {"name": name, "what": "staged generation", "count": 1} in found
     assert everything(client, name) == {}
