@@ -27,7 +27,7 @@ from redis_curriculum.worker import Write
 PARAMS = {"size": 9, "density": 0.25}
 _CHUNK = 500
 _BEYOND = 2**40  # indices of planted ids: new tasks count from 0
-_PATIENT = WorkerSettings(lease_ms=3_600_000, timeout_s=120.0)
+_PATIENT = WorkerSettings(lease_ms=3_600_000, timeout_s=120.0, chunk=1000)
 
 
 def config_of(tasks: int, **hypers: Any) -> CurriculumConfig:

@@ -109,7 +109,7 @@ def split_in_chunks(server: RunningServer, url: str, name: str, count: int) -> N
         before = commands_run(server, "evalsha") + commands_run(server, "eval")
         outcomes = curriculum.update_many((ids[i % 300], i % 64 / 64) for i in range(count))
         calls = commands_run(server, "evalsha") + commands_run(server, "eval") - before
-        assert -(-count // 256) <= calls <= -(-count // 256) + 2
+        assert -(-count // 128) <= calls <= -(-count // 128) + 2
         assert outcomes == [Outcome.APPLIED] * count
         with server.client() as client:
             done = client.hvals(Keys(name).count("completions"))
