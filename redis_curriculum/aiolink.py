@@ -65,10 +65,13 @@ async def _perform(request: Request, link: AsyncLink) -> Any:
     if isinstance(request, Run):
         keys = link.keys_of(request.key)
         tail = (len(keys), *keys, *request.args)
-        try:
-            return await link.call(("EVALSHA", request.script.sha, *tail), request.key)
-        except MissingScriptError:
-            return await link.call(("EVAL", request.script.source, *tail), request.key)
+        evaluate = ("EVALSHA", request.script.sha, *tail)
+        with suppress(MissingScriptError):
+            return await link.call(evaluate, request.key)
+        await link.call(("SCRIPT", "LOAD", request.script.source), request.key)
+        with suppress(MissingScriptError):
+            return await link.call(evaluate, request.key)
+        return await link.call(("EVAL", request.script.source, *tail), request.key)
     if isinstance(request, Command):
         return await link.call(request.words, request.key)
     return await asyncio.sleep(request.seconds)
