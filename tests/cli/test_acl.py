@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import socket
@@ -11,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum import Curriculum, CurriculumConfig, LearningProgressConfig, acl
+from redis_curriculum import (
+    AsyncCurriculum,
+    Curriculum,
+    CurriculumConfig,
+    LearningProgressConfig,
+    Outcome,
+    acl,
+)
 from redis_curriculum.acl import acl_lines
 from redis_curriculum.connection import DirectLink
 from redis_curriculum.errors import PermissionDeniedError, ScriptError
@@ -85,6 +93,19 @@ def test_what_is_printed(
         assert not re.search(r"\+@|allkeys|allcommands|nopass|%| \+eval ", line)
 
 
+def test_a_worker_of_an_event_loop_can_too(
+    any_server: RunningServer, lines: dict[str, str], name: str
+) -> None:
+    async def work(url: str) -> None:
+        async with AsyncCurriculum.open(url, name, CONFIG) as curriculum:
+            task = await curriculum.get_task()
+            with connect(any_server) as client:
+                client.script_flush()
+            assert await curriculum.update_task_performance(task.task_id, 0.5) is Outcome.APPLIED
+
+    asyncio.run(work(admit(any_server, lines["worker"])))
+
+
 def test_a_worker_can_do_all_of_it(
     cli: Cli, any_server: RunningServer, lines: dict[str, str], name: str, tmp_path: Path
 ) -> None:
@@ -97,6 +118,11 @@ def test_a_worker_can_do_all_of_it(
         curriculum.get_tasks(20)
         curriculum.set_label(curriculum.task_ids()[0], "lake")
         curriculum.evict(curriculum.task_ids()[1])
+        curriculum.report_failure(curriculum.task_ids()[2], "no such maze", permanent=True)
+        curriculum.end_epoch()
+        assert curriculum.epoch_report(0) is not None
+        assert curriculum.quarantine()
+        assert curriculum.stats()
         curriculum.renew_lease()
         curriculum.distribution()
         curriculum.register()
