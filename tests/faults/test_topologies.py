@@ -79,7 +79,7 @@ def fail_over(tmp_path: Path, row: Row, binary: str, times: int) -> None:
                 old.server.start()
                 old.ask("REPLICAOF", new.host, new.port)  # as a Sentinel would, some time later
                 if times > 1:
-                    wait_for(lambda: leads(system.primary(), 2), "the replicas follow")
+                    wait_for(system.settled, "the Sentinels agree")
         with Curriculum.open(system.url, "x", worker=settings_of()) as curriculum:
             judge(row, curriculum, ledgers, trials=times)
 

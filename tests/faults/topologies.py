@@ -110,8 +110,16 @@ class Sentinels:
         host, port = self.sentinels[0].ask("SENTINEL", "get-master-addr-by-name", "main")
         return next(node for node in self.nodes if node.address == f"{host}:{port}")
 
-    def others(self, primary: Node) -> list[Node]:
-        return [node for node in self.nodes if node is not primary]
+    def settled(self) -> bool:
+        """Whether every Sentinel has the same primary, and its replicas for fit to follow it."""
+        primary = self.primary()
+        for one in self.sentinels:
+            host, port = one.ask("SENTINEL", "get-master-addr-by-name", "main")
+            replicas = [named(flat) for flat in one.ask("SENTINEL", "REPLICAS", "main")]
+            states = [(r["flags"], r["role-reported"], r["master-link-status"]) for r in replicas]
+            if f"{host}:{port}" != primary.address or states != [("slave", "slave", "ok")] * 2:
+                return False
+        return leads(primary, 2)
 
 
 @contextmanager
@@ -158,9 +166,13 @@ def leads(primary: Node, count: int) -> bool:
     return len(online) == count
 
 
+def named(flat: Any) -> dict[str, str]:
+    """A Sentinel's answer about one server."""
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def knows_all(one: Node, replicas: int) -> bool:
-    flat = one.ask("SENTINEL", "master", "main")
-    known = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    known = named(one.ask("SENTINEL", "master", "main"))
     return (int(known["num-other-sentinels"]), int(known["num-slaves"])) == (2, replicas)
 
 
