@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 
 from redis_curriculum.connection import (
     MOST_REDIRECTS,
+    PROBE_S,
     Command,
     MissingScriptError,
     Plan,
@@ -30,10 +31,12 @@ from redis_curriculum.connection import (
     client_options,
     declared_keys,
     endpoint,
+    refuse_plain,
     sentinel_options,
+    tls_hint,
     translate,
 )
-from redis_curriculum.errors import CurriculumError, ServerUnavailableError
+from redis_curriculum.errors import CurriculumError, ServerRefusedError, ServerUnavailableError
 from redis_curriculum.urls import Address
 
 if TYPE_CHECKING:
@@ -92,6 +95,7 @@ class AsyncLink:
         self._node: tuple[str, int] | None = None
         self._attachment: Attachment | None = None
         self._attaching = threading.Lock()
+        self._answered = False
 
     def keys_of(self, key: str) -> tuple[str, ...]:
         """See ``declared_keys``."""
@@ -102,11 +106,11 @@ class AsyncLink:
         for _ in range(MOST_REDIRECTS):
             try:
                 return await self._exchange(self._connection or await self._open(key), words)
-            except exceptions.AskError as error:
-                return await self._ask(error, words)
-            except exceptions.MovedError as error:
+            except exceptions.MovedError as error:  # first: to redis-py it is an AskError
                 await self._drop()
                 self._node = (error.host, error.port)
+            except exceptions.AskError as error:
+                return await self._ask(error, words)
         raise ServerUnavailableError(f"{self._address.public}: redirected without end")
 
     async def close(self) -> None:
@@ -120,8 +124,10 @@ class AsyncLink:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.send_command(*words, check_health=False)
-                return await connection.read_response()
-        except (exceptions.AskError, exceptions.MovedError):
+                reply = await connection.read_response()
+                self._answered = True
+                return reply
+        except exceptions.AskError:
             raise
         except exceptions.ResponseError as error:
             if isinstance(error, exceptions.ReadOnlyError):  # the primary may have moved
@@ -143,8 +149,8 @@ class AsyncLink:
         try:
             await self._exchange(other, ("ASKING",))
             return await self._exchange(other, words)
-        except exceptions.MovedError as moved:  # it went back
-            raise translate(moved, self._address) from moved
+        except exceptions.AskError as again:  # it went back, or on
+            raise translate(again, self._address) from again
         finally:
             await other.disconnect(nowait=True)
 
@@ -155,13 +161,28 @@ class AsyncLink:
                 self._node = await self._primary_of(key)
             if address.kind == "embedded":
                 await asyncio.to_thread(self._attach)
+            if address.tls and not self._answered:
+                await self._shake_hands()
             self._connection = await self._connect(self._node)
         except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
             await self._forget_node()
+            hint = None if self._answered else await asyncio.to_thread(tls_hint, error, address)
+            if hint:
+                message = f"{address.public}: {hint}"
+                raise ServerRefusedError(message, code="TLS") from error
             raise translate(error, address) from error
         return self._connection
 
-    async def _connect(self, node: tuple[str, int] | None) -> Any:
+    async def _shake_hands(self) -> None:
+        """Try TLS once with little patience: a plain port keeps silent, and then says so."""
+        try:
+            probe = await self._connect(self._node, timeout_s=PROBE_S)
+        except (TimeoutError, exceptions.TimeoutError):
+            await asyncio.to_thread(refuse_plain, self._address)
+        else:
+            await probe.disconnect(nowait=True)
+
+    async def _connect(self, node: tuple[str, int] | None, timeout_s: float | None = None) -> Any:
         address = self._address
         sentinels: list[Any] = []
         if address.kind == "sentinel":
@@ -175,7 +196,7 @@ class AsyncLink:
             client = redis.Redis(**endpoint(address, socket, node), **self._options)
         connection: Any = client.connection_pool.make_connection()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s or self._timeout_s):
                 await connection.connect()
         except BaseException:
             await connection.disconnect(nowait=True)

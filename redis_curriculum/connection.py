@@ -240,7 +240,7 @@ class DirectLink:
     def _shake_hands(self) -> None:
         """Try TLS once with little patience: a plain port keeps silent, and then says so."""
         pool = self._pool(self._node)
-        pool.connection_kwargs["socket_timeout"] = _PROBE_S
+        pool.connection_kwargs["socket_timeout"] = PROBE_S
         try:
             pool.get_connection().disconnect()
         except exceptions.TimeoutError:
@@ -436,8 +436,8 @@ def refuse_plain(address: Address) -> None:
     Raises:
         ServerRefusedError: There is a plain server.
     """
-    with suppress(OSError), socket.create_connection(address.hosts[0], _PROBE_S) as probe:
-        probe.settimeout(_PROBE_S)
+    with suppress(OSError), socket.create_connection(address.hosts[0], PROBE_S) as probe:
+        probe.settimeout(PROBE_S)
         probe.sendall(b"PING\r\n")
         if probe.recv(1) in (b"+", b"-"):
             raise ServerRefusedError(f"{address.public}: {_PLAIN}", code="TLS")
@@ -457,7 +457,7 @@ def tls_hint(error: BaseException, address: Address) -> str | None:
 
 
 _HUNG_UP: Final = re.compile(r"closed by server|reset by peer")
-_PROBE_S: Final = 1.0
+PROBE_S: Final = 1.0
 _PLAIN: Final = "this port does not speak TLS; use redis:// instead of rediss://"
 
 
@@ -466,8 +466,8 @@ def _speaks_tls(address: Address) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection(address.hosts[0], _PROBE_S) as plain:
-            plain.settimeout(_PROBE_S)
+        with socket.create_connection(address.hosts[0], PROBE_S) as plain:
+            plain.settimeout(PROBE_S)
             with context.wrap_socket(plain):
                 return True
     except (OSError, ValueError):

@@ -100,8 +100,9 @@ class GeneratorError(CurriculumError):
 class CurriculumNotFoundError(CurriculumError, KeyError):
     """No curriculum of that name exists on the server."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"no curriculum named {name!r} on this server; open it with a config")
+    def __init__(self, name: str | None = None) -> None:
+        which = "this curriculum is no longer" if name is None else f"no curriculum named {name!r}"
+        super().__init__(f"{which} on this server; open it with a config")
         self.name = name
 
 

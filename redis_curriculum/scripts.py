@@ -153,7 +153,7 @@ def error_of(code: str, detail: str) -> CurriculumError:
 
 def _stale(detail: str) -> CurriculumError:
     if detail == "gone":
-        return CurriculumNotFoundError("that was open here")
+        return CurriculumNotFoundError()
     if detail.startswith("schema:"):
         return UnsupportedServerError(
             f"the curriculum's keys are now of schema {detail.removeprefix('schema:')}, this"

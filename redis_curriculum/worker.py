@@ -29,6 +29,7 @@ from redis_curriculum.errors import (
     CurriculumNotFoundError,
     EpochError,
     KeyTypeError,
+    PermissionDeniedError,
     SequenceGapError,
     ServerError,
     StaleGenerationError,
@@ -278,8 +279,9 @@ class Worker:
                 info = (yield from self._audit()) if due else None
                 reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
             except CurriculumError as error:
-                # A script that met a foreign key is not sent again: its half would be added twice.
-                half = isinstance(error, KeyTypeError) or not isinstance(error, ServerError)
+                # A script that was cut short is not sent again: its half would be added twice.
+                cut_short = isinstance(error, (KeyTypeError, PermissionDeniedError))
+                half = cut_short or not isinstance(error, ServerError)
                 if attempts.note(error) == "no" or half:
                     write.number, self._pending = 0, None
                 yield from self._mend(error, attempts)

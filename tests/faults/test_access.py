@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from redis_curriculum.aio import AsyncCurriculum
 from redis_curriculum.config import WorkerSettings
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import AuthenticationError, CurriculumError, ServerRefusedError
@@ -102,29 +104,49 @@ def tls(tmp_path: Path) -> Iterator[tuple[RunningServer, int, Path]]:
         server.close()
 
 
-def open_it(url: str) -> Curriculum:
-    return Curriculum.open(url, "x", config_of(), worker=PATIENT)
-
-
-def test_tls_where_both_speak_it(tls: tuple[RunningServer, int, Path]) -> None:
-    _, port, certificate = tls
-    with open_it(f"rediss://localhost:{port}?ssl_ca_certs={certificate}") as curriculum:
+def play(url: str) -> None:
+    with Curriculum.open(url, "x", config_of(), worker=PATIENT) as curriculum:
         assert curriculum.get_task()
 
 
-def test_a_plain_client_at_a_tls_port(tls: tuple[RunningServer, int, Path]) -> None:
+def play_in_a_loop(url: str) -> None:
+    async def playing() -> None:
+        async with AsyncCurriculum.open(url, "x", config_of(), worker=PATIENT) as curriculum:
+            assert await curriculum.get_task()
+
+    asyncio.run(playing())
+
+
+both_handles = pytest.mark.parametrize("open_it", [play, play_in_a_loop])
+OpenIt = Callable[[str], None]
+
+
+@both_handles
+def test_tls_where_both_speak_it(open_it: OpenIt, tls: tuple[RunningServer, int, Path]) -> None:
+    _, port, certificate = tls
+    open_it(f"rediss://localhost:{port}?ssl_ca_certs={certificate}")
+
+
+@both_handles
+def test_a_plain_client_at_a_tls_port(
+    open_it: OpenIt, tls: tuple[RunningServer, int, Path]
+) -> None:
     with pytest.raises(ServerRefusedError, match=r"wants TLS.*rediss://") as caught:
         open_it(f"redis://127.0.0.1:{tls[1]}")
     assert (caught.value.code, caught.value.applied) == ("TLS", "no")
 
 
-def test_a_certificate_that_nobody_vouches_for(tls: tuple[RunningServer, int, Path]) -> None:
+@both_handles
+def test_a_certificate_that_nobody_vouches_for(
+    open_it: OpenIt, tls: tuple[RunningServer, int, Path]
+) -> None:
     with pytest.raises(ServerRefusedError, match="ssl_ca_certs") as caught:
         open_it(f"rediss://127.0.0.1:{tls[1]}")
     assert (caught.value.code, caught.value.applied) == ("TLS", "no")
 
 
-def test_a_tls_client_at_a_plain_port(own_server: RunningServer) -> None:
+@both_handles
+def test_a_tls_client_at_a_plain_port(open_it: OpenIt, own_server: RunningServer) -> None:
     with (
         proxy(own_server) as between,
         pytest.raises(ServerRefusedError, match=r"does not speak TLS.*redis://") as caught,
