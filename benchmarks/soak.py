@@ -64,7 +64,7 @@ def main(*, minutes: float = 0.4, smoke: bool = False) -> list[Row]:
                 while time.monotonic() - started < seconds:
                     time.sleep(min(1.0, seconds / 20))
                     seen.seconds.append(time.monotonic() - started)
-                    seen.memory.append(client.info("memory")["used_memory"])
+                    seen.memory.append(client.info("memory")["used_memory_dataset"])
                     counts = client.hvals("rc:{soak}:g1:count:completions")
                     seen.episodes.append(sum(map(int, counts)))
                     seen.keys.append(client.dbsize())

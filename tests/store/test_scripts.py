@@ -347,7 +347,13 @@ def test_numbers_returns_numeric_fields_and_the_label_of_each(harness: Harness) 
     fields = ["completion_count", "p_fast"]
     text, *labels = harness.call("numbers", 1, "task", 2, *fields, 1, 2, 99, 3, 0)
     assert labels == ["b", "a"]
-    rows = [[0, None, 0], [2, 1 / 3 + 0.1 * (0.1 - 1 / 3), 1], [None] * 3, [0, None, 0], [0, None, 1]]
+    rows = [
+        [0, None, 0],
+        [2, 1 / 3 + 0.1 * (0.1 - 1 / 3), 1],
+        [None] * 3,
+        [0, None, 0],
+        [0, None, 1],
+    ]
     assert json.loads(text.replace("NaN", "null")) == [value for row in rows for value in row]
     (text,) = harness.call("numbers", 1, "progress", 1, "p_true", "a", "none")
     assert json.loads(text) == pytest.approx(
