@@ -58,13 +58,14 @@ def main(*, minutes: float = 0.4, smoke: bool = False) -> list[Row]:
     seen = Samples()
     with Server() as server, server.client() as client:
         where = machine(client)
+        client.config_set("slowlog-log-slower-than", -1)  # it fills up to 128 entries
         with Curriculum.open(server.url, "soak", config()) as curriculum:
             with background(server.url, "soak", "vector", PROCESSES, seconds):
                 started = time.monotonic()
                 while time.monotonic() - started < seconds:
                     time.sleep(min(1.0, seconds / 20))
                     seen.seconds.append(time.monotonic() - started)
-                    seen.memory.append(client.info("memory")["used_memory_dataset"])
+                    seen.memory.append(client.info("memory")["used_memory"])
                     counts = client.hvals("rc:{soak}:g1:count:completions")
                     seen.episodes.append(sum(map(int, counts)))
                     seen.keys.append(client.dbsize())
