@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def _vector(url: str, name: str) -> Callable[[], int]:
 
     def step() -> int:
         nonlocal tasks
-        finished = [(task.task_id, 0.5) for task in tasks]
+        finished = [(task.task_id, random.random()) for task in tasks]
         tasks = curriculum.next_tasks(finished, ENVIRONMENTS).tasks
         return ENVIRONMENTS
 

@@ -58,6 +58,7 @@ def main(*, minutes: float = 0.4, smoke: bool = False) -> list[Row]:
     seen = Samples()
     with Server() as server, server.client() as client:
         where = machine(client)
+        client.config_set("slowlog-log-slower-than", -1)  # it fills up to 128 entries
         with Curriculum.open(server.url, "soak", config()) as curriculum:
             with background(server.url, "soak", "vector", PROCESSES, seconds):
                 started = time.monotonic()
