@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -278,6 +279,19 @@ def test_returns_are_mapped_by_the_score_range(opened: Opened) -> None:
     assert record.last_score == (total + 1) / 4
 
 
+@pytest.mark.parametrize("reward", [0.05, float(np.float32(0.1)), -0.05])
+def test_rounding_does_not_leave_the_range(opened: Opened, reward: float) -> None:
+    steps = round(1 / abs(reward))
+    walks = Buckets(label="walk", buckets={"length": [steps], "reward": [reward], "end": ["goal"]})
+    bound = math.copysign(1.0, reward)
+    curriculum = opened(task_generator=walks, score_range=(min(bound, 0.0), max(bound, 0.0)))
+    _, info = play(CurriculumEnv(Walk(), curriculum))
+    told = info["curriculum"]
+    assert abs(told["return"]) > 1
+    assert told["score"] == bound
+    assert curriculum.reports == [(told["task_id"], bound)]
+
+
 def test_the_users_score_of_the_final_info(opened: Opened) -> None:
     curriculum = opened()
     env = CurriculumEnv(Walk(), curriculum, score=lambda info: np.float32(info["at"] / 8))
@@ -517,6 +531,33 @@ def test_an_episode_longer_than_the_lease(opened: Opened, server: RunningServer,
     play(env)
     assert curriculum.worker_id != former
     assert sum(completions(curriculum).values()) == 2
+
+
+def test_a_failure_after_the_lease_counts(opened: Opened, server: RunningServer, name: str) -> None:
+    curriculum = opened(task_generator=broken(["step"]))
+    env = CurriculumEnv(Walk(), curriculum)
+    env.reset()
+    env.step(0)
+    with server.client() as client:
+        assert client.zrem(Keys(name).workers, curriculum.worker_id)
+        assert client.delete(Keys(name).worker(curriculum.worker_id))
+    *_, info = env.step(0)
+    assert info["curriculum"]["outcome"] == "applied"
+    assert curriculum.stats()["num_failures"] == 1
+
+
+def test_a_failure_waits_for_the_server(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken(["step"]))
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    curriculum.refusals = [ServerUnavailableError("gone"), ServerUnavailableError("gone")]
+    with pytest.raises(ServerUnavailableError):
+        play(env)
+    with pytest.raises(ServerUnavailableError):
+        env.reset()
+    assert len(curriculum.failed) == 1
+    env.reset()
+    assert len(curriculum.failed) == curriculum.stats()["num_failures"] == 2
 
 
 def test_what_is_not_known_is_not_repeated_by_another_worker(opened: Opened) -> None:
