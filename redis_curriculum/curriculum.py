@@ -259,7 +259,7 @@ class Curriculum(Handle):
     def distribution(self) -> dict[int, float]:
         """Return each task's probability to be drawn next; they sum to 1.
 
-        Reads the pool in chunks of 500: not one moment while others write.
+        Reads the pool in chunks of 350: not one moment while others write.
         """
         return self._run(self._store.distribution())
 
@@ -268,7 +268,7 @@ class Curriculum(Handle):
 
         Counts are over the curriculum's life, labels' figures have names such as
         ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its
-        labels in chunks, some six round trips per 1,000 tasks; resets nothing, and is not
+        labels in chunks of 200, some seven round trips per 1,000 tasks; resets nothing, and is not
         one moment while others write.
         """
         return self._run(stats(self._store))

@@ -92,7 +92,7 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 
 
 def read_census(store: Store) -> Plan[Census]:
-    """Read the columns, some 300 tasks or labels a call."""
+    """Read the columns, 200 tasks or so many labels a call."""
     meta = store.keys.meta
     ids = yield from store.task_ids()
     tasks, found = yield from store.numbers("task", _TASK, ids)
