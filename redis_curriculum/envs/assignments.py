@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from redis_curriculum.envs.played import MisuseError, Params, Played, complaint
+from redis_curriculum.envs.played import MisuseError, Params, Played, complaint, log
 from redis_curriculum.errors import FailingTasksError, TaskApplyError, WorkerFencedError
 from redis_curriculum.outcome import Outcome, Step
 from redis_curriculum.tasks import Task
 
 ATTEMPTS: Final = 10
 """Failures in a row of one environment, with no episode finished between, that end the run."""
+ABANDONED: Final = 10
+"""Abandoned episodes in a row of one environment, with none finished between, that are odd."""
 ROUNDING: Final = 1e-6
 """A return may leave the score range by so much of its width: sums of (32-bit) floats do."""
 
@@ -77,6 +79,7 @@ class Assignments:
         self.following: list[Task | None] = [None] * count if ahead else []
         self._episodes = [0] * count
         self._failures = [0] * count
+        self._abandoned = [0] * count
         self._causes: list[list[tuple[int, str]]] = [[] for _ in range(count)]
         self._finished: list[tuple[int, float]] = []
         self._failed: list[tuple[int, str]] = []
@@ -147,6 +150,17 @@ class Assignments:
 
     def abandon(self, i: int) -> None:
         """Give up an environment's task without a result; ``fill`` brings another."""
+        self._give_up(i)
+        self._abandoned[i] += 1
+        if self._abandoned[i] == ABANDONED:
+            log.warning(
+                "%s: %d episodes in a row were reset before their end, so none was reported;"
+                " what ends episodes (TimeLimit) belongs inside the curriculum's wrapper",
+                self._environment,
+                ABANDONED,
+            )
+
+    def _give_up(self, i: int) -> None:
         if self.following:
             self.current[i], self.following[i] = self.following[i], None
         else:
@@ -183,13 +197,14 @@ class Assignments:
         return played.failed(MisuseError(complaint(self._environment, played.task, what)))
 
     def _move_on(self, i: int, played: Played) -> None:
-        self.abandon(i)
+        self._give_up(i)
         if played.error is not None:
             self._failures[i] += 1
             self._causes[i].append((played.task.task_id, played.error))
             self._failed.append((played.task.task_id, played.error))
         elif played.score is not None:
             self._episodes[i] += 1
+            self._abandoned[i] = 0
             self._causes[i] = []
             self._finished.append((played.task.task_id, played.score))
 

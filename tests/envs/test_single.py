@@ -195,6 +195,20 @@ def test_a_reset_without_a_step_or_with_a_seed_begins_the_task_again(
     assert info["curriculum"]["length"] == first["params"]["length"], "without what was abandoned"
 
 
+def test_a_time_limit_outside_is_noticed(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    walks = Buckets(label="walk", buckets={"length": [3], "reward": [0.0], "end": ["goal"]})
+    curriculum = opened(task_generator=walks)
+    play_many(gymnasium.wrappers.TimeLimit(CurriculumEnv(Walk(), curriculum), 3))
+    assert len(curriculum.reports) == ATTEMPTS + 1
+    assert not caplog.records
+    env = gymnasium.wrappers.TimeLimit(CurriculumEnv(Walk(), curriculum), 2)
+    for _ in range(3):
+        play_many(env)
+    assert len(curriculum.reports) == ATTEMPTS + 1
+    (record,) = caplog.records
+    assert "TimeLimit" in record.getMessage()
+
+
 def test_steps_beyond_the_end_report_nothing(opened: Opened) -> None:
     curriculum = opened()
     env = CurriculumEnv(Walk(), curriculum)
