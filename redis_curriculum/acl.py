@@ -38,7 +38,7 @@ WRITING: Final = ("bitfield_ro", "get", "scard", "unlink")
 CLUSTER: Final = ("asking", "cluster", "command", "eval", "readonly")
 """What a cluster needs beside that: the client library asks where slots are and what commands
 there are, and a slot that moves to another node is asked with EVAL."""
-VIEWED: Final = ("columns", "read")
+VIEWED: Final = ("numbers", "read")
 """The scripts that read for a viewer."""
 
 _SETINFO_SINCE: Final = (7, 2)

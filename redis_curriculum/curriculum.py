@@ -259,7 +259,7 @@ class Curriculum(Handle):
     def distribution(self) -> dict[int, float]:
         """Return each task's probability to be drawn next; they sum to 1.
 
-        Reads the pool in chunks of 500: not one moment while others write.
+        Reads the pool in chunks of 350: not one moment while others write.
         """
         return self._run(self._store.distribution())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Final
 
 from redis_curriculum.connection import Command, Plan
@@ -146,10 +147,9 @@ def _standing(store: Store) -> Plan[tuple[Rates, Rates]]:
     """Success rate and learning progress of the labels that have tasks and results."""
     names = list((yield from store.labels()))
     fields = ("success_rate_ema", "learning_progress")
-    successes, progresses = yield from store.columns("progress", fields, names)
-    success = {n: float(s) for n, s in zip(names, successes, strict=True) if s is not None}
-    progress = {n: float(p) for n, p in zip(names, progresses, strict=True) if p is not None}
-    return success, progress
+    table, _ = yield from store.numbers("progress", fields, names)
+    rows = {n: row for n, row in zip(names, table.tolist(), strict=True) if not isnan(row[0])}
+    return {n: row[0] for n, row in rows.items()}, {n: row[1] for n, row in rows.items()}
 
 
 def _counts(store: Store, epoch: int) -> Plan[dict[str, dict[str, int]]]:

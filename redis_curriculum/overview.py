@@ -8,9 +8,12 @@ belong to one moment only where nobody writes.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
 
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import Command, Plan
@@ -21,7 +24,7 @@ from redis_curriculum.errors import (
     UnsupportedServerError,
 )
 from redis_curriculum.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
-from redis_curriculum.records import PROGRESS_FIELDS, TaskRecord, pairs
+from redis_curriculum.records import TaskRecord, pairs
 from redis_curriculum.store import Store
 from redis_curriculum.validation import validate_name
 from redis_curriculum.worker import ask, scan, scan_keys
@@ -236,13 +239,12 @@ def labels(store: Store) -> Plan[list[LabelRow]]:
     inactive = (yield from scan("ZSCAN", keys.inactive, deadline_s))[::2]
     known = [*active, *sorted(set(inactive) - active.keys())]
     chances = yield from store.distribution()
-    (label_of,) = yield from store.columns("task", ("label",), list(chances))
-    chance = dict.fromkeys(known, 0.0)
-    for label, share in zip(label_of, chances.values(), strict=True):
-        if label in chance:  # others may have gone, or come, between two calls
-            chance[label] += share
-    columns = yield from store.columns("progress", PROGRESS_FIELDS, known)
-    statistics = dict(zip(PROGRESS_FIELDS, columns, strict=True))
+    table, names = yield from store.numbers("task", (), list(chances))
+    there = ~np.isnan(table[:, 0])  # others may have gone, or come, between two calls
+    shares = np.array(list(chances.values()))[there]
+    sums = np.bincount(table[there, 0].astype(np.intp), shares, len(names))
+    chance = dict(zip(names, sums.tolist(), strict=True))
+    statistics, _ = yield from store.numbers("progress", _OF_LABEL, known)
     counts = {}
     for what in COUNTS:
         counts[what] = pairs((yield from scan("HSCAN", keys.count(what), deadline_s)))
@@ -250,14 +252,14 @@ def labels(store: Store) -> Plan[list[LabelRow]]:
         LabelRow(
             label=label,
             tasks=active.get(label, 0),
-            probability=chance[label],
+            probability=chance.get(label, 0.0),
             counters={what: int(found.get(label, 0)) for what, found in counts.items()},
             **{
-                name: None if (text := statistics[name][i]) is None else float(text)
-                for name in _OF_LABEL
+                name: None if math.isnan(value) else value
+                for name, value in zip(_OF_LABEL, row[:-1], strict=True)
             },
         )
-        for i, label in enumerate(known)
+        for label, row in zip(known, statistics.tolist(), strict=True)
     ]
     return sorted(rows, key=lambda row: (row.tasks == 0, -row.probability, row.label))
 

@@ -27,7 +27,6 @@ from redis_curriculum.worker import scan
 Floats = NDArray[np.float64]
 
 _TASK: Final = (
-    "label",
     "completion_count",
     "sample_count",
     "created_ms",
@@ -93,35 +92,38 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 
 
 def read_census(store: Store) -> Plan[Census]:
-    """Read the columns, 200 tasks or labels a call."""
+    """Read the columns, 200 tasks or so many labels a call."""
     meta = store.keys.meta
-    ids, columns = yield from _read_tasks(store)
-    of_label, completions, samples, created, progress, true, success = columns
-    labels = sorted({str(label) for label in of_label})
-    of_labels = yield from store.columns("progress", _LABEL, labels)
-    label_progress, label_true, label_success, label_score = map(_floats, of_labels)
+    ids = yield from store.task_ids()
+    tasks, found = yield from store.numbers("task", _TASK, ids)
+    there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
+    completions, samples, created, progress, true, success, label_index = tasks[there].T
+    labels = sorted(found)
+    place = {label: i for i, label in enumerate(labels)}
+    position = np.array([place[label] for label in found], dtype=np.intp)
+    of_labels, _ = yield from store.numbers("progress", _LABEL, labels)
+    label_progress, label_true, label_success, label_score, _ = of_labels.T
     counts = yield from _read_counts(store)
     time = yield from store.worker.ask(Command(("TIME",), meta))
     now_ms = 1000 * int(time[0]) + int(time[1]) // 1000
     words = ("HMGET", meta, "epoch", "late_count")
     epoch, late_count = yield from store.worker.ask(Command(words, meta))
     quarantined = yield from store.worker.ask(Command(("HLEN", store.keys.quarantine), meta))
-    position = {label: i for i, label in enumerate(labels)}
     pool = Pool(
-        task_ids=np.array(ids, dtype=np.int64),
-        completion_count=_floats(completions).astype(np.int64),
-        learning_progress=_floats(progress),
-        p_true=_floats(true),
-        label_index=np.array([position[str(label)] for label in of_label], dtype=np.intp),
+        task_ids=np.array(ids, dtype=np.int64)[there],
+        completion_count=completions.astype(np.int64),
+        learning_progress=progress,
+        p_true=true,
+        label_index=position[label_index.astype(np.intp)],
         label_learning_progress=label_progress,
         label_p_true=label_true,
     )
     return Census(
         hypers=store.config.algorithm.hypers,
         pool=pool,
-        sample_count=_floats(samples),
-        age_ms=np.maximum(now_ms - _floats(created), 0),
-        success_rate=_floats(success),
+        sample_count=samples,
+        age_ms=np.maximum(now_ms - created, 0),
+        success_rate=success,
         labels=labels,
         label_success_rate=label_success,
         label_score=label_score,
@@ -132,16 +134,6 @@ def read_census(store: Store) -> Plan[Census]:
     )
 
 
-def _read_tasks(store: Store) -> Plan[tuple[list[int], list[list[str | None]]]]:
-    ids = yield from store.task_ids()
-    columns = yield from store.columns("task", _TASK, ids)
-    here = [i for i, label in enumerate(columns[0]) if label is not None]
-    if len(here) == len(ids):
-        return ids, columns
-    # some were evicted between the two
-    return [ids[i] for i in here], [[column[i] for i in here] for column in columns]
-
-
 def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
     counts = {}
     for what in COUNTS:
@@ -149,10 +141,6 @@ def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
         found = pairs((yield from scan("HSCAN", key, store.settings.retry_deadline_s)))
         counts[what] = {label: int(count) for label, count in found.items()}
     return counts
-
-
-def _floats(texts: Iterable[str | None]) -> Floats:
-    return np.array([math.nan if text is None else float(text) for text in texts], dtype=np.float64)
 
 
 # --- figures -------------------------------------------------------------------------------------

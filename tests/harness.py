@@ -287,12 +287,6 @@ class Harness:
         flats = self.call("read", self.generation, *task_ids)
         return [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in flats]
 
-    def columns(self, family: str, fields: Sequence[str], names: Iterable[Argument]) -> list[Any]:
-        reply: list[Any] = self.call(
-            "columns", self.generation, family, len(fields), *fields, *names
-        )
-        return reply
-
     # --- state -----------------------------------------------------------------------------------
 
     @property

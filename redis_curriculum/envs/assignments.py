@@ -6,16 +6,23 @@ All wrappers stand on this module; it knows curricula and no environment library
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from redis_curriculum.envs.played import MisuseError, Params, Played, complaint
+from redis_curriculum.envs.played import MisuseError, Params, Played, complaint, log
 from redis_curriculum.errors import FailingTasksError, TaskApplyError, WorkerFencedError
 from redis_curriculum.outcome import Outcome, Step
 from redis_curriculum.tasks import Task
 
 ATTEMPTS: Final = 10
 """Failures in a row of one environment, with no episode finished between, that end the run."""
+ABANDONED: Final = 10
+"""Abandoned episodes in a row of one environment, with none finished between, that are odd."""
+ROUNDING: Final = 1e-6
+"""A return may leave the score range by so much of its width: sums of (32-bit) floats do."""
+
+T = TypeVar("T")
 
 
 class ScoreRange(Protocol):
@@ -48,6 +55,14 @@ class TaskSource(Protocol):
         ...
 
 
+class _Call(NamedTuple):
+    """A report with a draw that has not been answered."""
+
+    results: list[tuple[int, float]]
+    places: list[tuple[list[Task | None], int]]
+    """Where the drawn tasks go."""
+
+
 class Assignments:
     """The tasks of ``count`` environments, and what is still to be reported of them.
 
@@ -64,12 +79,15 @@ class Assignments:
         self.following: list[Task | None] = [None] * count if ahead else []
         self._episodes = [0] * count
         self._failures = [0] * count
+        self._abandoned = [0] * count
         self._causes: list[list[tuple[int, str]]] = [[] for _ in range(count)]
         self._finished: list[tuple[int, float]] = []
+        self._failed: list[tuple[int, str]] = []
+        self._call: _Call | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy goes on with the tasks; what is to be reported stays here and counts once."""
-        return self.__dict__ | {"_finished": []}
+        return self.__dict__ | {"_finished": [], "_failed": [], "_call": None}
 
     @property
     def upcoming(self) -> list[Task | None]:
@@ -84,8 +102,23 @@ class Assignments:
     def fill(self) -> list[Outcome]:
         """Report what is to be reported and give every environment its tasks.
 
-        One round trip; none where nothing lacks. After an error the next call makes up for it.
+        One round trip, and one more for each failure; none where nothing lacks. Returns the
+        outcomes of the failures, then of the results. After an error the next call makes up for it.
         """
+        outcomes = []
+        while self._failed:
+            outcomes.append(self._report(*self._failed[0]))
+            del self._failed[0]
+        while (call := self._call or self._next_call()) is not None:
+            self._call = call  # unanswered it is made again as it was: only so does it count once
+            step = self._next_tasks(call)
+            for (tasks, i), task in zip(call.places, step.tasks, strict=True):
+                tasks[i] = task
+            self._call = None
+            outcomes += step.outcomes
+        return outcomes
+
+    def _next_call(self) -> _Call | None:
         places = [
             (tasks, i)
             for tasks in (self.current, self.following)
@@ -93,12 +126,9 @@ class Assignments:
             if task is None
         ]
         if not places:
-            return []
-        step = self._next_tasks(len(places))
-        self._finished = []
-        for (tasks, i), task in zip(places, step.tasks, strict=True):
-            tasks[i] = task
-        return step.outcomes
+            return None
+        results, self._finished = self._finished, []
+        return _Call(results, places)
 
     def settle(self, over: Mapping[int, Played]) -> dict[int, dict[str, Any]]:
         """Report the episodes that are over, by environment, and take the next tasks.
@@ -114,16 +144,23 @@ class Assignments:
         done = [i for i in checked if i not in failed]
         for i, played in checked.items():
             self._move_on(i, played)
-        outcomes = {
-            i: self._curriculum.report_failure(played.task.task_id, str(played.error))
-            for i, played in failed.items()
-        }
-        outcomes |= dict(zip(done, self.fill(), strict=True))
+        outcomes = dict(zip([*failed, *done], self.fill(), strict=True))
         self._raise_what_must_be(failed)
         return {i: self._ended(i, played, outcomes[i]) for i, played in checked.items()}
 
     def abandon(self, i: int) -> None:
         """Give up an environment's task without a result; ``fill`` brings another."""
+        self._give_up(i)
+        self._abandoned[i] += 1
+        if self._abandoned[i] == ABANDONED:
+            log.warning(
+                "%s: %d episodes in a row were reset before their end, so none was reported;"
+                " what ends episodes (TimeLimit) belongs inside the curriculum's wrapper",
+                self._environment,
+                ABANDONED,
+            )
+
+    def _give_up(self, i: int) -> None:
         if self.following:
             self.current[i], self.following[i] = self.following[i], None
         else:
@@ -146,23 +183,28 @@ class Assignments:
 
     def _checked(self, played: Played) -> Played:
         """A score outside the range is a failure, and not the task's."""
-        low, high = self._curriculum.config.score_range
-        if played.score is None or low <= played.score <= high:
+        if played.score is None:
             return played
+        low, high = self._curriculum.config.score_range
+        slack = ROUNDING * (high - low)
+        if low - slack <= played.score <= high + slack:
+            return replace(played, score=min(max(played.score, low), high))
         what = (
-            f"the score {played.score:g} is outside the curriculum's score_range"
+            f"the score {played.score} is outside the curriculum's score_range"
             f" [{low:g}, {high:g}]: create the curriculum with a score_range that holds every"
             " return, or map it with `score`"
         )
         return played.failed(MisuseError(complaint(self._environment, played.task, what)))
 
     def _move_on(self, i: int, played: Played) -> None:
-        self.abandon(i)
+        self._give_up(i)
         if played.error is not None:
             self._failures[i] += 1
             self._causes[i].append((played.task.task_id, played.error))
+            self._failed.append((played.task.task_id, played.error))
         elif played.score is not None:
             self._episodes[i] += 1
+            self._abandoned[i] = 0
             self._causes[i] = []
             self._finished.append((played.task.task_id, played.score))
 
@@ -182,13 +224,19 @@ class Assignments:
                     causes,
                 )
 
-    def _next_tasks(self, count: int) -> Step:
+    def _next_tasks(self, call: _Call) -> Step:
+        return self._ask(lambda: self._curriculum.next_tasks(call.results, len(call.places)))
+
+    def _report(self, task_id: int, error: str) -> Outcome:
+        return self._ask(lambda: self._curriculum.report_failure(task_id, error))
+
+    def _ask(self, call: Callable[[], T]) -> T:
         try:
-            return self._curriculum.next_tasks(self._finished, count)
+            return call()
         except WorkerFencedError as error:
             # An episode outlasted the lease: nothing is lost but the worker's name. Only if it
             # is sure that nothing was applied may another worker report the same.
             if error.applied != "no":
                 raise
             self._curriculum.register()
-            return self._curriculum.next_tasks(self._finished, count)
+            return call()

@@ -133,9 +133,10 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         self.env = env
 
     def _truncate(self, played: Played) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]:
-        agents = list(self.env.agents or self._observations)
+        known = self._observations
+        agents = [agent for agent in self.env.agents if agent in known] or list(known)
         self._played, self._has_failed = None, True
-        observations = {agent: copy.deepcopy(self._observations[agent]) for agent in agents}
+        observations = {agent: copy.deepcopy(known[agent]) for agent in agents}
         entries = self._assignments.settle({0: played})[0]
         infos = self._tell({agent: {} for agent in agents}, entries)
         none = dict.fromkeys(agents, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -110,9 +111,10 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
                 )
         self.env = env
         self._assignments = Assignments(curriculum, type(env).__name__)
-        self._make_config = make_config or (lambda task: task.params)
+        self._make_config = make_config or (lambda task: copy.deepcopy(task.params))
         self._done = np.zeros(env.num_agents, dtype=np.bool_)
         self._played: Played | None = None
+        self._is_begun = False
 
     def reset(self, seed: int | None = None) -> tuple[Any, Infos]:
         """Begin an episode of the task drawn last, or of another one in mid-episode."""
@@ -125,13 +127,14 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
             except Exception as error:  # noqa: BLE001 - whatever a task does wrong
                 self._assignments.settle({0: playing.failed(error)})
                 continue
+            self._is_begun = True
             return observations, self._tell(infos, self._assignments.begun(0, playing.task))
 
     def step(self, actions: Any) -> Stepped:
         """Take a step of every agent. One round trip when it ends the episode."""
-        if self._played is None:
+        if not self._is_begun:
             return self.env.step(actions)  # type: ignore[no-any-return,unused-ignore]
-        playing = self._played
+        playing = self._played or self._set_task()  # None: the server was gone in the step before
         try:
             observations, rewards, terminals, truncations, infos = self.env.step(actions)
             self._done |= np.asarray(terminals, dtype=bool) | np.asarray(truncations, dtype=bool)

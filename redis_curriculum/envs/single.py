@@ -131,7 +131,8 @@ class CurriculumEnv(TaskEnv):
     ``step``; the next reset plays that one. A reset in mid-episode abandons the episode, which then
     counts as no completion, and draws another task. With a seed, or before the first step, it
     begins the same task again, so that equal seeds give equal episodes. Wrappers that truncate
-    (``TimeLimit``) belong inside this one: it does not see what ends outside of it.
+    (``TimeLimit``) belong inside this one: it does not see what ends outside of it, and logs
+    a warning when 10 episodes in a row were abandoned.
 
     ``info["curriculum"]`` is there after every ``reset`` and after the last step of an episode:
 
@@ -143,8 +144,8 @@ class CurriculumEnv(TaskEnv):
     params      mapping  its params (a copy; a ``UserDict``)
     episodes    int      episodes that this environment finished, this one included
     failures    int      tasks that failed in this environment
-    outcome     str      at the end: "applied", "evicted" (too late, counted as such) or
-                         "duplicate" (a retry found it applied)
+    outcome     str      at the end: "applied", "evicted" (too late, counted as such), "duplicate"
+                         (a retry found it applied) or "quarantined" (failed too often)
     return      float    at the end: the undiscounted sum of rewards
     length      int      at the end: the number of steps
     score       float    at the end, unless the task failed: the score as reported

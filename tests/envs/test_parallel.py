@@ -168,6 +168,22 @@ def test_failing_tasks_are_replaced(opened: Opened, place: str) -> None:
     assert len(curriculum.reports) == 40 - errors == sum(completions(curriculum).values())
 
 
+def test_an_agent_that_joins_in_the_step_that_fails(opened: Opened) -> None:
+    class Joined(Hike):
+        def _break(self, place: str) -> None:
+            if place == "step" and self.agents:
+                self.agents.append("late")
+            super()._break(place)
+
+    curriculum = opened(task_generator=broken(["step"]))
+    env = CurriculumParallelEnv(Joined(), curriculum)
+    env.reset()
+    *_, truncated, infos = env.step(dict.fromkeys(AGENTS, 0))
+    assert truncated == dict.fromkeys(AGENTS, True)
+    assert "broke in step" in infos["slow"]["curriculum"]["error"]
+    assert len(curriculum.failed) == 1
+
+
 def test_when_all_fail_one_error_has_every_cause(opened: Opened) -> None:
     curriculum = opened(size=16, task_generator=broken(["reset"]))
     with pytest.raises(FailingTasksError) as caught:

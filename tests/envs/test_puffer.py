@@ -12,7 +12,7 @@ import pytest
 from redis_curriculum.envs import CurriculumPufferEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
 from redis_curriculum.envs.puffer import PufferEnv
-from redis_curriculum.errors import FailingTasksError, TaskApplyError
+from redis_curriculum.errors import FailingTasksError, ServerUnavailableError, TaskApplyError
 from tests.envs.conftest import Opened
 from tests.envs.worlds import Watched, broken, completions, samples
 
@@ -134,6 +134,31 @@ def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
     env.reset()
     assert samples(curriculum) == 2
     assert not completions(curriculum)
+
+
+def test_what_the_environment_does_to_its_config_stays_there(opened: Opened) -> None:
+    class Careless(Relay):
+        def set_mg_config(self, config: dict[str, Any]) -> None:
+            super().set_mg_config(dict(config))
+            config.clear()
+
+    env = CurriculumPufferEnv(Careless(), opened())
+    env.reset()
+    assert all("length" in told["params"] for told in play(env, 10))
+
+
+def test_steps_go_on_after_the_server_was_gone(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumPufferEnv(Relay(), curriculum)
+    env.reset()
+    curriculum.errors = [ServerUnavailableError("gone"), ServerUnavailableError("gone")]
+    for _ in range(2):
+        with pytest.raises(ServerUnavailableError):
+            play(env, 10)
+    assert not curriculum.reports
+    ended = play(env, 20)
+    assert len(curriculum.reports) == len(ended) + 1 == sum(completions(curriculum).values())
+    assert len(curriculum.drawn) == len(curriculum.reports) + 1
 
 
 @pytest.mark.parametrize("place", ["apply", "reset", "step"])

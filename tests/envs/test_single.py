@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -194,6 +195,20 @@ def test_a_reset_without_a_step_or_with_a_seed_begins_the_task_again(
     assert info["curriculum"]["length"] == first["params"]["length"], "without what was abandoned"
 
 
+def test_a_time_limit_outside_is_noticed(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    walks = Buckets(label="walk", buckets={"length": [3], "reward": [0.0], "end": ["goal"]})
+    curriculum = opened(task_generator=walks)
+    play_many(gymnasium.wrappers.TimeLimit(CurriculumEnv(Walk(), curriculum), 3))
+    assert len(curriculum.reports) == ATTEMPTS + 1
+    assert not caplog.records
+    env = gymnasium.wrappers.TimeLimit(CurriculumEnv(Walk(), curriculum), 2)
+    for _ in range(3):
+        play_many(env)
+    assert len(curriculum.reports) == ATTEMPTS + 1
+    (record,) = caplog.records
+    assert "TimeLimit" in record.getMessage()
+
+
 def test_steps_beyond_the_end_report_nothing(opened: Opened) -> None:
     curriculum = opened()
     env = CurriculumEnv(Walk(), curriculum)
@@ -276,6 +291,19 @@ def test_returns_are_mapped_by_the_score_range(opened: Opened) -> None:
     record = curriculum.get_task_stats(info["curriculum"]["task_id"])
     assert record is not None
     assert record.last_score == (total + 1) / 4
+
+
+@pytest.mark.parametrize("reward", [0.05, float(np.float32(0.1)), -0.05])
+def test_rounding_does_not_leave_the_range(opened: Opened, reward: float) -> None:
+    steps = round(1 / abs(reward))
+    walks = Buckets(label="walk", buckets={"length": [steps], "reward": [reward], "end": ["goal"]})
+    bound = math.copysign(1.0, reward)
+    curriculum = opened(task_generator=walks, score_range=(min(bound, 0.0), max(bound, 0.0)))
+    _, info = play(CurriculumEnv(Walk(), curriculum))
+    told = info["curriculum"]
+    assert abs(told["return"]) > 1
+    assert told["score"] == bound
+    assert curriculum.reports == [(told["task_id"], bound)]
 
 
 def test_the_users_score_of_the_final_info(opened: Opened) -> None:
@@ -517,6 +545,33 @@ def test_an_episode_longer_than_the_lease(opened: Opened, server: RunningServer,
     play(env)
     assert curriculum.worker_id != former
     assert sum(completions(curriculum).values()) == 2
+
+
+def test_a_failure_after_the_lease_counts(opened: Opened, server: RunningServer, name: str) -> None:
+    curriculum = opened(task_generator=broken(["step"]))
+    env = CurriculumEnv(Walk(), curriculum)
+    env.reset()
+    env.step(0)
+    with server.client() as client:
+        assert client.zrem(Keys(name).workers, curriculum.worker_id)
+        assert client.delete(Keys(name).worker(curriculum.worker_id))
+    *_, info = env.step(0)
+    assert info["curriculum"]["outcome"] == "applied"
+    assert curriculum.stats()["num_failures"] == 1
+
+
+def test_a_failure_waits_for_the_server(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken(["step"]))
+    env = CurriculumEnv(Walk(), curriculum)
+    play(env)
+    curriculum.refusals = [ServerUnavailableError("gone"), ServerUnavailableError("gone")]
+    with pytest.raises(ServerUnavailableError):
+        play(env)
+    with pytest.raises(ServerUnavailableError):
+        env.reset()
+    assert len(curriculum.failed) == 1
+    env.reset()
+    assert len(curriculum.failed) == curriculum.stats()["num_failures"] == 2
 
 
 def test_what_is_not_known_is_not_repeated_by_another_worker(opened: Opened) -> None:

@@ -19,6 +19,7 @@ from redis_curriculum.errors import FailingTasksError, ServerUnavailableError, T
 from redis_curriculum.tasks import Buckets
 from tests.envs.conftest import Opened
 from tests.envs.worlds import Walk, Watched, broken, completions, config_of, samples
+from tests.lossy import lossy
 from tests.servers import RunningServer
 
 NEXT_STEP, SAME_STEP, DISABLED = AutoresetMode
@@ -384,6 +385,25 @@ def test_steps_go_on_after_the_server_was_gone(opened: Opened, mode: Any) -> Non
     assert len(curriculum.reports) == sum(completions(curriculum).values()) > 5
     ahead = 3 if mode is SAME_STEP else 0
     assert len(curriculum.drawn) == len(curriculum.reports) + 3 + ahead
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_a_lost_reply_counts_once_whatever_is_called_next(
+    url: str, name: str, opened: Opened, mode: Any
+) -> None:
+    watching = opened()
+    curriculum, link = lossy(url, name)
+    envs = CurriculumVectorEnv(SyncVectorEnv([make] * 3, autoreset_mode=mode), curriculum)
+    with curriculum:
+        envs.reset()
+        link.lose = "step"
+        with pytest.raises(ServerUnavailableError):
+            step_many(envs)
+        ended = sum(completions(watching).values())
+        envs.reset()  # abandons the others' episodes
+        assert sum(completions(watching).values()) == ended > 0
+        envs.step(np.zeros(3, dtype=int))
+    envs.close()
 
 
 def test_gymnasiums_wrappers_around_it(opened: Opened) -> None:

@@ -110,6 +110,8 @@ class Watched(Curriculum):
         self.failed: list[tuple[int, str]] = []
         self.errors: list[CurriculumError] = []
         """Raised by the next calls, before anything is sent."""
+        self.refusals: list[CurriculumError] = []
+        """The same for reports of failures."""
 
     def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
         if self.errors:
@@ -122,16 +124,13 @@ class Watched(Curriculum):
         return step
 
     def report_failure(
-        self, task_id: int, error: BaseException | str, *more: Any, **options: Any
+        self, task_id: int, error: BaseException | str, *, permanent: bool = False
     ) -> Outcome:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        outcome = super().report_failure(task_id, error, permanent=permanent)
         self.failed.append((task_id, str(error)))
-        report = getattr(super(), "report_failure", None)
-        if report is not None:
-            return Outcome(report(task_id, error, *more, **options))
-        times = sum(known == task_id for known, _ in self.failed)
-        if times >= self.config.algorithm.max_consecutive_failures:
-            return self.evict(task_id)
-        return Outcome.APPLIED
+        return outcome
 
 
 def completions(curriculum: Curriculum) -> dict[int, int]:

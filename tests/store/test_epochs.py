@@ -247,7 +247,7 @@ def test_what_the_epochs_count_is_all_that_was_done(
 # --- lost replies --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lost", ["end_epoch", "note_epoch", "columns"])
+@pytest.mark.parametrize("lost", ["end_epoch", "note_epoch", "numbers"])
 def test_a_lost_reply_never_closes_two_epochs(url: str, name: str, lost: str) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         task = curriculum.get_task()

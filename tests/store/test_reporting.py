@@ -132,7 +132,7 @@ def test_a_call_made_again_logs_the_epoch_it_has_ended(url: str, curriculum: Cur
     kept = Kept()
     with handle:
         reporter = StatsReporter(handle, kept)
-        link.lose, link.skip = "columns", 1  # end_epoch() reads its labels, then stats() fails
+        link.lose, link.skip = "numbers", 1  # end_epoch() reads its labels, then stats() fails
         with pytest.raises(ServerUnavailableError):
             reporter.end_epoch()
         assert (handle.epoch, kept.entries) == (1, [])

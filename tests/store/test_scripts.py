@@ -334,14 +334,6 @@ def test_read_returns_whole_records_in_order(harness: Harness) -> None:
     assert harness.read([]) == []
 
 
-def test_columns_returns_some_fields_of_tasks_and_labels(harness: Harness) -> None:
-    harness.record([(2, 0.25)])
-    reply = harness.columns("task", ["label", "last_score"], [2, 99, 1])
-    assert reply == ["a", "0.25", None, None, "b", None]
-    assert harness.columns("progress", ["p_true"], ["a", "none"]) == ["0.25", None]
-    assert harness.columns("task", ["label"], []) == []
-
-
 def test_numbers_returns_numeric_fields_and_the_label_of_each(harness: Harness) -> None:
     harness.record([(2, 1 / 3), (2, 0.1)])
     fields = ["completion_count", "p_fast"]
@@ -360,12 +352,12 @@ def test_numbers_returns_numeric_fields_and_the_label_of_each(harness: Harness) 
         [1 / 3 + 0.1 * (0.1 - 1 / 3), math.nan, math.nan, math.nan], abs=0, rel=0, nan_ok=True
     )
     assert harness.call("numbers", 1, "task", 1, "p_true") == ["[]"]
+    assert harness.call("numbers", 1, "task", 0, 2, 99) == ["[0,NaN]", "a"]
 
 
 def test_every_script_refuses_another_generation_and_a_missing_curriculum(harness: Harness) -> None:
     calls: list[Callable[[], Any]] = [
         lambda: harness.read([0]),
-        lambda: harness.columns("task", ["label"], [0]),
         lambda: harness.call("numbers", harness.generation, "task", 1, "p_true", 0),
         harness.register,
         harness.renew,

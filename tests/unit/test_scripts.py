@@ -99,7 +99,7 @@ def test_the_body_uses_the_arguments_of_the_header(name: str) -> None:
     last = len(script.arguments)
     assert max(used) <= last + (3 if script.rest else 0)  # the events name the first of the rest
     unused = {script.arguments[i - 1] for i in set(range(1, last + 1)) - used}
-    assert unused <= {"lease_ms"} | ({"family"} if name in ("columns", "numbers") else set())
+    assert unused <= {"lease_ms"} | ({"family"} if name == "numbers" else set())
 
 
 def test_what_several_scripts_take_has_one_meaning() -> None:
@@ -271,7 +271,7 @@ def test_a_file_can_be_read_at_a_glance(name: str) -> None:
     assert not re.search(r"[ \t]+$", text_of(name), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["read", "columns", "numbers"])
+@pytest.mark.parametrize("name", ["read", "numbers"])
 def test_a_script_that_says_reads_only_writes_nothing(name: str) -> None:
     commands = set(re.findall(r"\bcall\('(\w+)'", code_of(load(name).source)))
     assert commands <= {"HGET", "HMGET", "HGETALL"}
