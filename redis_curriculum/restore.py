@@ -157,7 +157,7 @@ def _agreed(
     differences = structural_differences(saved, config)
     if differences and not force:
         raise ConfigMismatchError(
-            "these fields say what the snapshot's numbers mean (force=True, --force, overrides):",
+            "these fields say what the snapshot's numbers mean; force=True (--force) changes them:",
             differences,
         )
     forced = [{"field": name, "saved": old, "given": new} for name, old, new in differences]

@@ -268,6 +268,19 @@ def test_overrides_with_bad_values(value: Any) -> None:
         make().with_overrides({"num_active_tasks": value})
 
 
+def test_the_other_kind_of_algorithm_takes_over_the_fields_it_has() -> None:
+    one = make(algorithm=LearningProgressConfig(ema_timescale=0.3, temperature=1.0))
+    other = one.with_overrides({"kind": "discrete_random"})
+    assert other.algorithm == DiscreteRandomConfig(ema_timescale=0.3)
+    assert other.with_overrides({"kind": "learning_progress"}).algorithm == LearningProgressConfig(
+        ema_timescale=0.3
+    )
+    with pytest.raises(InvalidInputError, match=r"temperature must be a field of Discrete"):
+        one.with_overrides({"kind": "discrete_random", "temperature": 1.0})
+    with pytest.raises(InvalidInputError, match=r"of kind .* got .*no_such"):
+        one.with_overrides({"kind": "no_such"})
+
+
 def test_a_rule_over_two_fields_sees_both_overrides() -> None:
     config = make().with_overrides({"min_samples_for_lp": 12, "min_presentations_for_eviction": 12})
     assert config.algorithm.hypers.min_presentations_for_eviction == 12
