@@ -372,6 +372,8 @@ class CurriculumConfig(FrozenModel):
         Raises:
             InvalidInputError: A name is unknown or ambiguous, or a value breaks a rule.
         """
+        if not isinstance(overrides, Mapping):
+            raise InvalidInputError("overrides", "a mapping of field names to values", overrides)
         fields = dict(self)
         algorithm = self.algorithm.model_dump()
         for name, value in overrides.items():

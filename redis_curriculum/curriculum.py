@@ -320,10 +320,11 @@ class Curriculum(Handle):
         Args:
             path: The target.
             overwrite: Replace a file that is there.
-            keep: Keep so many older files as ``path.1`` (the latest), ``path.2``, ...
+            keep: Keep so many (0 to 1,000) older files as ``path.1`` (the latest), ``path.2``, ...
             progress: Called with (tasks done, tasks in all).
 
         Raises:
+            InvalidInputError: ``keep`` is out of its range.
             SnapshotError: The target cannot be written; nothing was left behind.
             SnapshotRunningError: Another exporter is at work on this curriculum.
         """

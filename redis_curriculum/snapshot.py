@@ -47,6 +47,7 @@ FORMAT: Final = 1
 MOST_LINE_BYTES: Final = 8 * 2**20
 _MOST_TASKS: Final = 2**20
 _NAMES_PER_LINE: Final = 500
+_KEEP: Final = In("[0, 1000]")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
@@ -340,7 +341,7 @@ class _Target:
     """Where the snapshot goes: written beside, flushed to disk, renamed; older ones rotate."""
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
-        self.path, self._keep = path, keep
+        self.path, self._keep = path, _checked_keep(keep)
         if path.is_dir():
             raise SnapshotError(f"{path} is a directory")
         if not path.parent.is_dir():
@@ -359,10 +360,11 @@ class _Target:
     def commit(self) -> None:
         """Rename it to the target, so that a crash leaves the old file or the new one."""
         if self._keep and self.path.exists():
-            for n in range(self._keep, 0, -1):
+            for n in range(self._keep, 1, -1):
                 older = self._numbered(n - 1)
                 if older.exists():
                     older.replace(self._numbered(n))
+            self._keep_as(self._numbered(1))
         self._beside.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -385,8 +387,23 @@ class _Target:
             sha256=writer.sha256.hexdigest(),
         )
 
+    def _keep_as(self, kept: Path) -> None:
+        """Give the file a second name, so that it has the first until the new one takes it."""
+        kept.unlink(missing_ok=True)
+        try:
+            kept.hardlink_to(self.path)
+        except OSError:  # this file system has one name for a file
+            self.path.replace(kept)
+
     def _numbered(self, n: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{n}") if n else self.path
+        return self.path.with_name(f"{self.path.name}.{n}")
+
+
+def _checked_keep(keep: object) -> int:
+    try:
+        return int(_KEEP.check(keep, integer=True))
+    except ValueError as error:
+        raise InvalidInputError("keep", str(error), keep) from None
 
 
 class _Writer:

@@ -260,6 +260,8 @@ def test_overrides_that_name_nothing() -> None:
     for name in ("algorithm.", "algorithm.seed", "", "algorithm.algorithm"):
         with pytest.raises(InvalidInputError, match="override must be the name of one field"):
             make().with_overrides({name: 1})
+    with pytest.raises(InvalidInputError, match="overrides must be a mapping"):
+        make().with_overrides(["temperature=1"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", ["many", "1e999", "NaN", "[", "true", 2.5])
