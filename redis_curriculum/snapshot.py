@@ -470,9 +470,10 @@ def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
         with path.open("rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
             while text := file.readline(MOST_LINE_BYTES + 1):
                 yield reader.line(text)
-    except (OSError, EOFError, zlib.error) as error:
-        at = reader.number or None
-        raise SnapshotError(f"{path} cannot be read: {error or 'truncated'}", line=at) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SnapshotError(f"{path} cannot be read: {error}", line=reader.number + 1) from error
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be read: {error.strerror or error}") from error
     if not reader.ended:
         raise SnapshotError("the closing line is missing", line=reader.number + 1)
 
