@@ -373,11 +373,9 @@ def translate(error: Exception, address: Address, *, applied: Applied = "no") ->
         return InvalidURLError("url", "with a database that the server has", address.public)
     if isinstance(error, exceptions.ResponseError):
         return _refused(error, text)
-    if isinstance(error, exceptions.RedisClusterException):
-        return ServerUnavailableError(f"{address.public}: {text}", applied=applied)
+    says = ":" if isinstance(error, exceptions.RedisClusterException) else " does not answer:"
     return ServerUnavailableError(
-        f"{address.public} does not answer: {text or type(error).__name__}",
-        applied=applied,
+        f"{address.public}{says} {text or type(error).__name__}", applied=applied
     )
 
 

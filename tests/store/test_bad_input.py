@@ -522,9 +522,7 @@ def test_no_message_repeats_a_password(secret: str, tail: str) -> None:
 
 
 def test_a_database_that_the_server_has_not(server: RunningServer) -> None:
-    with pytest.raises(
-        InvalidURLError, match=r"database that the server has, got .*\?db=16"
-    ) as bad:
+    with pytest.raises(InvalidURLError, match=r"database that the server has") as bad:
         Curriculum.open(f"{server.url}?db=16", "x", config_of())
     assert bad.value.applied == "no"
 
