@@ -200,7 +200,9 @@ def restoring(
         yield from stage.verify()
         yield from stage.keep()
         yield from stage.flip()
-    except CurriculumError as error:
+    except GeneratorExit:  # interrupted while a reply was awaited: the claim will end by itself
+        raise
+    except BaseException as error:
         yield from stage.abandon()
         if isinstance(error, (StaleGenerationError, CurriculumNotFoundError)):
             raise SnapshotError(

@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from redis_curriculum.audit import parse_info
 from redis_curriculum.config import CurriculumConfig
 from redis_curriculum.connection import Command, Plan
-from redis_curriculum.errors import CurriculumError, InvalidInputError, SnapshotError
+from redis_curriculum.errors import InvalidInputError, SnapshotError
 from redis_curriculum.keys import EPOCH
 from redis_curriculum.moment import CHUNK, LabelState, Moment
 from redis_curriculum.records import PROGRESS_FIELDS, TaskRecord
@@ -237,7 +237,9 @@ def export(
         with target.writing() as writer:
             yield from _write(writer, moment, str(info.get("redis_version", "unknown")), progress)
             yield from moment.end()
-    except (CurriculumError, OSError) as error:
+    except GeneratorExit:  # interrupted while a reply was awaited: the lease will end by itself
+        raise
+    except BaseException as error:
         yield from moment.abandon()
         if isinstance(error, OSError):
             raise SnapshotError(f"{path} cannot be written: {error}") from error

@@ -259,6 +259,23 @@ def test_a_second_exporter_is_told(url: str, name: str, tmp_path: Path) -> None:
         curriculum.snapshot(tmp_path / "a.rcs")
 
 
+def test_a_progress_that_fails_leaves_nothing_behind(url: str, name: str, tmp_path: Path) -> None:
+    def fail(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with Curriculum.open(url, name, config_of()) as curriculum:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                curriculum.snapshot(tmp_path / "a.rcs", progress=fail)
+            assert list(tmp_path.iterdir()) == []
+        path = curriculum.snapshot(tmp_path / "a.rcs").path
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                Curriculum.restore(path, url, replace=True, progress=fail)
+        curriculum.get_task()  # nothing was replaced
+        Curriculum.restore(path, url, replace=True).close()
+
+
 def test_an_exporter_that_lost_its_lease_stops(
     server: RunningServer, name: str, tmp_path: Path
 ) -> None:

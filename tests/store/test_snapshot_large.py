@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing as mp
-import resource
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,22 @@ MOST_MIB = 150
 """What an exporter or importer may take; a pool's records as Python objects would be more."""
 
 
+def peak_mib() -> float:
+    """The most this process ever held; ``ru_maxrss`` would begin with its parent's."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1024
+
+
 def measured(what: str, url: str, name: str, path: Path, queue: Any) -> None:
     """Export or import in a process of its own; tell its time in s and its memory in MiB."""
-    idle, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    idle, start = peak_mib(), time.monotonic()
     if what == "export":
         with Curriculum.open(url, name) as curriculum:
             curriculum.snapshot(path)
     else:
         Curriculum.restore(path, url, f"{name}.2").close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    queue.put((time.monotonic() - start, (peak - idle) / 1024))
+    queue.put((time.monotonic() - start, peak_mib() - idle))
 
 
 @pytest.mark.slow
@@ -45,7 +51,7 @@ def test_a_hundred_thousand_tasks_there_and_back(name: str, tmp_path: Path) -> N
         drawn = original.get_tasks(20_000)
         original.update_many([(task.task_id, i % 100 / 99) for i, task in enumerate(drawn)])
         client, context = server.client(), mp.get_context("spawn")
-        client.config_set("slowlog-max-len", 100_000)
+        client.config_set("slowlog-max-len", 1_000_000)
         client.config_set("slowlog-log-slower-than", 0)
         for what in ("export", "import"):
             client.slowlog_reset()
@@ -55,10 +61,11 @@ def test_a_hundred_thousand_tasks_there_and_back(name: str, tmp_path: Path) -> N
             process.start()
             seconds, mib = queue.get(timeout=300)
             process.join()
-            slow = sorted(entry["duration"] / 1000 for entry in client.slowlog_get(100_000))
+            calls = [e for e in client.slowlog_get(1_000_000) if b"EVALSHA" in e["command"]]
+            slow = sorted(call["duration"] / 1000 for call in calls)
             print(  # noqa: T201
-                f"\n{what}: {seconds:.1f} s, {mib:.0f} MiB, {len(slow)} commands of"
-                f" {slow[len(slow) // 2]:.2f} ms, 99.9 % below {slow[-len(slow) // 1000]:.2f} ms"
+                f"\n{what}: {seconds:.1f} s, {mib:.0f} MiB, {len(slow)} script calls of"
+                f" {slow[len(slow) // 2]:.2f} ms, 99 % below {slow[-len(slow) // 100]:.2f} ms"
             )
             assert mib < MOST_MIB
         client.config_set("slowlog-log-slower-than", -1)
