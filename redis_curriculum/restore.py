@@ -102,6 +102,13 @@ class Intake:
             if isinstance(line, TaskLine) and line.task_id not in self.dropped:
                 yield line
 
+    @property
+    def is_to_fill(self) -> bool:
+        """Whether to fill the pool at once: it has more room than it had, or no task at all."""
+        room = self.config.num_active_tasks
+        grows = room > self.manifest.config.get("num_active_tasks", room)
+        return grows or not self.totals.parts.total()
+
     def drop(self, task_ids: frozenset[int]) -> None:
         """Do without some tasks."""
         for task in self.tasks():

@@ -114,6 +114,20 @@ def test_a_run_that_is_torn_down_and_restored_goes_on(
     assert drawn == expected
 
 
+def test_a_pool_with_a_gap_is_restored_with_it(url: str, name: str, tmp_path: Path) -> None:
+    """The next draw fills it, as it would have done: filled before, that draw would be another."""
+    with Curriculum.open(url, name, config_of(**HYPERS)) as original:
+        play(original, 200)
+        for task_id in original.task_ids()[:25]:
+            original.evict(task_id)
+        path = original.snapshot(tmp_path / "a.rcs").path
+        with Curriculum.restore(path, url, f"{name}.1") as restored:
+            assert state_of(restored) == state_of(original)
+            assert play(restored, 100, seed=9) == play(original, 100, seed=9)
+            assert timeless(state_of(restored)) == timeless(state_of(original))
+            assert len(restored.task_ids()) == 60
+
+
 def test_another_server_and_another_version(
     any_server: RunningServer, url: str, name: str, tmp_path: Path
 ) -> None:

@@ -736,6 +736,11 @@ def test_gini_of_known_values(values: list[float], expected: float) -> None:
     assert gini(values) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("n", [3, 5, 29, 100])
+def test_gini_of_equals_is_never_below_0(n: int) -> None:
+    assert 0 <= min(gini([1 / n + k * 2**-55] * n) for k in range(50)) < 1e-12
+
+
 @given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_gini_is_half_the_relative_mean_difference(values: list[float], rng: Any) -> None:
     n = len(values)
