@@ -3,7 +3,7 @@
 -- ARGV[1] generation int the generation being staged
 -- ARGV[2] current str what meta.generation must be; empty: no curriculum
 -- ARGV[3] token str as given to stage_begin
--- ARGV[4] lease_ms int the claim holds so long after this call
+-- ARGV[4] lease_ms int the claim holds so long after this call; 0: it ends
 -- ARGV[5] expire_ms int the keys vanish after so long; 0: they stay
 -- ARGV[6..] commands groups of a count n, then n words: HSET, SADD, ZADD, PERSIST or SETSUMS, the key without its generation, what the command takes
 -- Returns 1

@@ -123,7 +123,10 @@ class AsyncCurriculum(Handle):
                     address, intake, name, settings, replace=replace, progress=progress
                 )
                 own_name = await drive(plan, link)
-                store = await drive(opening(address, own_name, None, settings, generator), link)
+                attaching = opening(
+                    address, own_name, None, settings, generator, fill=intake.is_to_fill
+                )
+                store = await drive(attaching, link)
                 return cls(address, store, link)
 
         return Opening(restored())

@@ -372,6 +372,8 @@ class CurriculumConfig(FrozenModel):
         Raises:
             InvalidInputError: A name is unknown or ambiguous, or a value breaks a rule.
         """
+        if not isinstance(overrides, Mapping):
+            raise InvalidInputError("overrides", "a mapping of field names to values", overrides)
         fields = dict(self)
         algorithm = self.algorithm.model_dump()
         for name, value in overrides.items():
@@ -381,6 +383,10 @@ class CurriculumConfig(FrozenModel):
                 fields["algorithm"] = algorithm
             else:
                 fields[field] = _from_text(value)
+        if algorithm["kind"] != self.algorithm.kind:  # settings the other kind has not are dropped
+            given = {self._resolve(name).removeprefix("algorithm.") for name in overrides}
+            known = given | _fields_of_kind(algorithm["kind"])
+            fields["algorithm"] = {k: v for k, v in algorithm.items() if k in known}
         return type(self)(**fields)
 
     def bind(self, generator: TaskGenerator) -> Self:
@@ -411,6 +417,13 @@ class CurriculumConfig(FrozenModel):
         near = found or difflib.get_close_matches(name, [*dotted, *bare], 3)
         hint = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise InvalidInputError("override", f"the name of one field{hint}", name)
+
+
+def _fields_of_kind(kind: object) -> set[str]:
+    models = (LearningProgressConfig, DiscreteRandomConfig)
+    return {
+        name for m in models if m.model_fields["kind"].default == kind for name in m.model_fields
+    }
 
 
 def _from_text(value: object) -> object:

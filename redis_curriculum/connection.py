@@ -369,13 +369,13 @@ def translate(error: Exception, address: Address, *, applied: Applied = "no") ->
         return AuthenticationError(f"{address.public}: wrong user or password{where}: {text}")
     if isinstance(error, exceptions.BusyLoadingError):
         return ServerUnavailableError(f"{address.public} is loading its data: {text}")
+    if "DB index is out of range" in text:
+        return InvalidURLError("url", "with a database that the server has", address.public)
     if isinstance(error, exceptions.ResponseError):
         return _refused(error, text)
-    if isinstance(error, exceptions.RedisClusterException):
-        return ServerUnavailableError(f"{address.public}: {text}", applied=applied)
+    says = ":" if isinstance(error, exceptions.RedisClusterException) else " does not answer:"
     return ServerUnavailableError(
-        f"{address.public} does not answer: {text or type(error).__name__}",
-        applied=applied,
+        f"{address.public}{says} {text or type(error).__name__}", applied=applied
     )
 
 

@@ -107,7 +107,8 @@ class Curriculum(Handle):
         """Bring a snapshot back and open it: entirely, or not at all.
 
         The file is checked to its end first; then the state is staged beside what is there,
-        verified, and made current in one step. Some four round trips per 100 tasks.
+        verified, and made current in one step. Some four round trips per 100 tasks. A pool that
+        lacked tasks is filled by the next draw, as it would have been; one that grows, at once.
 
         Args:
             path: The snapshot.
@@ -134,7 +135,10 @@ class Curriculum(Handle):
         try:
             plan = restoring(address, intake, name, settings, replace=replace, progress=progress)
             restored = drive(plan, link)
-            store = drive(opening(address, restored, None, settings, generator), link)
+            attaching = opening(
+                address, restored, None, settings, generator, fill=intake.is_to_fill
+            )
+            store = drive(attaching, link)
         except BaseException:
             link.close()
             raise
@@ -320,10 +324,11 @@ class Curriculum(Handle):
         Args:
             path: The target.
             overwrite: Replace a file that is there.
-            keep: Keep so many older files as ``path.1`` (the latest), ``path.2``, ...
+            keep: Keep so many (0 to 1,000) older files as ``path.1`` (the latest), ``path.2``, ...
             progress: Called with (tasks done, tasks in all).
 
         Raises:
+            InvalidInputError: ``keep`` is out of its range.
             SnapshotError: The target cannot be written; nothing was left behind.
             SnapshotRunningError: Another exporter is at work on this curriculum.
         """

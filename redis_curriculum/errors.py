@@ -13,7 +13,6 @@ Every error says whether the call that raised it changed the curriculum: ``error
     ├── CurriculumNotFoundError (KeyError)  name
     ├── CurriculumDeletedError              it is marked for deletion, its keys are not all gone
     ├── EmptyPoolError                      there is no task to draw
-    ├── PoolFullError                       capacity reached; evict first
     ├── TaskNotFoundError (KeyError)        task_id
     ├── FailingTasksError                   causes: every task that was tried failed
     ├── EpochError                          epoch: another trainer ended the one before
@@ -112,10 +111,6 @@ class CurriculumDeletedError(CurriculumError):
 
 class EmptyPoolError(CurriculumError):
     """There is no task to draw."""
-
-
-class PoolFullError(CurriculumError):
-    """The pool holds ``num_active_tasks`` tasks already."""
 
 
 class TaskNotFoundError(CurriculumError, KeyError):

@@ -31,8 +31,12 @@ def opening(
     config: CurriculumConfig | None,
     settings: WorkerSettings,
     generator: TaskGenerator | None,
+    *,
+    fill: bool = True,
 ) -> Plan[Store]:
     """Audit the server, create or attach, fill the pool; three round trips, more while filling.
+
+    Without ``fill`` the pool stays as it is, and the next draw fills it.
 
     Raises:
         InvalidInputError: The name, the config or the generator cannot be used.
@@ -68,7 +72,7 @@ def opening(
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
         enforce(kept, address.public)
-    if size < config.num_active_tasks and store.can_generate:
+    if fill and size < config.num_active_tasks and store.can_generate:
         yield from store.fill(next_index)
     return store
 

@@ -70,7 +70,6 @@ _READ: dict[str, Any] = {
 FIELDS: tuple[str, ...] = tuple(_READ)
 """Names of the record's fields, the same in Redis, in Python and in snapshots."""
 
-INTEGER_FIELDS = frozenset(_INTEGERS)
 PROGRESS_FIELDS: tuple[str, ...] = (
     "completion_count",
     "reward_ema",

@@ -3,7 +3,8 @@
 The file is checked to its end before anything is sent. Then a new generation is written beside the
 current one, read back and compared with what its records imply, and made current by one script that
 compares and sets. Killed at any point, the curriculum is entirely old or entirely new; what a
-killed restore has staged expires.
+killed restore has staged expires; if it was killed in the last moment before that script, the next
+restore or ``gc`` removes it.
 """
 
 from __future__ import annotations
@@ -101,6 +102,13 @@ class Intake:
             if isinstance(line, TaskLine) and line.task_id not in self.dropped:
                 yield line
 
+    @property
+    def is_to_fill(self) -> bool:
+        """Whether to fill the pool at once: it has more room than it had, or no task at all."""
+        room = self.config.num_active_tasks
+        grows = room > self.manifest.config.get("num_active_tasks", room)
+        return grows or not self.totals.parts.total()
+
     def drop(self, task_ids: frozenset[int]) -> None:
         """Do without some tasks."""
         for task in self.tasks():
@@ -156,7 +164,7 @@ def _agreed(
     differences = structural_differences(saved, config)
     if differences and not force:
         raise ConfigMismatchError(
-            "these fields say what the snapshot's numbers mean (force=True, --force, overrides):",
+            "these fields say what the snapshot's numbers mean; force=True (--force) changes them:",
             differences,
         )
     forced = [{"field": name, "saved": old, "given": new} for name, old, new in differences]
@@ -199,10 +207,15 @@ def restoring(
         yield from stage.verify()
         yield from stage.keep()
         yield from stage.flip()
-    except (StaleGenerationError, CurriculumNotFoundError):
-        raise SnapshotError(
-            f"curriculum {name!r} was created or replaced meanwhile; nothing was restored"
-        ) from None
+    except GeneratorExit:  # interrupted while a reply was awaited: the claim will end by itself
+        raise
+    except BaseException as error:
+        yield from stage.abandon()
+        if isinstance(error, (StaleGenerationError, CurriculumNotFoundError)):
+            raise SnapshotError(
+                f"curriculum {name!r} was created or replaced meanwhile; nothing was restored"
+            ) from None
+        raise
     with suppress(CurriculumError):  # what is left is for the next restore, or for gc
         yield from drop_generations(keys, deadline_s)
     return name
@@ -226,7 +239,6 @@ class _Stage:
         self._token = secrets.token_hex(8)
         self._head = (keys.generation, current, self._token)
         self._epochs: set[str] = set()
-        self._labels_of: set[str] = set()
 
     def begin(self) -> Plan[None]:
         """Claim the generation; take away what killed restores have left."""
@@ -315,7 +327,7 @@ class _Stage:
             yield from self._expect(totals.parts[part], "ZCARD", f"{keys.pool}{part}")
         for label, count in sorted(totals.active.items()):
             yield from self._expect(count, "SCARD", keys.label(label))
-            yield from self._expect(str(count), "HGET", keys.labels, label)
+            yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
         get = [word for slot in range(4) for word in ("GET", "i64", f"#{slot}")]
         words = ("BITFIELD_RO", keys.sums, *get)
         found = yield from ask(Command(words, keys.meta), self._deadline_s)
@@ -361,6 +373,11 @@ class _Stage:
         stem = f"{self._keys.prefix}epoch:"
         found = yield from scan_keys(stem, self._keys.meta, self._deadline_s)
         return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)
+
+    def abandon(self) -> Plan[None]:
+        """Let the next restore begin at once; never fails, never retries."""
+        with suppress(CurriculumError):  # the claim will end by itself
+            yield Run(STAGE, self._keys.meta, [*self._head, 0, _EXPIRE_MS])
 
     def _put(self, commands: Sequence[Words], *, expire_ms: int = _EXPIRE_MS) -> Plan[None]:
         args: list[str | int | float] = [*self._head, _LEASE_MS, expire_ms]

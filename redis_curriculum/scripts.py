@@ -182,8 +182,14 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCEPOCH": lambda detail: EpochError(
         f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)
     ),
-    "RCSNAPSHOT": lambda detail: SnapshotRunningError(f"a snapshot is running: {detail}"),
-    "RCRESTORE": lambda detail: SnapshotRunningError(f"another restore is running: {detail}"),
+    "RCSNAPSHOT": lambda detail: SnapshotRunningError(
+        f"another snapshot or check is at work since {detail} ms of the server's clock; if it was"
+        " killed, try again in half a minute"
+    ),
+    "RCRESTORE": lambda detail: SnapshotRunningError(
+        f"another restore (token {detail}) is at work on this curriculum; if it was killed, try"
+        " again in a minute"
+    ),
     "RCDELETED": lambda detail: CurriculumDeletedError(
         f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
     ),

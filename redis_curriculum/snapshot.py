@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from redis_curriculum.audit import parse_info
 from redis_curriculum.config import CurriculumConfig
 from redis_curriculum.connection import Command, Plan
-from redis_curriculum.errors import CurriculumError, InvalidInputError, SnapshotError
+from redis_curriculum.errors import InvalidInputError, SnapshotError
 from redis_curriculum.keys import EPOCH
 from redis_curriculum.moment import CHUNK, LabelState, Moment
 from redis_curriculum.records import PROGRESS_FIELDS, TaskRecord
@@ -47,6 +47,7 @@ FORMAT: Final = 1
 MOST_LINE_BYTES: Final = 8 * 2**20
 _MOST_TASKS: Final = 2**20
 _NAMES_PER_LINE: Final = 500
+_KEEP: Final = In("[0, 1000]")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
@@ -236,7 +237,9 @@ def export(
         with target.writing() as writer:
             yield from _write(writer, moment, str(info.get("redis_version", "unknown")), progress)
             yield from moment.end()
-    except (CurriculumError, OSError) as error:
+    except GeneratorExit:  # interrupted while a reply was awaited: the lease will end by itself
+        raise
+    except BaseException as error:
         yield from moment.abandon()
         if isinstance(error, OSError):
             raise SnapshotError(f"{path} cannot be written: {error}") from error
@@ -340,7 +343,7 @@ class _Target:
     """Where the snapshot goes: written beside, flushed to disk, renamed; older ones rotate."""
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
-        self.path, self._keep = path, keep
+        self.path, self._keep = path, _checked_keep(keep)
         if path.is_dir():
             raise SnapshotError(f"{path} is a directory")
         if not path.parent.is_dir():
@@ -359,10 +362,11 @@ class _Target:
     def commit(self) -> None:
         """Rename it to the target, so that a crash leaves the old file or the new one."""
         if self._keep and self.path.exists():
-            for n in range(self._keep, 0, -1):
+            for n in range(self._keep, 1, -1):
                 older = self._numbered(n - 1)
                 if older.exists():
                     older.replace(self._numbered(n))
+            self._keep_as(self._numbered(1))
         self._beside.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -385,8 +389,23 @@ class _Target:
             sha256=writer.sha256.hexdigest(),
         )
 
+    def _keep_as(self, kept: Path) -> None:
+        """Give the file a second name, so that it has the first until the new one takes it."""
+        kept.unlink(missing_ok=True)
+        try:
+            kept.hardlink_to(self.path)
+        except OSError:  # this file system has one name for a file
+            self.path.replace(kept)
+
     def _numbered(self, n: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{n}") if n else self.path
+        return self.path.with_name(f"{self.path.name}.{n}")
+
+
+def _checked_keep(keep: object) -> int:
+    try:
+        return int(_KEEP.check(keep, integer=True))
+    except ValueError as error:
+        raise InvalidInputError("keep", str(error), keep) from None
 
 
 class _Writer:
@@ -453,9 +472,10 @@ def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
         with path.open("rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
             while text := file.readline(MOST_LINE_BYTES + 1):
                 yield reader.line(text)
-    except (OSError, EOFError, zlib.error) as error:
-        at = reader.number or None
-        raise SnapshotError(f"{path} cannot be read: {error or 'truncated'}", line=at) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SnapshotError(f"{path} cannot be read: {error}", line=reader.number + 1) from error
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be read: {error.strerror or error}") from error
     if not reader.ended:
         raise SnapshotError("the closing line is missing", line=reader.number + 1)
 

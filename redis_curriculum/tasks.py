@@ -579,15 +579,6 @@ def encode_params(params: dict[str, Any]) -> str:
     return text
 
 
-def decode_params(text: str) -> dict[str, Any]:
-    """Read what ``encode_params`` wrote.
-
-    Raises:
-        InvalidInputError: The text is not a JSON object.
-    """
-    return parse_json_object(text, field="params")
-
-
 # --- ids and hashes ----------------------------------------------------------------------------
 
 _MASK64 = 2**64 - 1

@@ -15,7 +15,6 @@ from typing import Any
 
 from redis_curriculum import scoring
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.errors import PoolFullError
 from redis_curriculum.keys import COUNTS
 from redis_curriculum.scoring import Draws, Pool, PoolTask, Progress, RandomStream, Sums
 
@@ -74,9 +73,8 @@ class ModelCurriculum:
         self.late_count = 0
 
     def create(self, specs: Sequence[Spec]) -> None:
-        """Add tasks, all or none."""
-        if len(self.tasks) + len(specs) > self.capacity:
-            raise PoolFullError(f"{len(specs)} more tasks do not fit")
+        """Add tasks; there is room."""
+        assert len(self.tasks) + len(specs) <= self.capacity
         for task_id, label, params in specs:
             assert task_id not in self.tasks, "ids are never reused"
             self.tasks[task_id] = ModelTask(task_id, label, params)

@@ -23,6 +23,7 @@ _WIDE: Final = 10_000
 def printable(text: object) -> str:
     """A text on one line in which nothing can steer a terminal."""
     line = "; ".join(part.strip() for part in str(text).splitlines() if part.strip())
+    line = line.replace(":; ", ": ")  # what a heading announces
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
 
 

@@ -15,7 +15,6 @@ from redis_curriculum.cli.session import AsJson
 from redis_curriculum.demo import run_demo
 from redis_curriculum.embedded import attach
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.urls import parse
 
 _LOOK_S = 1.0
 
@@ -38,8 +37,6 @@ def demo(
     out: Annotated[Path, typer.Option(help="Directory for the picture.")] = Path("out"),
 ) -> None:
     """Train on FrozenLake maps, with learning progress and without."""
-    if redis is not None:
-        parse(redis)  # before a minute has gone
     run_demo(seconds=seconds, workers=workers, seed=seed, url=redis, out=out)
 
 

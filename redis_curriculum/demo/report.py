@@ -48,6 +48,8 @@ class DemoReport:
     before: dict[str, float]
     outcomes: list[Outcome]
     picture: Path
+    kept_on: str | None = None
+    """The user's own server, on which the curricula stay."""
 
 
 def overall(rates: Mapping[str, float]) -> float:
@@ -140,6 +142,13 @@ def print_report(console: Console, report: DemoReport) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if report.kept_on:
+        names = ", ".join(outcome.curriculum for outcome in report.outcomes)
+        console.print(
+            f"Kept on {report.kept_on}: {names} (redis-curriculum delete NAME removes one)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _success_table(report: DemoReport) -> Table:

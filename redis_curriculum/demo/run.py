@@ -9,7 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from redis_curriculum.config import CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.config import (
+    CurriculumConfig,
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+    WorkerSettings,
+)
+from redis_curriculum.connection import DirectLink
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.demo.agent import Network
 from redis_curriculum.demo.maps import (
@@ -30,7 +36,9 @@ from redis_curriculum.demo.report import (
 )
 from redis_curriculum.demo.training import HeldOut, train
 from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.keys import ROOT
 from redis_curriculum.tasks import Buckets, Span
+from redis_curriculum.urls import parse
 from redis_curriculum.validation import In
 
 TRAINING_SHARE = 0.28
@@ -62,6 +70,7 @@ def run(
 ) -> DemoReport:
     """See ``run_demo``."""
     _check(seconds, workers, seed, out)
+    kept_on = None if url is None else _reached(url)
     console = console or Console()
     per_label = min(200, max(20, int(2 * seconds)))
     console.print(f"Building {per_label} held-out maps per label ...", highlight=False)
@@ -72,7 +81,7 @@ def run(
     outcomes = [course.run(title, algorithm) for title, algorithm in algorithms().items()]
     picture = out / f"demo-{run_id}.png"
     draw_picture(outcomes, picture)
-    report = DemoReport(seed, workers, per_label, before, outcomes, picture)
+    report = DemoReport(seed, workers, per_label, before, outcomes, picture, kept_on)
     print_report(console, report)
     return report
 
@@ -116,6 +125,17 @@ class _Course:
             soft_wrap=True,
         )
         return Outcome(title, name, training, pool, after)
+
+
+def _reached(url: str) -> str:
+    """Say at once that a server does not answer, not after the maps; return its public URL."""
+    address = parse(url)
+    link = DirectLink(address, WorkerSettings().timeout_s)
+    try:
+        link.call(("PING",), ROOT)
+    finally:
+        link.close()
+    return address.public
 
 
 def _check(seconds: float, workers: int, seed: int, out: Path) -> None:

@@ -107,10 +107,19 @@ def test_structural_settings_need_force(cli: Cli, file: Path, name: str) -> None
     words = ("restore", file, "--name", f"{name}.2", "--set", "ema_timescale=0.2")
     answer = cli(*words)
     assert (answer.code, answer.out) == (1, "")
-    assert "algorithm.ema_timescale: stored 0.1, given 0.2" in answer.err
+    assert "changes them: algorithm.ema_timescale: stored 0.1, given 0.2" in answer.err
     assert "--force" in answer.err
     forced = cli(*words, "--force", "--json").json["forced"]
     assert forced == [{"field": "algorithm.ema_timescale", "saved": 0.1, "given": 0.2}]
+
+
+def test_the_kind_of_algorithm_is_structural(cli: Cli, file: Path, name: str) -> None:
+    words = ("restore", file, "--name", f"{name}.2", "--set", "kind=discrete_random")
+    answer = cli(*words)
+    assert (answer.code, answer.out) == (1, "")
+    assert "algorithm.kind: stored 'learning_progress', given 'discrete_random'" in answer.err
+    assert cli(*words, "--force").code == 0
+    assert cli("check", f"{name}.2").code == 0
 
 
 def test_a_smaller_pool_needs_shrink(cli: Cli, file: Path, name: str) -> None:

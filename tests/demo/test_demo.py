@@ -15,7 +15,7 @@ from redis_curriculum.config import DiscreteRandomConfig, LearningProgressConfig
 from redis_curriculum.demo import run_demo
 from redis_curriculum.demo.maps import LABELS
 from redis_curriculum.demo.run import algorithms, demo_config
-from redis_curriculum.errors import CurriculumError, InvalidInputError
+from redis_curriculum.errors import CurriculumError, InvalidInputError, ServerUnavailableError
 
 
 def test_the_whole_demo_in_short(tmp_path: Path, url: str) -> None:
@@ -36,7 +36,16 @@ def test_the_whole_demo_in_short(tmp_path: Path, url: str) -> None:
             applied = sum(record.completion_count for record in stored if record)
             assert applied >= outcome.training.episodes(), "what was learned from was reported"
             assert curriculum.check() == []
-    assert str(report.picture.name) in text.getvalue().replace("\n", "")
+    printed = text.getvalue().replace("\n", "")
+    assert str(report.picture.name) in printed
+    assert all(outcome.curriculum in printed for outcome in report.outcomes)
+
+
+def test_a_server_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
+    text = io.StringIO()
+    with pytest.raises(ServerUnavailableError, match="does not answer"):
+        run_demo(url=f"unix://{tmp_path}/none", out=tmp_path, console=Console(file=text))
+    assert text.getvalue() == "", "no map was built before"
 
 
 def test_what_is_compared_differs_in_the_curriculum_alone() -> None:

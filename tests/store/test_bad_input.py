@@ -521,6 +521,12 @@ def test_no_message_repeats_a_password(secret: str, tail: str) -> None:
 # --- servers -------------------------------------------------------------------------------------
 
 
+def test_a_database_that_the_server_has_not(server: RunningServer) -> None:
+    with pytest.raises(InvalidURLError, match=r"database that the server has") as bad:
+        Curriculum.open(f"{server.url}?db=16", "x", config_of())
+    assert bad.value.applied == "no"
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
 def test_a_server_that_would_drop_records_is_refused(tmp_path: Path, policy: str) -> None:
     with redis_server(tmp_path, config=["--maxmemory-policy", policy]) as server:

@@ -94,7 +94,7 @@ def assert_equal_draws(harness: Harness, pool: Pool, counts: list[int]) -> list[
     """The same tasks, wish for new ones and state afterwards; returns how many were drawn."""
     drawn = []
     for count in counts:
-        stream = RandomStream.from_state(harness.stream_state)
+        stream = RandomStream(harness.stream_state)
         expected = scoring.draw(pool, harness.hypers, stream, count)
         reply = harness.sample(count)
         assert reply.ids == expected.task_ids

@@ -114,6 +114,20 @@ def test_a_run_that_is_torn_down_and_restored_goes_on(
     assert drawn == expected
 
 
+def test_a_pool_with_a_gap_is_restored_with_it(url: str, name: str, tmp_path: Path) -> None:
+    """The next draw fills it, as it would have done: filled before, that draw would be another."""
+    with Curriculum.open(url, name, config_of(**HYPERS)) as original:
+        play(original, 200)
+        for task_id in original.task_ids()[:25]:
+            original.evict(task_id)
+        path = original.snapshot(tmp_path / "a.rcs").path
+        with Curriculum.restore(path, url, f"{name}.1") as restored:
+            assert state_of(restored) == state_of(original)
+            assert play(restored, 100, seed=9) == play(original, 100, seed=9)
+            assert timeless(state_of(restored)) == timeless(state_of(original))
+            assert len(restored.task_ids()) == 60
+
+
 def test_another_server_and_another_version(
     any_server: RunningServer, url: str, name: str, tmp_path: Path
 ) -> None:
@@ -255,6 +269,27 @@ def test_the_pool_grows_freely_and_shrinks_when_told(url: str, name: str, tmp_pa
         assert shrunk.check() == []
         play(shrunk, 100)
         assert shrunk.check() == []
+
+
+def test_a_label_that_loses_all_its_tasks_to_a_smaller_pool(
+    url: str, name: str, tmp_path: Path
+) -> None:
+    with Curriculum.open(url, name, config_of(30)) as curriculum:
+        for task_id in curriculum.task_ids("maze-5"):  # the only ones whose results change
+            for score in (0.0, 0.0, 0.0, 1.0):
+                curriculum.update_task_performance(task_id, score)
+        kept = curriculum.task_ids("maze-5")
+        before = curriculum.labels()
+        path = curriculum.snapshot(tmp_path / "a.rcs").path
+    overrides = {"num_active_tasks": len(kept)}
+    with Curriculum.restore(path, url, f"{name}.1", overrides=overrides, shrink=True) as shrunk:
+        assert shrunk.task_ids() == kept
+        assert shrunk.labels() == {"maze-5": len(kept)}
+        assert len(before) == 4
+        assert shrunk.check() == []
+        evicted = shrunk.epoch_report()
+        assert evicted is not None
+        assert evicted.evictions == {k: n for k, n in before.items() if k != "maze-5"}
 
 
 def test_overrides_that_cannot_be(url: str, name: str, tmp_path: Path) -> None:
@@ -486,8 +521,6 @@ def test_what_was_staged_is_read_back_before_it_counts(
     with pytest.raises(SnapshotError, match="staging failed"):
         Curriculum.restore(path, server.url, replace=True, progress=meddle)
     assert stable_state(server, name) == before
-    with server.client() as client:  # the claim of the one that failed
-        client.pexpire(f"rc:{{{name}}}:restore", 0)
     with Curriculum.restore(path, server.url, replace=True) as restored:
         assert restored.check() == []
 

@@ -27,7 +27,7 @@ from redis_curriculum import (
     WorkerSettings,
 )
 from redis_curriculum.connection import drive
-from redis_curriculum.errors import SnapshotError, SnapshotRunningError
+from redis_curriculum.errors import InvalidInputError, SnapshotError, SnapshotRunningError
 from redis_curriculum.keys import COUNTS
 from redis_curriculum.moment import Moment
 from redis_curriculum.tasks import Buckets, Single, WeightedSet, label_hash
@@ -259,6 +259,23 @@ def test_a_second_exporter_is_told(url: str, name: str, tmp_path: Path) -> None:
         curriculum.snapshot(tmp_path / "a.rcs")
 
 
+def test_a_progress_that_fails_leaves_nothing_behind(url: str, name: str, tmp_path: Path) -> None:
+    def fail(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with Curriculum.open(url, name, config_of()) as curriculum:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                curriculum.snapshot(tmp_path / "a.rcs", progress=fail)
+            assert list(tmp_path.iterdir()) == []
+        path = curriculum.snapshot(tmp_path / "a.rcs").path
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                Curriculum.restore(path, url, replace=True, progress=fail)
+        curriculum.get_task()  # nothing was replaced
+        Curriculum.restore(path, url, replace=True).close()
+
+
 def test_an_exporter_that_lost_its_lease_stops(
     server: RunningServer, name: str, tmp_path: Path
 ) -> None:
@@ -365,6 +382,43 @@ def test_keep_rotates(url: str, name: str, tmp_path: Path) -> None:
             assert sums_in(path)[1] == played + 1
     found = {p.name: sums_in(p)[1] for p in tmp_path.iterdir()}
     assert found == {"a.rcs": 5, "a.rcs.1": 4, "a.rcs.2": 3}
+
+
+def test_the_target_is_there_while_older_files_rotate(
+    url: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rename = tmp_path / "a.rcs", Path.replace
+    with Curriculum.open(url, name, config_of()) as curriculum:
+        curriculum.snapshot(path)
+        old = path.read_bytes()
+
+        def watched(self: Path, target: Path) -> Path:
+            assert path.read_bytes() == old, "a crash here would leave no file of that name"
+            return rename(self, target)
+
+        for i in range(3):
+            play(curriculum, 10)
+            monkeypatch.setattr(Path, "replace", watched)
+            curriculum.snapshot(path, keep=2)
+            monkeypatch.undo()
+            assert (tmp_path / "a.rcs.1").read_bytes() == old != path.read_bytes()
+            assert len(list(tmp_path.iterdir())) == min(i + 2, 3)
+            old = path.read_bytes()
+
+
+@pytest.mark.parametrize("keep", [-1, 1.5, True, "1", None, 10_000])
+def test_a_number_of_older_files_that_cannot_be(
+    url: str, name: str, tmp_path: Path, keep: Any
+) -> None:
+    path = tmp_path / "a.rcs"
+    path.write_text("precious")
+    with (
+        Curriculum.open(url, name, config_of()) as curriculum,
+        pytest.raises(InvalidInputError, match=r"keep must be (an integer )?in"),
+    ):
+        curriculum.snapshot(path, keep=keep)
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_threads_may_play_while_another_handle_exports(

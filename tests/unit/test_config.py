@@ -260,12 +260,27 @@ def test_overrides_that_name_nothing() -> None:
     for name in ("algorithm.", "algorithm.seed", "", "algorithm.algorithm"):
         with pytest.raises(InvalidInputError, match="override must be the name of one field"):
             make().with_overrides({name: 1})
+    with pytest.raises(InvalidInputError, match="overrides must be a mapping"):
+        make().with_overrides(["temperature=1"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", ["many", "1e999", "NaN", "[", "true", 2.5])
 def test_overrides_with_bad_values(value: Any) -> None:
     with pytest.raises(InvalidInputError, match="num_active_tasks must be"):
         make().with_overrides({"num_active_tasks": value})
+
+
+def test_the_other_kind_of_algorithm_takes_over_the_fields_it_has() -> None:
+    one = make(algorithm=LearningProgressConfig(ema_timescale=0.3, temperature=1.0))
+    other = one.with_overrides({"kind": "discrete_random"})
+    assert other.algorithm == DiscreteRandomConfig(ema_timescale=0.3)
+    assert other.with_overrides({"kind": "learning_progress"}).algorithm == LearningProgressConfig(
+        ema_timescale=0.3
+    )
+    with pytest.raises(InvalidInputError, match=r"temperature must be a field of Discrete"):
+        one.with_overrides({"kind": "discrete_random", "temperature": 1.0})
+    with pytest.raises(InvalidInputError, match=r"of kind .* got .*no_such"):
+        one.with_overrides({"kind": "no_such"})
 
 
 def test_a_rule_over_two_fields_sees_both_overrides() -> None:

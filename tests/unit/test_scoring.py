@@ -215,7 +215,7 @@ def test_a_small_difference_is_seen() -> None:
 
 
 def test_the_stream_is_lecuyers_mrg32k3a() -> None:
-    stream = RandomStream.from_state([12345] * 6)
+    stream = RandomStream([12345] * 6)
     numbers = [stream.uniform() for _ in range(100_000)]
     assert numbers[:6] == [
         0.12701112204657714,
@@ -244,7 +244,7 @@ def test_a_seeds_stream_never_changes() -> None:
 def test_a_stream_goes_on_from_its_state() -> None:
     stream = RandomStream.from_seed(5)
     stream.number()
-    twin = RandomStream.from_state(stream.state)
+    twin = RandomStream(stream.state)
     assert [stream.number() for _ in range(50)] == [twin.number() for _ in range(50)]
 
 
@@ -734,6 +734,11 @@ def test_numbers_taken_per_draw_are_bounded(batch: int, most: float) -> None:
 )
 def test_gini_of_known_values(values: list[float], expected: float) -> None:
     assert gini(values) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [3, 5, 29, 100])
+def test_gini_of_equals_is_never_below_0(n: int) -> None:
+    assert 0 <= min(gini([1 / n + k * 2**-55] * n) for k in range(50)) < 1e-12
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30), st.randoms(use_true_random=False))

@@ -173,14 +173,16 @@ def test_what_is_no_snapshot(tmp_path: Path, content: bytes) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(SnapshotError):
+        with pytest.raises(SnapshotError, match=r"cannot be read: (Is a|No such)"):
             list(read(path))
 
 
 def test_every_truncation_is_noticed(tmp_path: Path) -> None:
     whole = GOOD.read_bytes()
     for length in [*range(0, len(whole), 97), len(whole) - 1, len(whole) - 8]:
-        reading(tmp_path / "a", whole[:length])
+        error = reading(tmp_path / "a", whole[:length])
+        assert str(error).startswith(f"line {error.line}")
+        assert (error.line or 0) >= 1
 
 
 def test_more_after_the_end_is_noticed(tmp_path: Path) -> None:
