@@ -60,9 +60,10 @@ class Curriculum(Handle):
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
     ) -> Self:
-        """Create the curriculum, or attach to the one of that name; fill its pool.
+        """Create the curriculum and fill its pool, or attach to the one of that name.
 
-        Three round trips, and one more for every ``worker.chunk`` tasks that the pool lacks.
+        Three round trips, and one more for every ``worker.chunk`` tasks of a new or empty pool.
+        What a pool lacks otherwise the next draws add.
 
         Args:
             url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,

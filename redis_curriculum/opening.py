@@ -32,11 +32,12 @@ def opening(
     settings: WorkerSettings,
     generator: TaskGenerator | None,
     *,
-    fill: bool = True,
+    fill: bool = False,
 ) -> Plan[Store]:
-    """Audit the server, create or attach, fill the pool; three round trips, more while filling.
+    """Audit the server, create or attach; three round trips, more while filling the pool.
 
-    Without ``fill`` the pool stays as it is, and the next draw fills it.
+    It is filled where it is new (whoever comes first) or empty, or if ``fill``. A later gap is for
+    the next draw: who attaches changes nothing, and a resumed run draws what it would have drawn.
 
     Raises:
         InvalidInputError: The name, the config or the generator cannot be used.
@@ -72,7 +73,8 @@ def opening(
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
         enforce(kept, address.public)
-    if fill and size < config.num_active_tasks and store.can_generate:
+    filled = size > 0 and next_index >= config.num_active_tasks
+    if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
         yield from store.fill(next_index)
     return store
 

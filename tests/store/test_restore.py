@@ -128,6 +128,17 @@ def test_a_pool_with_a_gap_is_restored_with_it(url: str, name: str, tmp_path: Pa
             assert len(restored.task_ids()) == 60
 
 
+def test_who_attaches_leaves_a_gap_to_the_next_draw(url: str, name: str, tmp_path: Path) -> None:
+    """As after a restore by the command line, which opens nothing."""
+    with Curriculum.open(url, name, config_of(**HYPERS)) as original:
+        original.evict(original.task_ids()[0])
+        path = original.snapshot(tmp_path / "a.rcs").path
+        Curriculum.restore(path, url, f"{name}.1").close()
+        with Curriculum.open(url, f"{name}.1") as attached:
+            assert state_of(attached) == state_of(original)
+            assert play(attached, 100, seed=9) == play(original, 100, seed=9)
+
+
 def test_another_server_and_another_version(
     any_server: RunningServer, url: str, name: str, tmp_path: Path
 ) -> None:
