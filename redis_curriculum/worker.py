@@ -180,7 +180,7 @@ class Worker:
         """Replace the arguments with which a write would be replayed."""
         for kept in reversed(self._buffer):
             if kept.number <= write.number:
-                if kept.number == write.number:
+                if kept.args is write.args:  # not another of that number, since register()
                     kept.args = args
                 return
 

@@ -193,6 +193,28 @@ def test_a_refusal_does_not_settle_what_was_unknown(own_server: RunningServer) -
         assert held_by(other).reported == Counter([first, second])
 
 
+def test_an_answer_taken_late_does_not_replace_a_new_workers_write(
+    own_server: RunningServer,
+) -> None:
+    """A draw of the worker that was, settled by another thread, has the number of a report now."""
+    with Curriculum.open(own_server.url, "x", config_of()) as other:
+        task_id = other.task_ids()[0]
+    handle, link = lossy(own_server.url, "x", deadline_s=0)
+    with handle, ThreadPoolExecutor(1) as pool:
+        link.lose = "sample"
+        assert unknown(handle.get_task)
+        pool.submit(handle.get_task).result()
+        pool.submit(handle.register).result()
+        save(own_server)
+        pool.submit(handle.update_task_performance, task_id, 0.5).result()
+        handle.get_task()
+        roll_back(own_server)
+        assert unknown(handle.get_task)
+        handle.get_task()
+        assert held_by(handle).reported == Counter([task_id])
+        assert handle.lost_writes == 0
+
+
 def unknown(call: Callable[[], object]) -> bool:
     with pytest.raises(ServerUnavailableError) as caught:
         call()
