@@ -64,9 +64,9 @@ class Wire:
         return "answer"
 
 
-def test_numbers_are_sent_as_text() -> None:
+def test_numbers_are_sent_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """hiredis crashes the process if a signal's handler raises while it packs a number."""
     link, wire = DirectLink(parse("redis://localhost"), 1.0), Wire()
-    link._connection = wire
+    monkeypatch.setattr(link, "_connection", wire)
     assert link.call(("EVALSHA", "sha", 1, "k", 2**53 - 1, 1 / 3), "k") == "answer"
     assert wire.sent == ["EVALSHA", "sha", "1", "k", "9007199254740991", "0.3333333333333333"]
