@@ -180,7 +180,9 @@ class DirectLink:
 
     def _exchange(self, connection: Any, words: Sequence[str | int | float]) -> Any:
         try:
-            connection.send_command(*words, check_health=False)
+            # All as text: hiredis crashes the process if Ctrl-C comes while it writes a number.
+            text = [word if isinstance(word, str) else repr(word) for word in words]
+            connection.send_command(*text, check_health=False)
             reply = connection.read_response()
             self._answered = True
             return reply

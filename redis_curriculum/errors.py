@@ -61,6 +61,10 @@ class CurriculumError(Exception):
         """The message; ``KeyError`` in the bases must not quote it."""
         return self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is: ``Exception`` would call ``__init__`` with the message alone."""
+        return _as_it_was, (type(self), self.args), vars(self)
+
 
 class InvalidInputError(CurriculumError, ValueError):
     """A value broke a rule; the message quotes field, rule and value."""
@@ -236,6 +240,10 @@ class ScriptError(ServerError):
 
 class EmbeddedServerError(ServerError):
     """The private redis-server could not be found or started."""
+
+
+def _as_it_was(kind: type[CurriculumError], args: tuple[Any, ...]) -> CurriculumError:
+    return kind.__new__(kind, *args)
 
 
 def _short(value: object, limit: int = 200) -> str:

@@ -215,4 +215,5 @@ def _bad(rule: str, url: str) -> InvalidURLError:
 
 def without_password(text: str) -> str:
     """Return a text in which whatever may be a password of a URL is ``***``."""
-    return re.sub(r"(://[^/@:]*):.*@", r"\1:***@", text)
+    text = re.sub(r"(://[^/@:]*):.*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][^=&\s]*passw[^=&\s]*=)[^&\s'\"]*", r"\1***", text)

@@ -180,7 +180,7 @@ class Worker:
         """Replace the arguments with which a write would be replayed."""
         for kept in reversed(self._buffer):
             if kept.number <= write.number:
-                if kept.number == write.number:
+                if kept.args is write.args:  # not another of that number, since register()
                     kept.args = args
                 return
 
@@ -280,9 +280,10 @@ class Worker:
                 reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
             except CurriculumError as error:
                 # A script that was cut short is not sent again: its half would be added twice.
-                cut_short = isinstance(error, (KeyTypeError, PermissionDeniedError))
-                half = cut_short or not isinstance(error, ServerError)
-                if attempts.note(error) == "no" or half:
+                stops = isinstance(error, (KeyTypeError, PermissionDeniedError))
+                cut_short = stops and error.applied == "unknown"
+                looked = cut_short or not isinstance(error, ServerError)
+                if attempts.note(error) == "no" or looked:
                     write.number, self._pending = 0, None
                 yield from self._mend(error, attempts)
             else:

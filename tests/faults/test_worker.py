@@ -7,6 +7,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from redis_curriculum.audit import ServerWarning
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import (
     CurriculumError,
+    PermissionDeniedError,
     ServerUnavailableError,
     UnsupportedServerError,
     WorkerFencedError,
@@ -27,6 +29,7 @@ from redis_curriculum.worker import LostWritesWarning
 from tests.faults.ledger import Ledger, config_of, held_by, judge, load_scripts, settings_of
 from tests.faults.proxy import every, proxy, the_nth_call
 from tests.faults.tally import Row
+from tests.lossy import lossy
 from tests.processes import in_background
 from tests.servers import RunningServer, redis_server
 
@@ -168,6 +171,48 @@ def test_an_unknown_outcome_stays_unknown(own_server: RunningServer, then: str) 
             assert curriculum.update_task_performance(second, 0.5) is Outcome.APPLIED
             assert held_by(curriculum).reported - before.reported == {second: 1}
             assert curriculum.check() == []
+
+
+def test_a_refusal_does_not_settle_what_was_unknown(own_server: RunningServer) -> None:
+    """Applied, its reply lost, the retry denied: its number must not go to another thread's."""
+    with Curriculum.open(own_server.url, "x", config_of()) as other:
+        first, second = other.task_ids()[:2]
+        handle, link = lossy(own_server.url, "x")
+        with handle, own_server.client() as client:
+            link.lose = "record"
+            assert unknown(lambda: handle.update_task_performance(first, 0.5))
+            client.acl_setuser("default", enabled=True, commands=["-evalsha"])
+            with pytest.raises(PermissionDeniedError) as caught:
+                handle.update_task_performance(first, 0.5)
+            assert caught.value.applied == "unknown"
+            client.acl_setuser("default", enabled=True, commands=["+evalsha"])
+            with ThreadPoolExecutor(1) as pool:
+                call = pool.submit(handle.update_task_performance, second, 0.5)
+                assert call.result() is Outcome.APPLIED
+            assert handle.update_task_performance(first, 0.5) is Outcome.DUPLICATE
+        assert held_by(other).reported == Counter([first, second])
+
+
+def test_an_answer_taken_late_does_not_replace_a_new_workers_write(
+    own_server: RunningServer,
+) -> None:
+    """A draw of the worker that was, settled by another thread, has the number of a report now."""
+    with Curriculum.open(own_server.url, "x", config_of()) as other:
+        task_id = other.task_ids()[0]
+    handle, link = lossy(own_server.url, "x", deadline_s=0)
+    with handle, ThreadPoolExecutor(1) as pool:
+        link.lose = "sample"
+        assert unknown(handle.get_task)
+        pool.submit(handle.get_task).result()
+        pool.submit(handle.register).result()
+        save(own_server)
+        pool.submit(handle.update_task_performance, task_id, 0.5).result()
+        handle.get_task()
+        roll_back(own_server)
+        assert unknown(handle.get_task)
+        handle.get_task()
+        assert held_by(handle).reported == Counter([task_id])
+        assert handle.lost_writes == 0
 
 
 def unknown(call: Callable[[], object]) -> bool:

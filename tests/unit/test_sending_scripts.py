@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum.connection import MissingScriptError, Plan, Run, drive
+from redis_curriculum.connection import DirectLink, MissingScriptError, Plan, Run, drive
 from redis_curriculum.scripts import load
+from redis_curriculum.urls import parse
 
 SCRIPT = load("read")
 
@@ -47,3 +48,25 @@ def test_a_script_is_loaded_and_only_then_sent_whole(times: int) -> None:
     loads = [("SCRIPT", "LOAD", SCRIPT.source), known] if times else []
     whole = [("EVAL", SCRIPT.source, 1, "k", 1, 2)] if times == 2 else []
     assert link.sent == [known, *loads, *whole]
+
+
+class Wire:
+    """A connection that notes what it is to send."""
+
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+
+    def send_command(self, *words: object, check_health: bool) -> None:
+        assert not check_health
+        self.sent += words
+
+    def read_response(self) -> str:
+        return "answer"
+
+
+def test_numbers_are_sent_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hiredis crashes the process if a signal's handler raises while it packs a number."""
+    link, wire = DirectLink(parse("redis://localhost"), 1.0), Wire()
+    monkeypatch.setattr(link, "_connection", wire)
+    assert link.call(("EVALSHA", "sha", 1, "k", 2**53 - 1, 1 / 3), "k") == "answer"
+    assert wire.sent == ["EVALSHA", "sha", "1", "k", "9007199254740991", "0.3333333333333333"]

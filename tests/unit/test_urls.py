@@ -109,6 +109,14 @@ def test_what_is_no_url(url: str, rule: str) -> None:
     assert caught.value.field == "url"
 
 
+def test_a_password_among_the_options_is_refused_and_not_repeated() -> None:
+    """Where redis-py would take it."""
+    for url in ("redis://h?password=S3CRET", "rediss://h/0?db=1&ssl_Password=S3CRET&insecure=true"):
+        with pytest.raises(InvalidURLError) as caught:
+            parse(url)
+        assert "S3CRET" not in str(caught.value) + repr(vars(caught.value))
+
+
 def test_an_address_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         parse("redis://h").db = 3  # type: ignore[misc]
