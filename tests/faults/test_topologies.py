@@ -23,6 +23,7 @@ from tests.faults.topologies import (
     Node,
     Sentinels,
     cluster,
+    follows,
     leads,
     partition,
     sentinels,
@@ -194,6 +195,7 @@ def test_cluster_primary_killed(tmp_path: Path, row: Rows, binary: str) -> None:
                 time.sleep(0.3)
                 old.server.start()
                 wait_for(partial(leads, new, 1), "the old primary follows")
+                wait_for(partial(follows, old), "it has all the data")  # else it may win, empty
         with Curriculum.open(system.url, "x", worker=settings_of()) as curriculum:
             judge(row("Cluster primary killed"), curriculum, ledgers, trials=3)
 
