@@ -48,6 +48,10 @@ class DemoReport:
     before: dict[str, float]
     outcomes: list[Outcome]
     picture: Path
+    even_steps: int
+    """Steps that every training took: the least of their numbers."""
+    even: list[dict[str, float]]
+    """Success of each training after so many steps."""
     kept_on: str | None = None
     """The user's own server, on which the curricula stay."""
 
@@ -137,8 +141,11 @@ def print_report(console: Console, report: DemoReport) -> None:
     console.print(
         f"\nPicture: {report.picture}\n"
         f"Seed {report.seed} for weights, maps, curriculum and workers. Processes run freely, so "
-        "a second run gives other figures.\n± is the standard error over maps. Each training ran "
-        "once: how much they differ from seed to seed is not in it.",
+        "a second run gives other figures.\n"
+        "All trainings take the same time. The last row of the first table is of the moment at "
+        f"which each had taken {report.even_steps:,} steps.\n"
+        "± is the standard error over maps. Each training ran once: how much they differ from seed "
+        "to seed is not in it.",
         highlight=False,
         soft_wrap=True,
     )
@@ -162,6 +169,12 @@ def _success_table(report: DemoReport) -> Table:
     table.add_section()
     table.add_row(
         "all", str(n * len(LABELS)), *(_rate(list(column.values()), n) for column in columns)
+    )
+    columns = [report.before, *report.even]
+    table.add_row(
+        "same steps",
+        str(n * len(LABELS)),
+        *(_rate(list(column.values()), n) for column in columns),
     )
     return table
 

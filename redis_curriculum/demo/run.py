@@ -81,7 +81,9 @@ def run(
     outcomes = [course.run(title, algorithm) for title, algorithm in algorithms().items()]
     picture = out / f"demo-{run_id}.png"
     draw_picture(outcomes, picture)
-    report = DemoReport(seed, workers, per_label, before, outcomes, picture, kept_on)
+    steps = min(outcome.training.steps for outcome in outcomes)
+    even = [held_out.measure(Network(o.training.weights_at(steps))) for o in outcomes]
+    report = DemoReport(seed, workers, per_label, before, outcomes, picture, steps, even, kept_on)
     print_report(console, report)
     return report
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from redis_curriculum.demo.agent import Episode, Learner, Network, Sight, play
+from redis_curriculum.demo.agent import Episode, Floats, Learner, Network, Sight, play
 from redis_curriculum.demo.maps import LABELS, make_env
 from redis_curriculum.demo.worker import SharedWeights, TaskSource, work
 from redis_curriculum.errors import CurriculumError
@@ -59,12 +59,19 @@ class Training:
     steps: int = 0
     updates: int = 0
     moments: list[Moment] = field(default_factory=list)
+    checkpoints: list[tuple[int, Floats]] = field(default_factory=list)
+    """Steps so far and the weights, at each moment."""
     lost: list[str] = field(default_factory=list)
     """One line for each worker that ended before it was told to."""
 
     def episodes(self, label: str | None = None) -> int:
         """Return the number of episodes, of one label or of all."""
         return sum(n for m in self.moments for key, n in m.played.items() if label in (None, key))
+
+    def weights_at(self, steps: int) -> Floats:
+        """Return the last kept weights that took at most so many steps, else the first ones."""
+        kept = [weights for taken, weights in self.checkpoints if taken <= steps]
+        return kept[-1] if kept else self.checkpoints[0][1]
 
     def success(self, label: str, window: int = 6) -> float | None:
         """Return the share of successes over the last moments that ``window`` counts."""
@@ -225,6 +232,7 @@ def _learn(
         training.seconds = time.monotonic() - start
         if training.seconds >= MOMENT_SECONDS * (len(training.moments) + 1):
             training.moments.append(_moment(training.seconds, pool, since))
+            training.checkpoints.append((training.steps, network.flat.copy()))
             since = []
             observe(training)
 

@@ -46,7 +46,9 @@ def report_of(picture: Path) -> DemoReport:
         )
     ]
     outcomes[1].training.lost.append("worker 7: exit code -9")
-    return DemoReport(3, 4, 100, dict.fromkeys(LABELS, 0.01), outcomes, picture)
+    even = [dict.fromkeys(LABELS, rate) for rate in (0.375, 0.125)]
+    before = dict.fromkeys(LABELS, 0.01)
+    return DemoReport(3, 4, 100, before, outcomes, picture, 54_321, even)
 
 
 def test_everything_measured_is_printed(tmp_path: Path) -> None:
@@ -61,6 +63,10 @@ def test_everything_measured_is_printed(tmp_path: Path) -> None:
         "1.0 ± 1.0 %",
         "800 episodes",
         "12,345 steps",
+        "same steps",
+        "37.5 ± 2.2 %",
+        "12.5 ± 1.5 %",
+        "54,321 steps",
         "in 10.0 s",
         "uniform: lost worker 7: exit code -9",
         "Seed 3",

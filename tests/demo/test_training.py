@@ -72,6 +72,13 @@ def test_a_training_and_a_worker_that_is_killed_in_it(monkeypatch: pytest.Monkey
         assert all(moment.succeeded[label] <= moment.played[label] for label in LABELS)
 
 
+def test_weights_are_found_by_the_steps_they_took() -> None:
+    training = Training("x", 1.0)
+    training.checkpoints = [(n, np.full(2, n, np.float32)) for n in (0, 2000, 6000)]
+    found = [training.weights_at(steps)[0] for steps in (0, 1999, 2000, 5999, 6000, 10**9)]
+    assert found == [0, 0, 2000, 2000, 6000, 6000]
+
+
 @pytest.mark.parametrize("end", [interrupt, kill_all], ids=["Ctrl-C", "all killed"])
 def test_nothing_is_left_however_it_ends(end: object) -> None:
     expected = KeyboardInterrupt if end is interrupt else CurriculumError
