@@ -79,8 +79,7 @@ def fail_over(tmp_path: Path, row: Row, binary: str, times: int) -> None:
                 time.sleep(0.3)
                 old.server.start()
                 old.ask("REPLICAOF", new.host, new.port)  # as a Sentinel would, some time later
-                if times > 1:
-                    wait_for(system.settled, "the Sentinels agree")
+                wait_for(system.settled, "the Sentinels agree")
         with Curriculum.open(system.url, "x", worker=settings_of()) as curriculum:
             judge(row, curriculum, ledgers, trials=times)
 
@@ -89,6 +88,7 @@ def is_another(system: Sentinels, old: Node) -> bool:
     return system.primary() is not old
 
 
+@pytest.mark.slow  # it takes the Sentinels 20 s to agree on everything
 def test_sentinel_failover(tmp_path: Path, row: Rows) -> None:
     fail_over(tmp_path, row("Sentinel failover, primary killed"), "path", 1)
 
