@@ -16,11 +16,10 @@ from redis_curriculum.connection import Command, Plan
 from redis_curriculum.errors import CurriculumError, EpochError, InvalidInputError
 from redis_curriculum.health import EPOCHS_BACK, Alert, alerts
 from redis_curriculum.keys import COUNTS
-from redis_curriculum.records import pairs
 from redis_curriculum.scripts import bind
 from redis_curriculum.store import Store
 from redis_curriculum.validation import In
-from redis_curriculum.worker import Argument, Write, scan
+from redis_curriculum.worker import Argument, Write, scan_hash
 
 _WRITE: Final = ("generation", "worker", "sequence", "lease_ms")
 END_EPOCH: Final = bind("end_epoch", *_WRITE, "epoch", "epochs_retained", "events_retained")
@@ -166,8 +165,7 @@ def _rates(store: Store, epoch: int, what: str) -> Plan[Rates]:
 
 
 def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:
-    key = store.keys.epoch(epoch, what)
-    return pairs((yield from scan("HSCAN", key, store.settings.retry_deadline_s)))
+    return (yield from scan_hash(store.keys.epoch(epoch, what), store.settings.retry_deadline_s))
 
 
 def _checked(epoch: object) -> int | None:

@@ -9,7 +9,7 @@ from redis_curriculum.connection import Plan
 from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.outcome import Outcome
 from redis_curriculum.store import Store
-from redis_curriculum.worker import scan
+from redis_curriculum.worker import scan_hash
 
 MOST_ERROR_CHARACTERS: Final = 500
 _OUTCOMES: Final = (Outcome.EVICTED, Outcome.APPLIED, Outcome.QUARANTINED)
@@ -32,8 +32,8 @@ def report_failure(
 
 def quarantine(store: Store) -> Plan[dict[int, str]]:
     """Ids of tasks that were taken out for failing, ascending, with their last messages."""
-    flat = yield from scan("HSCAN", store.keys.quarantine, store.settings.retry_deadline_s)
-    return dict(sorted((int(i), text) for i, text in zip(flat[::2], flat[1::2], strict=True)))
+    found = yield from scan_hash(store.keys.quarantine, store.settings.retry_deadline_s)
+    return dict(sorted((int(task_id), text) for task_id, text in found.items()))
 
 
 def message_of(error: object) -> str:

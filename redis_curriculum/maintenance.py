@@ -24,7 +24,7 @@ from redis_curriculum.errors import (
 from redis_curriculum.keys import SCHEMA, Keys
 from redis_curriculum.scripts import bind
 from redis_curriculum.validation import validate_name
-from redis_curriculum.worker import ask, scan_keys
+from redis_curriculum.worker import ask, scan_keys, server_now_ms
 
 DELETE: Final = bind("delete", "generation")
 COLLECT: Final = bind("collect", "generation", rest="names")
@@ -166,8 +166,7 @@ def _forget(keys: Keys, generation: str, deadline_s: float) -> Plan[int]:
 
 def _expired(keys: Keys, deadline_s: float, *, dry_run: bool) -> Plan[int]:
     if dry_run:
-        seconds, micros = yield from ask(Command(("TIME",), keys.meta), deadline_s)
-        now = int(seconds) * 1000 + int(micros) // 1000
+        now = yield from server_now_ms(keys.meta, deadline_s)
         words = ("ZCOUNT", keys.workers, "-inf", f"({now}")
         return int((yield from ask(Command(words, keys.meta), deadline_s)))
     count = 0

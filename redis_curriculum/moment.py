@@ -21,7 +21,7 @@ from redis_curriculum.keys import COUNTS, PARTS, Keys
 from redis_curriculum.records import pairs
 from redis_curriculum.scoring import Sums
 from redis_curriculum.scripts import Script, bind
-from redis_curriculum.worker import ask, scan
+from redis_curriculum.worker import ask, scan, scan_hash
 
 BEGIN: Final = bind("moment_begin", "generation", "token", "lease_ms")
 TASKS: Final = bind("moment_tasks", "generation", "token", "lease_ms", rest="task_ids")
@@ -129,14 +129,14 @@ class Moment:
 
         Read it first: what came to it after the moment is among the ``task_ids`` read later.
         """
-        flat = yield from self._scan("HSCAN", self.keys.quarantine)
-        return {int(task_id): error for task_id, error in pairs(flat).items()}
+        found = yield from scan_hash(self.keys.quarantine, self.deadline_s)
+        return {int(task_id): error for task_id, error in found.items()}
 
     def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
         """Read a closed epoch's counts or figures by label; they change no more."""
-        flat = yield from self._scan("HSCAN", self.keys.epoch(epoch, what))
+        found = yield from scan_hash(self.keys.epoch(epoch, what), self.deadline_s)
         as_number = float if what in _FRACTIONS else int
-        return {label: as_number(number) for label, number in pairs(flat).items()}
+        return {label: as_number(number) for label, number in found.items()}
 
     def _read(self, script: Script, names: Sequence[str | int]) -> Plan[list[Any]]:
         args = [self.keys.generation, self.token, _LEASE_MS, *names]

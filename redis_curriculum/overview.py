@@ -27,7 +27,7 @@ from redis_curriculum.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
 from redis_curriculum.records import TaskRecord, pairs
 from redis_curriculum.store import Store
 from redis_curriculum.validation import validate_name
-from redis_curriculum.worker import ask, scan, scan_keys
+from redis_curriculum.worker import ask, scan, scan_counts, scan_keys, server_now_ms
 
 _NAME: Final = re.compile(re.escape(ROOT) + r"\{([A-Za-z0-9_.-]{1,64})\}:")
 
@@ -169,10 +169,6 @@ class _Asking:
     def number(self, *words: str | int) -> Plan[int]:
         return int((yield from ask(Command(words, self.keys.meta), self.deadline_s)))
 
-    def now_ms(self) -> Plan[int]:
-        seconds, micros = yield from ask(Command(("TIME",), self.keys.meta), self.deadline_s)
-        return int(seconds) * 1000 + int(micros) // 1000
-
     def parts(self) -> Plan[dict[str, int]]:
         sizes = {}
         for part in PARTS:
@@ -181,14 +177,13 @@ class _Asking:
 
     def workers(self) -> Plan[tuple[int, int]]:
         """Live ones, and those whose lease has ended."""
-        now = yield from self.now_ms()
+        now = yield from server_now_ms(self.keys.meta, self.deadline_s)
         live = yield from self.number("ZCOUNT", self.keys.workers, now, "+inf")
         known = yield from self.number("ZCARD", self.keys.workers)
         return live, max(0, known - live)
 
     def total(self, key: str) -> Plan[int]:
-        flat = yield from scan("HSCAN", key, self.deadline_s)
-        return sum(int(count) for count in pairs(flat).values())
+        return sum((yield from scan_counts(key, self.deadline_s)).values())
 
 
 def status(store: Store) -> Plan[Status]:
@@ -247,13 +242,13 @@ def labels(store: Store) -> Plan[list[LabelRow]]:
     statistics, _ = yield from store.numbers("progress", _OF_LABEL, known)
     counts = {}
     for what in COUNTS:
-        counts[what] = pairs((yield from scan("HSCAN", keys.count(what), deadline_s)))
+        counts[what] = yield from scan_counts(keys.count(what), deadline_s)
     rows = [
         LabelRow(
             label=label,
             tasks=active.get(label, 0),
             probability=chance.get(label, 0.0),
-            counters={what: int(found.get(label, 0)) for what, found in counts.items()},
+            counters={what: found.get(label, 0) for what, found in counts.items()},
             **{
                 name: None if math.isnan(value) else value
                 for name, value in zip(_OF_LABEL, row[:-1], strict=True)
@@ -278,7 +273,7 @@ def workers(store: Store) -> Plan[list[WorkerRow]]:
     """Every worker that is known, oldest first; one round trip each."""
     keys, deadline_s = store.keys, store.settings.retry_deadline_s
     leases = pairs((yield from scan("ZSCAN", keys.workers, deadline_s)))
-    now = yield from _Asking(keys, deadline_s).now_ms()
+    now = yield from server_now_ms(keys.meta, deadline_s)
     rows = []
     for worker_id, lease_end in leases.items():
         words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.connection import Command, Plan
 from redis_curriculum.keys import COUNTS
-from redis_curriculum.records import pairs
 from redis_curriculum.scoring import Pool, distribution, gini, weights
 from redis_curriculum.store import Store
-from redis_curriculum.worker import scan
+from redis_curriculum.worker import scan_counts, server_now_ms
 
 Floats = NDArray[np.float64]
 
@@ -104,8 +103,7 @@ def read_census(store: Store) -> Plan[Census]:
     of_labels, _ = yield from store.numbers("progress", _LABEL, labels)
     label_progress, label_true, label_success, label_score, _ = of_labels.T
     counts = yield from _read_counts(store)
-    time = yield from store.worker.ask(Command(("TIME",), meta))
-    now_ms = 1000 * int(time[0]) + int(time[1]) // 1000
+    now_ms = yield from server_now_ms(meta, store.settings.retry_deadline_s)
     words = ("HMGET", meta, "epoch", "late_count")
     epoch, late_count = yield from store.worker.ask(Command(words, meta))
     quarantined = yield from store.worker.ask(Command(("HLEN", store.keys.quarantine), meta))
@@ -138,8 +136,7 @@ def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
     counts = {}
     for what in COUNTS:
         key = store.keys.count(what)
-        found = pairs((yield from scan("HSCAN", key, store.settings.retry_deadline_s)))
-        counts[what] = {label: int(count) for label, count in found.items()}
+        counts[what] = yield from scan_counts(key, store.settings.retry_deadline_s)
     return counts
 
 

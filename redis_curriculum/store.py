@@ -40,7 +40,7 @@ from redis_curriculum.tasks import (
     task_id_at,
 )
 from redis_curriculum.validation import validate_label, validate_task_id
-from redis_curriculum.worker import Argument, Worker, Write, scan
+from redis_curriculum.worker import Argument, Worker, Write, scan, scan_counts
 
 _WRITE: Final = ("generation", "worker", "sequence", "lease_ms")
 _POOLED: Final = ("pooled", "performance_bonus_weight")
@@ -429,9 +429,9 @@ class Store:
 
     def labels(self) -> Plan[dict[str, int]]:
         """Label to number of its active tasks, sorted by label."""
-        flat = yield from self._scan("HSCAN", self.keys.labels)
+        found = yield from scan_counts(self.keys.labels, self.settings.retry_deadline_s)
         yield from self._same_generation()
-        return {label: int(count) for label, count in sorted(pairs(flat).items())}
+        return dict(sorted(found.items()))
 
     def numbers(
         self, family: str, fields: Sequence[str], names: Sequence[str | int]

@@ -37,6 +37,7 @@ from redis_curriculum.errors import (
     WorkerFencedError,
 )
 from redis_curriculum.keys import Keys
+from redis_curriculum.records import pairs
 from redis_curriculum.scripts import IndexTakenError, Script, bind
 
 REGISTER = bind(
@@ -101,6 +102,23 @@ def scan(command: str, key: str, deadline_s: float) -> Plan[list[str]]:
         found += part
         if str(cursor) == "0":
             return found
+
+
+def scan_hash(key: str, deadline_s: float) -> Plan[dict[str, str]]:
+    """Collect a hash, in steps of some 500 fields."""
+    return pairs((yield from scan("HSCAN", key, deadline_s)))
+
+
+def scan_counts(key: str, deadline_s: float) -> Plan[dict[str, int]]:
+    """Collect a hash of counts, in steps of some 500 fields."""
+    found = yield from scan_hash(key, deadline_s)
+    return {name: int(count) for name, count in found.items()}
+
+
+def server_now_ms(key: str, deadline_s: float) -> Plan[int]:
+    """Ask the node that holds ``key`` for its time."""
+    seconds, micros = yield from ask(Command(("TIME",), key), deadline_s)
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def scan_keys(prefix: str, key: str, deadline_s: float) -> Plan[list[str]]:
