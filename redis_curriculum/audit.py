@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from redis_curriculum.errors import UnsupportedServerError
+from redis_curriculum.keys import SCHEMA
 
 OLDEST_VERSION: Final = (6, 2)
 
@@ -48,6 +49,19 @@ def audit(info: Mapping[str, str], *, fixed: bool = True, persistent: bool = Tru
 def durability(info: Mapping[str, str]) -> list[Finding]:
     """Judge what a server keeps when it dies."""
     return [_persistence(info), _last_save(info)]
+
+
+def require_schema(name: str, found: int | str) -> None:
+    """Refuse a curriculum whose keys another version of the library wrote.
+
+    Raises:
+        UnsupportedServerError: Its schema is another.
+    """
+    if str(found) != str(SCHEMA):
+        raise UnsupportedServerError(
+            f"curriculum {name!r} has keys of schema {found}, this library knows {SCHEMA};"
+            " use the library version that wrote it"
+        )
 
 
 def enforce(findings: list[Finding], where: str) -> None:

@@ -13,7 +13,7 @@ from math import isnan
 from typing import Final
 
 from redis_curriculum.connection import Command, Plan
-from redis_curriculum.errors import CurriculumError, EpochError, InvalidInputError
+from redis_curriculum.errors import CurriculumError, EpochError
 from redis_curriculum.health import EPOCHS_BACK, Alert, alerts
 from redis_curriculum.keys import COUNTS
 from redis_curriculum.scripts import bind
@@ -169,9 +169,4 @@ def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:
 
 
 def _checked(epoch: object) -> int | None:
-    if epoch is None:
-        return None
-    try:
-        return int(_EPOCH.check(epoch, integer=True))
-    except ValueError as error:
-        raise InvalidInputError("epoch", str(error), epoch) from None
+    return None if epoch is None else int(_EPOCH.require(epoch, "epoch"))

@@ -83,10 +83,7 @@ _COUNT = In(f"[1, {MOST_DRAWS}]")
 
 def checked_count(count: object) -> int:
     """Return how many tasks to draw, if it is an integer in [1, 1,000,000]."""
-    try:
-        return int(_COUNT.check(count, integer=True))
-    except ValueError as error:
-        raise InvalidInputError("count", str(error), count) from None
+    return int(_COUNT.require(count, "count"))
 
 
 def checked_results(results: object) -> list[tuple[int, float]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from redis_curriculum.audit import audit, durability, enforce, parse_info
+from redis_curriculum.audit import audit, durability, enforce, parse_info, require_schema
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import Command, Plan, Run
 from redis_curriculum.errors import (
     ConfigMismatchError,
     CurriculumNotFoundError,
     InvalidInputError,
-    UnsupportedServerError,
 )
 from redis_curriculum.keys import SCHEMA, Keys
 from redis_curriculum.scoring import RandomStream
@@ -61,11 +60,7 @@ def opening(
     if not reply:
         raise CurriculumNotFoundError(name)
     created, schema, generation, stored, next_index, size, epoch = reply
-    if schema != SCHEMA:
-        raise UnsupportedServerError(
-            f"curriculum {name!r} has keys of schema {schema}, this library knows {SCHEMA};"
-            " use the library version that wrote it"
-        )
+    require_schema(name, schema)
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server

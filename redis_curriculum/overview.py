@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from redis_curriculum.audit import require_schema
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.connection import Command, Plan
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
     KeyTypeError,
     PermissionDeniedError,
-    UnsupportedServerError,
 )
 from redis_curriculum.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
 from redis_curriculum.records import TaskRecord, pairs
@@ -113,11 +113,7 @@ def attach(name: object, settings: WorkerSettings) -> Plan[Store]:
     schema, generation, config = found
     if schema is None:
         raise CurriculumNotFoundError(keys.name)
-    if schema != str(SCHEMA):
-        raise UnsupportedServerError(
-            f"curriculum {keys.name!r} has keys of schema {schema}, this library knows {SCHEMA};"
-            " use the library version that wrote it"
-        )
+    require_schema(keys.name, schema)
     stored = CurriculumConfig.from_json(config)
     return Store(keys.name, int(generation), stored, settings, playing=False)
 

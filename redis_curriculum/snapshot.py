@@ -343,7 +343,7 @@ class _Target:
     """Where the snapshot goes: written beside, flushed to disk, renamed; older ones rotate."""
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
-        self.path, self._keep = path, _checked_keep(keep)
+        self.path, self._keep = path, int(_KEEP.require(keep, "keep"))
         if path.is_dir():
             raise SnapshotError(f"{path} is a directory")
         if not path.parent.is_dir():
@@ -399,13 +399,6 @@ class _Target:
 
     def _numbered(self, n: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{n}")
-
-
-def _checked_keep(keep: object) -> int:
-    try:
-        return int(_KEEP.check(keep, integer=True))
-    except ValueError as error:
-        raise InvalidInputError("keep", str(error), keep) from None
 
 
 class _Writer:

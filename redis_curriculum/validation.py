@@ -192,6 +192,17 @@ class In:
             raise ValueError(f"in {self.interval}")
         return value
 
+    def require(self, value: object, field: str, *, integer: bool = True) -> int | float:
+        """Return the value as a plain number.
+
+        Raises:
+            InvalidInputError: With the field and the rule.
+        """
+        try:
+            return self.check(value, integer=integer)
+        except ValueError as error:
+            raise InvalidInputError(field, str(error), value) from None
+
 
 def _bound(text: str) -> int | float:
     base, power, exponent = text.partition("**")

@@ -147,10 +147,7 @@ def _check(seconds: float, workers: int, seed: int, out: Path) -> None:
         "seed": (seed, In("[0, 2**63)"), True),
     }
     for field, (value, interval, integer) in rules.items():
-        try:
-            interval.check(value, integer=integer)
-        except ValueError as error:
-            raise InvalidInputError(field, str(error), value) from None
+        interval.require(value, field, integer=integer)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
