@@ -4,37 +4,26 @@
 -- ARGV[2] worker str id of the calling worker
 -- ARGV[3] sequence int grows by one with each write of that worker
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
--- ARGV[5] pooled flag 1: pooling by label, 0: by task
--- ARGV[6] performance_bonus_weight float [0, 1]
--- ARGV[7] task_tracker_ema_alpha float (0, 1]
--- ARGV[8] ema_timescale float (0, 1]
--- ARGV[9] slow_timescale_factor float (0, 1)
--- ARGV[10] success_threshold float [0, 1]
--- ARGV[11] use_baseline_normalization flag 0 or 1
--- ARGV[12] use_bidirectional flag 0 or 1
--- ARGV[13] early_progress_amplification float (0, 1)
--- ARGV[14] min_samples_for_lp int completions
--- ARGV[15] min_presentations_for_eviction int completions
--- ARGV[16] max_failures int failures in a row after which the task goes; 1: at once
--- ARGV[17] labels_retained int empty labels whose statistics stay
--- ARGV[18] events_retained int length of the event stream
--- ARGV[19] quarantine_retained int messages of tasks that went
--- ARGV[20] num_active_tasks int the pool's capacity
--- ARGV[21] task_id int
--- ARGV[22] failure_score float [0, 1], folded like any score; empty: a failure is not a result
--- ARGV[23] error str the message
+-- ARGV[5] hypers doubles of scoring and drawing, see include/hypers.lua
+-- ARGV[6] max_failures int failures in a row after which the task goes; 1: at once
+-- ARGV[7] labels_retained int empty labels whose statistics stay
+-- ARGV[8] events_retained int length of the event stream
+-- ARGV[9] quarantine_retained int messages of tasks that went
+-- ARGV[10] task_id int
+-- ARGV[11] failure_score float [0, 1], folded like any score; empty: a failure is not a result
+-- ARGV[12] error str the message
 -- Returns [repeated, 2 quarantined, 1 counted or 0 not in the pool, next_index, missing]
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
 -- Atomic. O(log pool).
 
-local fold_at, pooled, bonus = 6, ARGV[5] == '1', tonumber(ARGV[6])
 --@include keys
 --@include clock
 --@include reap
 --@include guard
+--@include hypers
 local function answer(is_repeated, outcome)
   local size = call('ZCARD', pool .. 'fresh') + call('ZCARD', pool .. 'learning') + call('ZCARD', pool .. 'ripe')
-  return { is_repeated, outcome, tonumber(meta[5]), math.max(0, ARGV[20] - size) }
+  return { is_repeated, outcome, tonumber(meta[5]), math.max(0, capacity - size) }
 end
 if repeated then
   return answer(1, 1)
@@ -46,14 +35,14 @@ end
 --@include event
 --@include leave
 --@include remove
-local id, message, outcome = ARGV[21], ARGV[23], 1
+local id, message, outcome = ARGV[10], ARGV[12], 1
 local key = pool .. 'task:' .. id
 local task = call('HMGET', key, 'label', 'consecutive_failures')
 local label, in_a_row = task[1], (task[2] or 0) + 1
 
 local function count_failure()
-  if ARGV[22] ~= '' then
-    apply_results(21, 22)
+  if ARGV[11] ~= '' then
+    apply_results(10, 11)
   end
   save_task(id)
   save_label(label)
@@ -61,18 +50,18 @@ local function count_failure()
   call('HSET', key, 'consecutive_failures', in_a_row, 'last_error', message)
   call('HINCRBY', pool .. 'count:failures', label, 1)
   call('HINCRBY', epoch .. 'failures', label, 1)
-  event(ARGV[18], 'event', 'failed', 'task_id', id, 'label', label, 'error', message, 'worker', ARGV[2])
+  event(ARGV[8], 'event', 'failed', 'task_id', id, 'label', label, 'error', message, 'worker', ARGV[2])
 end
 
 -- The oldest message is not known; while a snapshot runs none goes, so that it finds all of its moment.
 local function quarantine()
-  remove_task(id, now_ms(), tonumber(ARGV[17]))
-  local surplus = call('HLEN', pool .. 'quarantine') + 1 - ARGV[19]
+  remove_task(id, now_ms(), tonumber(ARGV[7]))
+  local surplus = call('HLEN', pool .. 'quarantine') + 1 - ARGV[9]
   if surplus > 0 and not saving then
     call('HDEL', pool .. 'quarantine', unpack(call('HRANDFIELD', pool .. 'quarantine', math.min(surplus, 100))))
   end
   call('HSET', pool .. 'quarantine', id, message)
-  event(ARGV[18], 'event', 'quarantined', 'task_id', id, 'label', label, 'error', message, 'worker', ARGV[2])
+  event(ARGV[8], 'event', 'quarantined', 'task_id', id, 'label', label, 'error', message, 'worker', ARGV[2])
 end
 
 if not label then
@@ -80,7 +69,7 @@ if not label then
   call('HINCRBY', KEYS[1], 'late_count', 1)
 else
   count_failure()
-  if in_a_row >= tonumber(ARGV[16]) then
+  if in_a_row >= tonumber(ARGV[6]) then
     outcome = 2
     quarantine()
   end

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +27,7 @@ from redis_curriculum.connection import (
     Plan,
     Request,
     Run,
+    Words,
     client_options,
     declared_keys,
     endpoint,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from redis_curriculum.embedded import Attachment
 
 T = TypeVar("T")
-Words = Sequence[str | int | float]
 
 
 async def drive(plan: Plan[T], link: AsyncLink) -> T:

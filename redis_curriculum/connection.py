@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from redis_curriculum.embedded import Attachment
 
 T = TypeVar("T")
+Words = Sequence[str | bytes | int | float]
+"""A command and its arguments."""
 
 # --- requests and plans --------------------------------------------------------------------------
 
@@ -60,7 +62,7 @@ class Run:
     script: Script
     key: str
     args: Sequence[Any]
-    """Text, int or float; floats keep 17 digits."""
+    """Text, bytes, int or float; floats keep 17 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Command:
     ``key`` says to which node of a cluster.
     """
 
-    words: Sequence[str | int | float]
+    words: Words
     key: str
 
 
@@ -88,7 +90,7 @@ Plan = Generator[Request, Any, T]
 class Link(Protocol):
     """A blocking way to the server of one curriculum (or to whoever is its primary now)."""
 
-    def call(self, words: Sequence[str | int | float], key: str) -> Any:
+    def call(self, words: Words, key: str) -> Any:
         """Send one command about ``key`` and return its reply.
 
         Raises:
@@ -166,7 +168,7 @@ class DirectLink:
         """See ``declared_keys``."""
         return declared_keys(self._address, key)
 
-    def call(self, words: Sequence[str | int | float], key: str) -> Any:
+    def call(self, words: Words, key: str) -> Any:
         """See ``Link``."""
         for _ in range(MOST_REDIRECTS):
             try:
@@ -178,10 +180,10 @@ class DirectLink:
                 return self._ask(error, words)
         raise ServerUnavailableError(f"{self._address.public}: redirected without end")
 
-    def _exchange(self, connection: Any, words: Sequence[str | int | float]) -> Any:
+    def _exchange(self, connection: Any, words: Words) -> Any:
         try:
             # All as text: hiredis crashes the process if Ctrl-C comes while it writes a number.
-            text = [word if isinstance(word, str) else repr(word) for word in words]
+            text = [word if isinstance(word, (str, bytes)) else repr(word) for word in words]
             connection.send_command(*text, check_health=False)
             reply = connection.read_response()
             self._answered = True
@@ -201,7 +203,7 @@ class DirectLink:
             self._drop()
             raise
 
-    def _ask(self, error: exceptions.AskError, words: Sequence[str | int | float]) -> Any:
+    def _ask(self, error: exceptions.AskError, words: Words) -> Any:
         """The slot is on its way to another node: ask there, this once."""
         try:
             other = self._pool((error.host, error.port)).get_connection()

@@ -118,9 +118,10 @@ def fold(progress: Progress, score: float, hypers: LearningProgressConfig) -> Pr
     tracker_rate = hypers.task_tracker_ema_alpha
     fast_rate = hypers.ema_timescale
     slow_rate = fast_rate * hypers.slow_timescale_factor
-    baseline = progress.random_baseline
+    first = progress.random_baseline
     if progress.completion_count == 0 and hypers.use_baseline_normalization:
-        baseline = min(score, 0.75)
+        first = min(score, 0.75)
+    baseline = first if hypers.use_baseline_normalization else None
     mastery = score if baseline is None else max(score - baseline, 0.0) / max(1 - baseline, 1e-10)
     reward_ema = _ema(progress.reward_ema, tracker_rate, score)
     ema_squared = _ema(progress.ema_squared, tracker_rate, score * score)
@@ -142,7 +143,7 @@ def fold(progress: Progress, score: float, hypers: LearningProgressConfig) -> Pr
         p_fast=p_fast,
         p_slow=p_slow,
         p_true=_ema(progress.p_true, fast_rate, score),
-        random_baseline=baseline,
+        random_baseline=first,
         learning_progress=learning_progress,
     )
 

@@ -7,6 +7,7 @@ the same call is made again after an error. Both handles (``curriculum.py``, ``a
 from __future__ import annotations
 
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,10 @@ from redis_curriculum.worker import Argument, Worker, Write, scan, scan_counts
 
 _WRITE: Final = ("generation", "worker", "sequence", "lease_ms")
 _POOLED: Final = ("pooled", "performance_bonus_weight")
-_FOLD: Final = (
+_DRAW: Final = ("count", "replay")
+HYPERS: Final = (
+    "pooled",
+    "performance_bonus_weight",
     "task_tracker_ema_alpha",
     "ema_timescale",
     "slow_timescale_factor",
@@ -54,8 +58,6 @@ _FOLD: Final = (
     "early_progress_amplification",
     "min_samples_for_lp",
     "min_presentations_for_eviction",
-)
-_DRAW: Final = (
     "rand_task_rate",
     "bonus_rule",
     "explore",
@@ -65,12 +67,11 @@ _DRAW: Final = (
     "eviction_threshold_percentile",
     "replacement_rate",
     "num_active_tasks",
-    "count",
-    "replay",
 )
-RECORD = bind("record", *_WRITE, *_POOLED, *_FOLD, rest="results")
-SAMPLE = bind("sample", *_WRITE, *_POOLED, *_DRAW)
-STEP = bind("step", *_WRITE, *_POOLED, *_FOLD, *_DRAW, rest="results")
+"""What a script's ``hypers`` are, as doubles, in this order (lua/include/hypers.lua)."""
+RECORD = bind("record", *_WRITE, "hypers", rest="results")
+SAMPLE = bind("sample", *_WRITE, "hypers", *_DRAW)
+STEP = bind("step", *_WRITE, "hypers", *_DRAW, rest="results")
 CREATE = bind(
     "create",
     *_WRITE,
@@ -99,13 +100,11 @@ SET_LABEL = bind(
 FAIL = bind(
     "fail",
     *_WRITE,
-    *_POOLED,
-    *_FOLD,
+    "hypers",
     "max_failures",
     "labels_retained",
     "events_retained",
     "quarantine_retained",
-    "num_active_tasks",
     "task_id",
     "failure_score",
     "error",
@@ -182,26 +181,12 @@ class Store:
         self.ending = None
 
     def configure(self, config: CurriculumConfig) -> None:
-        """Take over a config: the hypers travel with every call, as text that is made once."""
-        hypers = config.algorithm.hypers
+        """Take over a config: the hypers travel with every call, packed once."""
         self.config = config
         self.can_generate = self._playing and can_generate(config)
-        pooled = hypers.pooling == "label"
-        self._pooled = _as_text([pooled, hypers.performance_bonus_weight])
-        self._fold = _as_text(_values(hypers))
-        bonus = hypers.exploration == "bonus"
-        draw = [
-            hypers.rand_task_rate,
-            bonus,
-            hypers.exploration_bonus if bonus else hypers.exploration_share,
-            hypers.temperature,
-            hypers.z_score_amplification,
-            hypers.progress_smoothing,
-            hypers.eviction_threshold_percentile,
-            hypers.replacement_rate if self.can_generate else 0,
-            config.num_active_tasks,
-        ]
-        self._draw = _as_text(draw)
+        hypers = _hypers(config, can_generate=self.can_generate)
+        self._pooled = [int(hypers["pooled"]), hypers["performance_bonus_weight"]]
+        self._hypers = struct.pack(f"<{len(HYPERS)}d", *(hypers[name] for name in HYPERS))
 
     # --- playing ---------------------------------------------------------------------------------
 
@@ -266,9 +251,8 @@ class Store:
         last = play.sent + len(batch) == len(play.results)
         draws = min(play.count - play.drawn, self.settings.chunk) if last else 0
         if not draws:
-            return RECORD, [*self._pooled, *self._fold, *flat]
-        script, fold = (STEP, self._fold) if batch else (SAMPLE, [])
-        return script, [*self._pooled, *fold, *self._draw, draws, "", *flat]
+            return RECORD, [self._hypers, *flat]
+        return STEP if batch else SAMPLE, [self._hypers, draws, "", *flat]
 
     def _take(self, play: _Play, write: Write, reply: list[Any]) -> None:
         """Take the answer over. What is before the last line may happen twice."""
@@ -296,10 +280,8 @@ class Store:
 
     def _again(self, write: Write, answer: _Drawn) -> list[Argument]:
         """The same draw to be replayed: counted, not drawn."""
-        fold = self._fold if write.script is STEP else []
-        at = len(self._pooled) + len(fold) + len(self._draw)
-        ids = " ".join(str(task.task_id) for task in answer.tasks)
-        return [*write.args[:at], 0, ids, *write.args[at + 2 :]]
+        hypers, _, _, *results = write.args
+        return [hypers, 0, " ".join(str(task.task_id) for task in answer.tasks), *results]
 
     def _results(self, finished: object) -> list[tuple[int, float]]:
         if not isinstance(finished, (list, tuple, Iterable)):  # the first two are quick to tell
@@ -333,13 +315,11 @@ class Store:
         config, algorithm = self.config, self.config.algorithm
         score = algorithm.failure_score
         args: list[Argument] = [
-            *self._pooled,
-            *self._fold,
+            self._hypers,
             1 if permanent else algorithm.max_consecutive_failures,
             config.labels_retained,
             config.events_retained,
             QUARANTINE_RETAINED,
-            config.num_active_tasks,
             validate_task_id(task_id),
             "" if score is None else score,
             error,
@@ -510,13 +490,18 @@ class _Drawn:
         ]
 
 
-def _values(hypers: Any) -> list[Any]:
-    return [getattr(hypers, name) for name in _FOLD]
-
-
-def _as_text(values: Sequence[float]) -> list[Argument]:
-    """What redis-py would send for them: floats to the last bit, flags as 0 and 1."""
-    return [repr(int(value) if isinstance(value, bool) else value) for value in values]
+def _hypers(config: CurriculumConfig, *, can_generate: bool) -> dict[str, float]:
+    """The config's numbers by the names in ``HYPERS``, and some of its other hypers."""
+    hypers = config.algorithm.hypers
+    bonus_rule = hypers.exploration == "bonus"
+    return {
+        **{name: getattr(hypers, name) for name in HYPERS if hasattr(hypers, name)},
+        "pooled": hypers.pooling == "label",
+        "bonus_rule": bonus_rule,
+        "explore": hypers.exploration_bonus if bonus_rule else hypers.exploration_share,
+        "replacement_rate": hypers.replacement_rate if can_generate else 0,
+        "num_active_tasks": config.num_active_tasks,
+    }
 
 
 def can_generate(config: CurriculumConfig) -> bool:

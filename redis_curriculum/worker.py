@@ -63,7 +63,7 @@ _LIVES: Final = 2**20
 _WRITES_PER_LIFE: Final = 2**32
 """A number stays below 2**53, where a script's doubles are exact."""
 
-Argument = str | int | float
+Argument = str | bytes | int | float
 
 
 class LostWritesWarning(UserWarning):

@@ -8,6 +8,7 @@ given goes to the server as it is, so that a test can also pass nonsense.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from redis_curriculum.scripts import Script, error_of, load
 from redis_curriculum.tasks import Single, label_hash
 from tests.model import Spec
 
-Argument = str | int | float
+Argument = str | bytes | int | float
 
 
 def text_config(hypers: LearningProgressConfig, **fields: Any) -> CurriculumConfig:
@@ -118,35 +119,21 @@ class Harness:
         return [int(self.hypers.pooling == "label"), self.hypers.performance_bonus_weight]
 
     @property
-    def fold(self) -> list[Argument]:
-        h = self.hypers
-        return [
-            h.task_tracker_ema_alpha,
-            h.ema_timescale,
-            h.slow_timescale_factor,
-            h.success_threshold,
-            int(h.use_baseline_normalization),
-            int(h.use_bidirectional),
-            h.early_progress_amplification,
-            h.min_samples_for_lp,
-            h.min_presentations_for_eviction,
-        ]
-
-    @property
-    def draw(self) -> list[Argument]:
+    def packed(self) -> bytes:
+        """The hypers as lua/include/hypers.lua unpacks them, spelled here a second time."""
         h = self.hypers
         bonus = h.exploration == "bonus"
-        return [
-            h.rand_task_rate,
-            int(bonus),
-            h.exploration_bonus if bonus else h.exploration_share,
-            h.temperature,
-            h.z_score_amplification,
-            h.progress_smoothing,
-            h.eviction_threshold_percentile,
-            h.replacement_rate,
-            self.config.num_active_tasks,
+        numbers = [
+            *(h.pooling == "label", h.performance_bonus_weight),
+            *(h.task_tracker_ema_alpha, h.ema_timescale, h.slow_timescale_factor),
+            *(h.success_threshold, h.use_baseline_normalization, h.use_bidirectional),
+            *(h.early_progress_amplification, h.min_samples_for_lp),
+            *(h.min_presentations_for_eviction, h.rand_task_rate, bonus),
+            *(h.exploration_bonus if bonus else h.exploration_share, h.temperature),
+            *(h.z_score_amplification, h.progress_smoothing, h.eviction_threshold_percentile),
+            *(h.replacement_rate, self.config.num_active_tasks),
         ]
+        return struct.pack("<20d", *numbers)
 
     def specs(self, specs: Sequence[Spec], first: int) -> list[Argument]:
         flat: list[Argument] = []
@@ -199,11 +186,11 @@ class Harness:
     ) -> list[int]:
         """Returns [repeated, outcomes...]."""
         flat = [item for result in results for item in result]
-        reply: list[int] = self.write("record", *self.pooled, *self.fold, *flat, sequence=sequence)
+        reply: list[int] = self.write("record", self.packed, *flat, sequence=sequence)
         return reply
 
     def sample(self, count: int, *, replay: str = "", sequence: int | None = None) -> Reply:
-        flat = self.write("sample", *self.pooled, *self.draw, count, replay, sequence=sequence)
+        flat = self.write("sample", self.packed, count, replay, sequence=sequence)
         return Reply.parse(flat)
 
     def step(
@@ -215,7 +202,7 @@ class Harness:
         sequence: int | None = None,
     ) -> Reply:
         flat = [item for result in results for item in result]
-        args = [*self.pooled, *self.fold, *self.draw, count, replay, *flat]
+        args = [self.packed, count, replay, *flat]
         return Reply.parse(self.write("step", *args, sequence=sequence))
 
     def replace(
@@ -261,12 +248,11 @@ class Harness:
             config.labels_retained,
             config.events_retained,
             self.quarantine_retained,
-            config.num_active_tasks,
             task_id,
             "" if score is None else score,
             error,
         )
-        reply: list[int] = self.write("fail", *self.pooled, *self.fold, *args, sequence=sequence)
+        reply: list[int] = self.write("fail", self.packed, *args, sequence=sequence)
         return reply
 
     def end_epoch(self, epoch: int, *, sequence: int | None = None) -> list[int]:

@@ -5,11 +5,11 @@ It can lose a reply, the worst fault ("done, but nobody was told"), or let other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from redis_curriculum.config import WorkerSettings
-from redis_curriculum.connection import DirectLink, drive
+from redis_curriculum.connection import DirectLink, Words, drive
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import ServerUnavailableError
 from redis_curriculum.opening import opening
@@ -28,7 +28,7 @@ class LossyLink(DirectLink):
     begin = ""
     _begun = False
 
-    def call(self, words: Sequence[str | int | float], key: str) -> Any:
+    def call(self, words: Words, key: str) -> Any:
         if self._begun and self.meddle:
             self.meddle()
         reply = super().call(words, key)
@@ -41,7 +41,7 @@ class LossyLink(DirectLink):
         return reply
 
     @staticmethod
-    def _is(script: str, words: Sequence[str | int | float]) -> bool:
+    def _is(script: str, words: Words) -> bool:
         return script != "" and not {load(script).sha, load(script).source}.isdisjoint(words[:2])
 
 

@@ -1,9 +1,5 @@
 -- draw: choose tasks exactly by section 5's distribution, without a pass over the pool (scoring.draw).
--- ARGV[draw_at + 1 .. draw_at + 10] hold the hypers. Needs keys, guard, random, drive, evictable.
-local rand_rate, bonus_rule = tonumber(ARGV[draw_at + 1]), ARGV[draw_at + 2] == '1'
-local explore, temperature = tonumber(ARGV[draw_at + 3]), tonumber(ARGV[draw_at + 4])
-local amplification, smoothing = tonumber(ARGV[draw_at + 5]), tonumber(ARGV[draw_at + 6])
-local percentile, replacement_rate = tonumber(ARGV[draw_at + 7]), tonumber(ARGV[draw_at + 8])
+-- Needs keys, guard, hypers, random, drive, evictable.
 local TRIALS, MOST_TRIALS, STRATA_FROM = 64, 1024, 32
 local fresh_count = call('ZCARD', pool .. 'fresh')
 local learning_count, ripe_count = call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe')

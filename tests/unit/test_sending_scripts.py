@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from redis_curriculum.connection import DirectLink, MissingScriptError, Plan, Run, drive
+from redis_curriculum.connection import DirectLink, MissingScriptError, Plan, Run, Words, drive
 from redis_curriculum.scripts import load
 from redis_curriculum.urls import parse
 
@@ -19,9 +18,9 @@ class Forgetful:
 
     def __init__(self, times: int) -> None:
         self.times = times
-        self.sent: list[tuple[str | int | float, ...]] = []
+        self.sent: list[tuple[str | bytes | int | float, ...]] = []
 
-    def call(self, words: Sequence[str | int | float], key: str) -> Any:
+    def call(self, words: Words, key: str) -> Any:
         assert key == "k"
         self.sent.append(tuple(words))
         if words[0] == "EVALSHA" and self.times:
