@@ -1,15 +1,17 @@
--- count_samples: each drawn task counts as sampled, once a draw; returns what a worker needs to play: id, label, params.
-local function count_samples(ids)
-  local replies, by_label = {}, {}
+-- count_samples: each drawn task counts as sampled, once a draw; appends what a worker needs to play: id, label, params.
+local seen = {} -- label and params by id, of tasks that this call has read already
+local function count_samples(ids, answer)
+  local n, by_label = #answer, {}
   for _, id in ipairs(ids) do
     local key = pool .. 'task:' .. id
-    local task = call('HMGET', key, 'label', 'params')
-    if task[1] then
+    local task = seen[id] or call('HMGET', key, 'label', 'params')
+    local label = task[1]
+    if label then
       save_task(id)
       call('HINCRBY', key, 'sample_count', 1)
-      by_label[task[1]] = (by_label[task[1]] or 0) + 1
-      local n = #replies
-      replies[n + 1], replies[n + 2], replies[n + 3] = id, task[1], task[2]
+      by_label[label] = (by_label[label] or 0) + 1
+      answer[n + 1], answer[n + 2], answer[n + 3] = id, label, task[2]
+      n = n + 3
     end
   end
   for label, count in pairs(by_label) do
@@ -17,5 +19,4 @@ local function count_samples(ids)
     call('HINCRBY', pool .. 'count:samples', label, count)
     call('HINCRBY', epoch .. 'samples', label, count)
   end
-  return replies
 end

@@ -23,6 +23,12 @@ local function weight(y)
   return 1 / (1 + math.exp(-amplification * ((fixed(y) - mean) / std)))
 end
 
+-- Id and, with WITHSCORES, LP at a rank: as text, since numbers are printed to 17 digits, each time.
+local function at(part, rank, ...)
+  rank = string.format('%d', rank)
+  return unpack(call('ZRANGE', pool .. part, rank, rank, ...))
+end
+
 -- The rank-th of learning, then ripe, in ascending order; with its own LP.
 local function eligible_at(rank)
   local part = 'learning'
@@ -30,10 +36,9 @@ local function eligible_at(rank)
     part, rank = 'ripe', rank - learning_count
   end
   if monotone then
-    local found = call('ZRANGE', pool .. part, rank, rank, 'WITHSCORES')
-    return found[1], found[2]
+    return at(part, rank, 'WITHSCORES')
   end
-  return call('ZRANGE', pool .. part, rank, rank)[1]
+  return at(part, rank)
 end
 
 local label_weights, tried = {}, 0
@@ -45,7 +50,9 @@ local function weight_of(id, lp)
     local own = call('HMGET', pool .. 'task:' .. id, 'learning_progress', 'p_true')
     return weight(drive(tonumber(own[1]), tonumber(own[2])))
   end
-  local label = call('HGET', pool .. 'task:' .. id, 'label')
+  local task = seen[id] or call('HMGET', pool .. 'task:' .. id, 'label', 'params')
+  seen[id] = task
+  local label = task[1]
   local known = label_weights[label]
   if not known then
     local of = call('HMGET', pool .. 'progress:' .. label, 'learning_progress', 'p_true')
@@ -87,7 +94,7 @@ local function draw_stratified()
     if stratum.size == 1 then
       return stratum.id
     end
-    local rank = stratum.start + index(stratum.size)
+    local rank = string.format('%d', stratum.start + index(stratum.size))
     local found = call('ZREVRANGE', pool .. stratum.part, rank, rank, 'WITHSCORES')
     if uniform() * stratum.top < weight(tonumber(found[2])) then
       return found[1]
@@ -120,12 +127,9 @@ end
 local function draw_uniform()
   local rank = index(all_count)
   if rank < fresh_count then
-    return call('ZRANGE', pool .. 'fresh', rank, rank)[1]
+    return at('fresh', rank)
   end
-  rank = rank - fresh_count
-  local part = rank < learning_count and 'learning' or 'ripe'
-  rank = rank < learning_count and rank or rank - learning_count
-  return call('ZRANGE', pool .. part, rank, rank)[1]
+  return (eligible_at(rank - fresh_count))
 end
 
 -- Returns the drawn ids and how many draws shall be new tasks in place of evicted ones.
@@ -153,8 +157,7 @@ local function draw(count, replay)
     elseif rand_rate > 0 and uniform() < rand_rate then
       id = draw_uniform()
     elseif share == 1 or (share > 0 and uniform() < share) then
-      local rank = index(fresh_count)
-      id = call('ZRANGE', pool .. 'fresh', rank, rank)[1]
+      id = at('fresh', index(fresh_count))
     else
       id = draw_eligible(count)
     end

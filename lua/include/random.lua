@@ -1,17 +1,17 @@
 -- random: the curriculum's one stream, MRG32k3a (L'Ecuyer 1999), exact in doubles (scoring.RandomStream).
--- Every intermediate stays below 2^53. The state is six integers in meta's field `random`.
+-- Every intermediate stays below 2^53; % is a - floor(a / b) * b. The state is six integers in meta's field `random`.
 local s10, s11, s12, s20, s21, s22 = string.match(meta[4], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
 s10, s11, s12, s20, s21, s22 = s10 + 0, s11 + 0, s12 + 0, s20 + 0, s21 + 0, s22 + 0
 
 local function number()
   local p1 = 1403580 * s11 - 810728 * s10
-  p1 = p1 - math.floor(p1 / 4294967087) * 4294967087
+  p1 = p1 % 4294967087
   if p1 < 0 then
     p1 = p1 + 4294967087
   end
   s10, s11, s12 = s11, s12, p1
   local p2 = 527612 * s22 - 1370589 * s20
-  p2 = p2 - math.floor(p2 / 4294944443) * 4294944443
+  p2 = p2 % 4294944443
   if p2 < 0 then
     p2 = p2 + 4294944443
   end

@@ -4,10 +4,7 @@ local function reply(outcomes, drawn, wanted, next_index, missing)
   for i = 1, #outcomes do
     answer[5 + i] = outcomes[i]
   end
-  local tasks, at = count_samples(drawn), #answer
-  for i = 1, #tasks do
-    answer[at + i] = tasks[i]
-  end
+  count_samples(drawn, answer)
   call('HSET', worker_key, 'sequence', ARGV[3], 'drawn', wanted .. ' ' .. table.concat(drawn, ' '))
   return answer
 end
