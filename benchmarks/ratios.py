@@ -50,11 +50,15 @@ FULL = Scale()
 SMOKE = Scale(200, 1, 20, 300, 500, (1, 7), (500, 700), 0.05)
 
 
+def own(client: Any, name: str) -> Script:
+    """A script of the benchmarks', loaded."""
+    text = Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
+    return Script(name, text, client.script_load(text), (), None, frozenset())
+
+
 def baseline(client: Any) -> Run:
     """The call of a script that returns 1."""
-    text = Path(__file__).with_name("baseline.lua").read_text(encoding="utf-8")
-    script = Script("baseline", text, client.script_load(text), (), None, frozenset())
-    return Run(script, "rc:{baseline}:meta", ())
+    return Run(own(client, "baseline"), "rc:{baseline}:meta", ())
 
 
 def load(client: Any, planted: Planted) -> None:
@@ -82,11 +86,21 @@ def server_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
 
         return cost
 
-    calls = scale.calls
+    calls, commands = scale.calls, own(client, "commands")
+    other = plant(server, "commands", config_of(scale.tasks))
+    other_hand = Hand(other)
+
+    def bare() -> float:
+        """The cost of an update's commands in a script that computes nothing."""
+        ids = random.choices(other.ids, k=calls)
+        updates = [other_hand.play([(task_id, random.random())], 0) for task_id in ids]
+        return server_us(server, client, [replace(call, script=commands) for call in updates])
+
     found = in_turn(
         {
             "unit": lambda: server_us(server, client, [one] * calls),
             "update": plays(calls, 1, 0),
+            "bare": bare,
             "batch": plays(max(1, calls // BATCH), BATCH, 0, depth=1),
             "episode": plays(calls, 1, 1),
             "unit alone": lambda: server_us(server, client, [one] * (calls // 4), depth=1),
@@ -98,6 +112,7 @@ def server_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
     unit, cheaper = "a script that returns 1", "cheaper than pipelined single ones, server CPU"
     return [
         Row(f"one update, server CPU, against {unit}", over(found, "update", "unit"), "x", "<= 10"),
+        Row(f"the commands alone of one update, against {unit}", over(found, "bare", "unit")),
         Row(f"updates by {BATCH}: {cheaper}", over(found, "update", "batch"), "x", ">= 1.5"),
         Row(f"one update, unpipelined, against {unit}", over(found, "alone", "unit alone")),
         Row(f"one episode in one call, against {unit}", over(found, "episode", "unit")),

@@ -1,0 +1,7 @@
+-- hypers: what the config says of scoring and drawing. ARGV[5]: little-endian doubles in the order of store.HYPERS;
+-- flags are 0 or 1. As one text they cost a tenth of what twenty arguments cost.
+local pooled, bonus, alpha, fast, slow, threshold, baseline, bidirectional, amplify, min_samples, min_presentations,
+  rand_rate, bonus_rule, explore, temperature, amplification, smoothing, percentile, replacement_rate, capacity =
+  struct.unpack('<dddddddddddddddddddd', ARGV[5])
+pooled, baseline, bidirectional, bonus_rule = pooled == 1, baseline == 1, bidirectional == 1, bonus_rule == 1
+slow = fast * slow
