@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+
+from pydantic_core import from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ _INTEGERS = {
     "consecutive_failures",
 }
 _READ: dict[str, Any] = {
-    field.name: json.loads
+    field.name: from_json
     if field.name == "params"
     else str
     if field.name in ("label", "last_error")

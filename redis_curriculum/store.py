@@ -6,7 +6,6 @@ the same call is made again after an error. Both handles (``curriculum.py``, ``a
 
 from __future__ import annotations
 
-import json
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -485,7 +484,7 @@ class _Drawn:
         self.outcomes = reply[5 : 5 + n]
         flat = reply[5 + n :]
         self.tasks = [
-            Task(int(task_id), label, json.loads(params))
+            Task(int(task_id), label, from_json(params))
             for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         ]
 
