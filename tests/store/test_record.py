@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from redis_curriculum.config import LearningProgressConfig
+from redis_curriculum.records import PROGRESS_FIELDS
 from redis_curriculum.scoring import Sums
 from redis_curriculum.scripts import folder
 from tests.harness import Harness, Server, connect, text_config
@@ -73,6 +74,24 @@ def test_records_equal_the_reference_bit_for_bit(
         if rng.random() < 0.2:
             assert_same(harness, model)
     assert_same(harness, model)
+
+
+def test_a_baseline_counts_only_while_normalisation_is_on(any_server: Server, name: str) -> None:
+    """A forced restore may switch it: what was stored stays, and is not asked."""
+    rng = random.Random(9)
+    harness, model = pair(any_server, name, random_hypers(rng), [(i, "l", {}) for i in range(6)])
+    for on in (True, False, True, False):
+        hypers = random_hypers(rng, use_baseline_normalization=on, pooling="task")
+        harness.config, model.hypers = text_config(hypers, num_active_tasks=6), hypers
+        batch = [(rng.randrange(6), rng.random()) for _ in range(12)]
+        harness.record(batch)
+        model.record(batch)
+        read = harness.read(range(6))
+        for task_id, fields in enumerate(read):
+            expected = model.tasks[task_id].progress
+            stored = {key: float(fields[key]) for key in PROGRESS_FIELDS if key in fields}
+            known = {key: getattr(expected, key) for key in PROGRESS_FIELDS}
+            assert stored == {key: value for key, value in known.items() if value is not None}
 
 
 @pytest.mark.parametrize("pooling", ["label", "task"])
