@@ -31,6 +31,7 @@ from redis_curriculum.connection import (
     client_options,
     declared_keys,
     endpoint,
+    is_from_replica,
     refuse_plain,
     sentinel_options,
     tls_hint,
@@ -130,9 +131,10 @@ class AsyncLink:
         except exceptions.AskError:
             raise
         except exceptions.ResponseError as error:
-            if isinstance(error, exceptions.ReadOnlyError):  # the primary may have moved
+            refusal = translate(error, self._address)
+            if is_from_replica(refusal):
                 await self._forget_node()
-            raise translate(error, self._address) from error
+            raise refusal from error
         except (exceptions.RedisError, OSError) as error:  # a timeout is an OSError
             await self._forget_node()
             raise translate(error, self._address, applied="unknown") from error

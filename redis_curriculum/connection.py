@@ -189,10 +189,11 @@ class DirectLink:
         except exceptions.AskError:
             raise
         except exceptions.ResponseError as error:
-            if isinstance(error, exceptions.ReadOnlyError):  # the primary may have moved
+            refusal = translate(error, self._address)
+            if is_from_replica(refusal):
                 self._drop()
                 self._node = None
-            raise translate(error, self._address) from error
+            raise refusal from error
         except (exceptions.RedisError, OSError) as error:
             self._drop()
             self._node = None
@@ -359,6 +360,14 @@ def is_retriable(error: CurriculumError) -> bool:
     if isinstance(error, ServerRefusedError):
         return error.code in RETRIABLE_CODES
     return isinstance(error, ServerUnavailableError)
+
+
+def is_from_replica(refusal: CurriculumError) -> bool:
+    """Whether a replica answered: the primary is elsewhere, and must be looked for.
+
+    Redis 6.2 wraps what a script was refused, so redis-py raises no ReadOnlyError for it.
+    """
+    return isinstance(refusal, ServerRefusedError) and refusal.code == "READONLY"
 
 
 def translate(error: Exception, address: Address, *, applied: Applied = "no") -> CurriculumError:

@@ -113,16 +113,24 @@ class Sentinels:
         host, port = self.sentinels[0].ask("SENTINEL", "get-master-addr-by-name", "main")
         return next(node for node in self.nodes if node.address == f"{host}:{port}")
 
+    def is_forgotten(self, old: Node) -> bool:
+        """Whether no Sentinel calls a node the primary any more."""
+        words = ("SENTINEL", "get-master-addr-by-name", "main")
+        return all(one.ask(*words) != [old.host, str(old.port)] for one in self.sentinels)
+
     def settled(self) -> bool:
-        """Whether every Sentinel has the same primary, and its replicas for fit to follow it."""
+        """Whether every Sentinel is done with the same primary, and the other nodes follow it.
+
+        The nodes are asked for that: what a Sentinel knows of a replica may be 10 s old.
+        """
         primary = self.primary()
         for one in self.sentinels:
-            host, port = one.ask("SENTINEL", "get-master-addr-by-name", "main")
-            replicas = [named(flat) for flat in one.ask("SENTINEL", "REPLICAS", "main")]
-            states = [(r["flags"], r["role-reported"], r["master-link-status"]) for r in replicas]
-            if f"{host}:{port}" != primary.address or states != [("slave", "slave", "ok")] * 2:
+            known = named(one.ask("SENTINEL", "master", "main"))
+            if (known["flags"], f"{known['ip']}:{known['port']}") != ("master", primary.address):
                 return False
-        return leads(primary, 2)
+        followed = ["slave", primary.host, primary.port, "connected"]
+        others = [node for node in self.nodes if node is not primary]
+        return leads(primary, 2) and all(one.ask("ROLE")[:4] == followed for one in others)
 
 
 @contextmanager
@@ -165,7 +173,8 @@ def leads(primary: Node, count: int, offset: int = 0) -> bool:
     """Whether so many replicas follow a primary and have confirmed its stream up to an offset."""
     with primary.server.client() as client:
         found = [one for one in client.info("replication").values() if isinstance(one, dict)]
-    return count == sum(one["state"] == "online" and one["offset"] >= offset for one in found)
+    ready = [one for one in found if one["state"] == "online" and one["offset"] >= offset]
+    return len(ready) == count
 
 
 def wait_for_replicas(primary: Node, count: int) -> None:
@@ -196,12 +205,14 @@ def sentinel(
     directory.mkdir()
     file = directory / "sentinel.conf"
     server = RunningServer(directory, executable)
+    # A Sentinel pings a new primary for the first time after a second, or after the time it takes
+    # for down, if that is shorter: then a healthy one counts as down, and a second failover begins.
     file.write_text(
         f"port {port}\nbind {host}\nprotected-mode no\ndir {directory}\n"
         f"unixsocket {server.socket}\n"
         f"sentinel monitor main {primary.host} {primary.port} 2\n"
-        "sentinel down-after-milliseconds main 400\n"
-        "sentinel failover-timeout main 1500\n"
+        "sentinel down-after-milliseconds main 1500\n"
+        "sentinel failover-timeout main 3000\n"
         "sentinel parallel-syncs main 2\n"
     )
     with (directory / "server.log").open("ab") as log:
