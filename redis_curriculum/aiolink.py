@@ -81,6 +81,17 @@ async def _perform(request: Request, link: AsyncLink) -> Any:
     return await asyncio.sleep(request.seconds)
 
 
+class AsyncPrimaryFinder(Sentinel):
+    """See ``connection.PrimaryFinder``."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return where the primary is; one round trip more than redis-py's own."""
+        known = await super().discover_master(service_name)
+        first: Any = self.sentinels[0]
+        found: tuple[str, int] | None = await first.sentinel_get_master_addr_by_name(service_name)
+        return found or known
+
+
 class AsyncLink:
     """One connection of one event loop, held open, to the right node; one call at a time."""
 
@@ -188,7 +199,7 @@ class AsyncLink:
         address = self._address
         sentinels: list[Any] = []
         if address.kind == "sentinel":
-            sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            sentinel = AsyncPrimaryFinder(  # type: ignore[no-untyped-call]
                 address.hosts, sentinel_kwargs=sentinel_options(self._options), **self._options
             )
             sentinels = sentinel.sentinels
