@@ -31,6 +31,7 @@ from redis_curriculum.connection import (
     client_options,
     declared_keys,
     endpoint,
+    is_from_replica,
     refuse_plain,
     sentinel_options,
     tls_hint,
@@ -77,6 +78,17 @@ async def _perform(request: Request, link: AsyncLink) -> Any:
     if isinstance(request, Command):
         return await link.call(request.words, request.key)
     return await asyncio.sleep(request.seconds)
+
+
+class AsyncPrimaryFinder(Sentinel):
+    """See ``connection.PrimaryFinder``."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return where the primary is; one round trip more than redis-py's own."""
+        known = await super().discover_master(service_name)
+        first: Any = self.sentinels[0]
+        found: tuple[str, int] | None = await first.sentinel_get_master_addr_by_name(service_name)
+        return found or known
 
 
 class AsyncLink:
@@ -129,9 +141,10 @@ class AsyncLink:
         except exceptions.AskError:
             raise
         except exceptions.ResponseError as error:
-            if isinstance(error, exceptions.ReadOnlyError):  # the primary may have moved
+            refusal = translate(error, self._address)
+            if is_from_replica(refusal):
                 await self._forget_node()
-            raise translate(error, self._address) from error
+            raise refusal from error
         except (exceptions.RedisError, OSError) as error:  # a timeout is an OSError
             await self._forget_node()
             raise translate(error, self._address, applied="unknown") from error
@@ -185,7 +198,7 @@ class AsyncLink:
         address = self._address
         sentinels: list[Any] = []
         if address.kind == "sentinel":
-            sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            sentinel = AsyncPrimaryFinder(  # type: ignore[no-untyped-call]
                 address.hosts, sentinel_kwargs=sentinel_options(self._options), **self._options
             )
             sentinels = sentinel.sentinels

@@ -153,6 +153,22 @@ def declared_keys(address: Address, key: str) -> tuple[str, ...]:
     return (key, f"{key}:absent") if address.kind == "cluster" else (key,)
 
 
+class PrimaryFinder(Sentinel):
+    """Asks a Sentinel for the address as Redis says that clients should.
+
+    redis-py takes it from SENTINEL MASTERS, where the Sentinel that leads a failover names the old
+    primary for about a second more: one that is back by then, perhaps empty, would be written to.
+    """
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return where the primary is; one round trip more than redis-py's own."""
+        # The Sentinel that answered stands first afterwards.
+        known: tuple[str, int] = super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        first: Any = self.sentinels[0]
+        found: tuple[str, int] | None = first.sentinel_get_master_addr_by_name(service_name)
+        return found or known
+
+
 class DirectLink:
     """One connection, held open (a pool would check it on every call), to the right node."""
 
@@ -191,10 +207,11 @@ class DirectLink:
         except exceptions.AskError:
             raise
         except exceptions.ResponseError as error:
-            if isinstance(error, exceptions.ReadOnlyError):  # the primary may have moved
+            refusal = translate(error, self._address)
+            if is_from_replica(refusal):
                 self._drop()
                 self._node = None
-            raise translate(error, self._address) from error
+            raise refusal from error
         except (exceptions.RedisError, OSError) as error:
             self._drop()
             self._node = None
@@ -262,7 +279,7 @@ class DirectLink:
     def _pool(self, node: tuple[str, int] | None) -> Any:
         address = self._address
         if address.kind == "sentinel":
-            sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            sentinel = PrimaryFinder(  # type: ignore[no-untyped-call]
                 address.hosts, sentinel_kwargs=sentinel_options(self._options), **self._options
             )
             primary = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
@@ -361,6 +378,14 @@ def is_retriable(error: CurriculumError) -> bool:
     if isinstance(error, ServerRefusedError):
         return error.code in RETRIABLE_CODES
     return isinstance(error, ServerUnavailableError)
+
+
+def is_from_replica(refusal: CurriculumError) -> bool:
+    """Whether a replica answered: the primary is elsewhere, and must be looked for.
+
+    Redis 6.2 wraps what a script was refused, so redis-py raises no ReadOnlyError for it.
+    """
+    return isinstance(refusal, ServerRefusedError) and refusal.code == "READONLY"
 
 
 def translate(error: Exception, address: Address, *, applied: Applied = "no") -> CurriculumError:

@@ -39,10 +39,13 @@ def wait_for(true: Callable[[], object], what: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nobody listens, nor on the cluster bus port that goes with each."""
+    """Ports on which nobody listens, nor on the cluster bus port that goes with each.
+
+    All below 32,768, where Linux begins to take ports for outgoing connections.
+    """
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(20_000, 30_000)
+        port = random.randrange(12_000, 22_000)
         if port not in found and _is_free(port) and _is_free(port + _BUS):
             found.append(port)
     return found
@@ -110,16 +113,24 @@ class Sentinels:
         host, port = self.sentinels[0].ask("SENTINEL", "get-master-addr-by-name", "main")
         return next(node for node in self.nodes if node.address == f"{host}:{port}")
 
+    def is_forgotten(self, old: Node) -> bool:
+        """Whether no Sentinel calls a node the primary any more."""
+        words = ("SENTINEL", "get-master-addr-by-name", "main")
+        return all(one.ask(*words) != [old.host, str(old.port)] for one in self.sentinels)
+
     def settled(self) -> bool:
-        """Whether every Sentinel has the same primary, and its replicas for fit to follow it."""
+        """Whether every Sentinel is done with the same primary, and the other nodes follow it.
+
+        The nodes are asked for that: what a Sentinel knows of a replica may be 10 s old.
+        """
         primary = self.primary()
         for one in self.sentinels:
-            host, port = one.ask("SENTINEL", "get-master-addr-by-name", "main")
-            replicas = [named(flat) for flat in one.ask("SENTINEL", "REPLICAS", "main")]
-            states = [(r["flags"], r["role-reported"], r["master-link-status"]) for r in replicas]
-            if f"{host}:{port}" != primary.address or states != [("slave", "slave", "ok")] * 2:
+            known = named(one.ask("SENTINEL", "master", "main"))
+            if (known["flags"], f"{known['ip']}:{known['port']}") != ("master", primary.address):
                 return False
-        return leads(primary, 2)
+        followed = ["slave", primary.host, primary.port, "connected"]
+        others = [node for node in self.nodes if node is not primary]
+        return leads(primary, 2) and all(one.ask("ROLE")[:4] == followed for one in others)
 
 
 @contextmanager
@@ -158,12 +169,23 @@ def follows(replica: Node) -> bool:
         return bool(client.info("replication").get("master_link_status") == "up")
 
 
-def leads(primary: Node, count: int) -> bool:
-    """Whether so many replicas follow a primary."""
+def leads(primary: Node, count: int, offset: int = 0) -> bool:
+    """Whether so many replicas follow a primary and have confirmed its stream up to an offset."""
     with primary.server.client() as client:
-        found = client.info("replication").values()
-    online = [one for one in found if isinstance(one, dict) and one.get("state") == "online"]
-    return len(online) == count
+        found = [one for one in client.info("replication").values() if isinstance(one, dict)]
+    ready = [one for one in found if one["state"] == "online" and one["offset"] >= offset]
+    return len(ready) == count
+
+
+def wait_for_replicas(primary: Node, count: int) -> None:
+    """Wait until so many replicas have confirmed all that a primary holds now.
+
+    "online" and "up" do not say so. After a sync without a disk, Redis 7's default, a primary is
+    silent until the replica's next ACK, for up to a second: a replica promoted then lacks it all.
+    """
+    with primary.server.client() as client:
+        offset = client.info("replication")["master_repl_offset"]
+    wait_for(partial(leads, primary, count, offset), "the replicas have it all")
 
 
 def named(flat: Any) -> dict[str, str]:
@@ -183,12 +205,14 @@ def sentinel(
     directory.mkdir()
     file = directory / "sentinel.conf"
     server = RunningServer(directory, executable)
+    # A Sentinel pings a new primary for the first time after a second, or after the time it takes
+    # for down, if that is shorter: then a healthy one counts as down, and a second failover begins.
     file.write_text(
         f"port {port}\nbind {host}\nprotected-mode no\ndir {directory}\n"
         f"unixsocket {server.socket}\n"
         f"sentinel monitor main {primary.host} {primary.port} 2\n"
-        "sentinel down-after-milliseconds main 400\n"
-        "sentinel failover-timeout main 1500\n"
+        "sentinel down-after-milliseconds main 1500\n"
+        "sentinel failover-timeout main 3000\n"
         "sentinel parallel-syncs main 2\n"
     )
     with (directory / "server.log").open("ab") as log:
