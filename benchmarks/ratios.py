@@ -383,7 +383,7 @@ def main(*, smoke: bool = False, growth: bool = True) -> list[Row]:
     scale = SMOKE if smoke else FULL
     rows = measure(scale)
     if growth:
-        rows += growth_rows(scale.growth, scale.rounds, scale.calls // 2)
+        rows += growth_rows(scale.growth, 3 * scale.rounds, scale.calls // 4)
     report("ratios", rows, where)
     return rows
 
