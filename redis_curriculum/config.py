@@ -503,5 +503,5 @@ class WorkerSettings(FrozenModel):
         default=1024, description="Last writes kept, to replay what a failover lost."
     )
     chunk: Annotated[int, In("[1, 1000]")] = Field(
-        default=128, description="Items per script call; larger batches are split."
+        default=100, description="Items per script call; larger batches are split."
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
+from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.keys import Keys
 from redis_curriculum.outcome import Outcome
@@ -18,6 +18,7 @@ from redis_curriculum.tasks import Buckets
 from tests.harness import Harness, commands_run, connect, plant, text_config
 from tests.servers import RunningServer
 
+CHUNK = WorkerSettings().chunk
 TASKS = Buckets(label="kind-{kind}", buckets={"kind": [0, 1, 2], "seed": list(range(9))})
 
 
@@ -109,7 +110,7 @@ def split_in_chunks(server: RunningServer, url: str, name: str, count: int) -> N
         before = commands_run(server, "evalsha") + commands_run(server, "eval")
         outcomes = curriculum.update_many((ids[i % 300], i % 64 / 64) for i in range(count))
         calls = commands_run(server, "evalsha") + commands_run(server, "eval") - before
-        assert -(-count // 128) <= calls <= -(-count // 128) + 2
+        assert -(-count // CHUNK) <= calls <= -(-count // CHUNK) + 2
         assert outcomes == [Outcome.APPLIED] * count
         with server.client() as client:
             done = client.hvals(Keys(name).count("completions"))
