@@ -32,11 +32,8 @@ from redis_curriculum.validation import (
     FrozenModel,
     In,
     canonical_json,
-    config_error,
     parse_json_object,
-    validate_label,
     validate_name,
-    validate_task_id,
 )
 
 __all__ = [
@@ -46,12 +43,8 @@ __all__ = [
     "LearningProgressConfig",
     "Resume",
     "WorkerSettings",
-    "config_error",
     "resume_rule",
     "structural_differences",
-    "validate_label",
-    "validate_name",
-    "validate_task_id",
 ]
 
 

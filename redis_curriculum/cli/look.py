@@ -22,6 +22,7 @@ from redis_curriculum.cli.output import (
     print_table,
 )
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
+from redis_curriculum.config import DiscreteRandomConfig, LearningProgressConfig
 from redis_curriculum.errors import TaskNotFoundError
 
 
@@ -80,9 +81,17 @@ def status(name: Name, *, url: Url = None, json: AsJson = False) -> None:
             ("lifetime", _counts(found.counters)),
             (f"epoch {found.epoch}", _counts(found.epoch_counters)),
             ("snapshot", "one is being written" if found.snapshot_running else "none is running"),
-            ("algorithm", _counts(found.config["algorithm"])),
+            ("algorithm", _algorithm(found.config["algorithm"])),
         ]
     )
+
+
+def _algorithm(stored: Mapping[str, object]) -> str:
+    """Its kind, and what is not as usual; all of its settings are in ``--json``."""
+    models = (LearningProgressConfig(), DiscreteRandomConfig())
+    usual = next((m.model_dump(mode="json") for m in models if m.kind == stored["kind"]), {})
+    own = {name: value for name, value in stored.items() if usual.get(name) != value}
+    return ", ".join([str(stored["kind"]), _counts(own) or "all settings as usual"])
 
 
 def _counts(numbers: Mapping[str, object]) -> str:

@@ -40,6 +40,8 @@ def test_there_and_back(cli: Cli, curriculum: Curriculum, name: str, tmp_path: P
     assert before == after
     config = cli("status", other, "--json").json["config"]["algorithm"]
     assert (config["replacement_rate"], config["pooling"]) == (0.5, "task")
+    own = "learning_progress, pooling task, replacement_rate 0.5\n"
+    assert cli("status", other).out.endswith(f"algorithm  {own}")
     assert cli("check", other).code == 0
 
 

@@ -94,6 +94,7 @@ def test_status(cli: Cli, curriculum: Curriculum, url: str) -> None:
     text = cli("status", curriculum.name).out
     assert re.search(r"^tasks +11 of 12: fresh 5, learning 0, ripe 6$", text, re.MULTILINE)
     assert re.search(r"^lifetime +completions 120, samples 5, ", text, re.MULTILINE)
+    assert re.search(r"^algorithm +learning_progress, all settings as usual$", text, re.MULTILINE)
 
 
 def test_tasks(cli: Cli, curriculum: Curriculum) -> None:
