@@ -10,6 +10,8 @@ acts on it. A reader's mistakes are ``SnapshotError`` with line and field.
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import gzip
 import hashlib
 import json
@@ -354,10 +356,24 @@ class _Target:
 
     def writing(self) -> _Writer:
         """Open the file beside the target; leaving it well puts it in place."""
+        self._clear_away()
         try:
-            return _Writer(self._beside.open("xb"), self)
+            raw = self._beside.open("xb")
+            with suppress(OSError):  # a file system without locks keeps what the dead leave
+                fcntl.flock(raw, fcntl.LOCK_EX)
+            if not self._beside.exists():  # another exporter saw it before it was locked
+                raw.close()
+                return self.writing()
         except OSError as error:
             raise SnapshotError(f"{self.path} cannot be written: {error}") from error
+        return _Writer(raw, self)
+
+    def _clear_away(self) -> None:
+        """Remove what exporters to the same path wrote before they were killed: none holds it."""
+        for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
+            with suppress(OSError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
     def commit(self) -> None:
         """Rename it to the target, so that a crash leaves the old file or the new one."""
@@ -434,18 +450,18 @@ class _Writer:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         done = False
-        try:
-            with self._raw:
+        with self._raw:  # open, and so locked, until it has its name
+            try:
                 if kind is None:
                     self._file.close()
                     self._raw.flush()
                     os.fsync(self._raw.fileno())
                     done = True
-        finally:
-            if not done:
-                self._target.discard()
-        if done:
-            self._target.commit()
+            finally:
+                if not done:
+                    self._target.discard()
+            if done:
+                self._target.commit()
 
 
 # --- reading -------------------------------------------------------------------------------------

@@ -312,6 +312,7 @@ def test_a_killed_exporter_leaves_the_old_file_and_its_copies_expire(
         process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
         assert process.returncode == -signal.SIGKILL
         assert path.read_bytes() == old
+        assert len(list(tmp_path.iterdir())) == 2, "what it had written"
         keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
         play(curriculum, 20)
         copies = (keys.snapshot, keys.snapshot_tasks, keys.snapshot_labels)
@@ -322,7 +323,25 @@ def test_a_killed_exporter_leaves_the_old_file_and_its_copies_expire(
         assert client.exists(*copies) == 0
         assert client.hget(keys.meta, "snapshot") is None
         curriculum.snapshot(path, overwrite=True)
+        assert list(tmp_path.iterdir()) == [path], "the next one removes that"
         assert curriculum.check() == []
+
+
+def test_what_a_live_exporter_writes_is_left_to_it(url: str, name: str, tmp_path: Path) -> None:
+    """Two curricula are written to one path: the later one wins, the earlier one lacks nothing."""
+    path, inside = tmp_path / "a.rcs", list[int]()
+    with (
+        Curriculum.open(url, name, config_of(600)) as slow,
+        Curriculum.open(url, f"{name}.2", config_of(9)) as quick,
+    ):
+
+        def write_the_other(done: int, total: int) -> None:
+            if not inside:
+                inside.append(quick.snapshot(path).tasks)
+
+        assert slow.snapshot(path, overwrite=True, progress=write_the_other).tasks == 600
+    assert inside == [9]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_exporters_copies_are_bounded_by_the_pool(server: RunningServer, name: str) -> None:
