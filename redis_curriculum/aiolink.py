@@ -31,7 +31,7 @@ from redis_curriculum.connection import (
     client_options,
     declared_keys,
     endpoint,
-    is_from_replica,
+    is_elsewhere,
     refuse_plain,
     sentinel_options,
     tls_hint,
@@ -142,7 +142,7 @@ class AsyncLink:
             raise
         except exceptions.ResponseError as error:
             refusal = translate(error, self._address)
-            if is_from_replica(refusal):
+            if is_elsewhere(refusal):
                 await self._forget_node()
             raise refusal from error
         except (exceptions.RedisError, OSError) as error:  # a timeout is an OSError

@@ -208,7 +208,7 @@ class DirectLink:
             raise
         except exceptions.ResponseError as error:
             refusal = translate(error, self._address)
-            if is_from_replica(refusal):
+            if is_elsewhere(refusal):
                 self._drop()
                 self._node = None
             raise refusal from error
@@ -354,6 +354,7 @@ class MissingScriptError(ServerError):
 RETRIABLE_CODES: Final = frozenset(
     {"BUSY", "READONLY", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK"}
 )
+_ELSEWHERE_CODES: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})
 _HINTS: Final = {
     "OOM": "raise maxmemory or evict tasks; reads and evictions still work",
     "MISCONF": "the server cannot save to disk; free space or see its log",
@@ -380,12 +381,12 @@ def is_retriable(error: CurriculumError) -> bool:
     return isinstance(error, ServerUnavailableError)
 
 
-def is_from_replica(refusal: CurriculumError) -> bool:
-    """Whether a replica answered: the primary is elsewhere, and must be looked for.
+def is_elsewhere(refusal: CurriculumError) -> bool:
+    """Whether the node that refused is not, or no longer, the primary: it must be looked for.
 
-    Redis 6.2 wraps what a script was refused, so redis-py raises no ReadOnlyError for it.
+    Redis 6.2 wraps what a script was refused, so redis-py's own classes do not tell.
     """
-    return isinstance(refusal, ServerRefusedError) and refusal.code == "READONLY"
+    return isinstance(refusal, ServerRefusedError) and refusal.code in _ELSEWHERE_CODES
 
 
 def translate(error: Exception, address: Address, *, applied: Applied = "no") -> CurriculumError:

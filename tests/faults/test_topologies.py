@@ -70,8 +70,11 @@ def load(url: str, ledgers: list[Ledger]) -> Iterator[None]:
 
 
 @contextmanager
-def address(tmp_path: Path, binary: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of a primary, and how to give it to its replica; connections are kept."""
+def address(tmp_path: Path, binary: str, refusal: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The address of a primary, and how to give it to its replica; connections are kept.
+
+    The old one refuses from then on, as a replica or as one that has no link to its primary yet.
+    """
     ports, executable = free_ports(2), executables()[binary]
     with (
         node(tmp_path / "a", ports[0], executable=executable) as old,
@@ -84,17 +87,23 @@ def address(tmp_path: Path, binary: str) -> Iterator[tuple[str, Callable[[], Non
         def give() -> None:
             wait_for_replicas(old, 1)
             new.ask("REPLICAOF", "NO", "ONE")
-            old.ask("REPLICAOF", new.host, new.port)
+            if refusal == "MASTERDOWN":
+                old.ask("CONFIG", "SET", "replica-serve-stale-data", "no")
+            old.ask("REPLICAOF", new.host, new.port if refusal == "READONLY" else free_ports(1)[0])
             front.server = new.server
 
         yield front.url, give
 
 
+Refusal = pytest.mark.parametrize("refusal", ["READONLY", "MASTERDOWN"])
+
+
 @Binary
-def test_a_demoted_primary_is_left(tmp_path: Path, row: Rows, binary: str) -> None:
+@Refusal
+def test_a_demoted_primary_is_left(tmp_path: Path, row: Rows, binary: str, refusal: str) -> None:
     """Its connections live on, and it refuses: the link looks for the primary again."""
     ledger = Ledger()
-    with address(tmp_path, binary) as (url, give):
+    with address(tmp_path, binary, refusal) as (url, give):
         settings = settings_of(retry_deadline_s=5.0)
         with Curriculum.open(url, "x", config_of(), worker=settings) as curriculum:
             ledger.play(curriculum, 5)
@@ -104,7 +113,10 @@ def test_a_demoted_primary_is_left(tmp_path: Path, row: Rows, binary: str) -> No
 
 
 @Binary
-def test_a_demoted_primary_is_left_by_the_asyncio_handle(tmp_path: Path, binary: str) -> None:
+@Refusal
+def test_a_demoted_primary_is_left_by_the_asyncio_handle(
+    tmp_path: Path, binary: str, refusal: str
+) -> None:
     async def draw_before_and_after(url: str, give: Callable[[], None]) -> None:
         settings = settings_of(retry_deadline_s=5.0)
         async with await AsyncCurriculum.open(url, "x", config_of(), worker=settings) as curriculum:
@@ -112,7 +124,7 @@ def test_a_demoted_primary_is_left_by_the_asyncio_handle(tmp_path: Path, binary:
             give()
             assert len(await curriculum.get_tasks(1)) == 1
 
-    with address(tmp_path, binary) as (url, give):
+    with address(tmp_path, binary, refusal) as (url, give):
         asyncio.run(draw_before_and_after(url, give))
 
 
