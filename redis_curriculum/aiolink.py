@@ -195,20 +195,24 @@ class AsyncLink:
             await probe.disconnect(nowait=True)
 
     async def _connect(self, node: tuple[str, int] | None, timeout_s: float | None = None) -> Any:
-        address = self._address
+        address, limit_s = self._address, timeout_s or self._timeout_s
         sentinels: list[Any] = []
         if address.kind == "sentinel":
+            each_s = {"socket_timeout": limit_s, "socket_connect_timeout": limit_s}
             sentinel = AsyncPrimaryFinder(  # type: ignore[no-untyped-call]
-                address.hosts, sentinel_kwargs=sentinel_options(self._options), **self._options
+                address.hosts,
+                sentinel_kwargs=sentinel_options(self._options) | each_s,
+                **self._options,
             )
             sentinels = sentinel.sentinels
+            limit_s *= len(sentinels) + 2  # one that hangs takes its own, no other's
             client = sentinel.master_for(address.service)
         else:
             socket = self._attachment.socket_path if self._attachment else None
             client = redis.Redis(**endpoint(address, socket, node), **self._options)
         connection: Any = client.connection_pool.make_connection()
         try:
-            async with asyncio.timeout(timeout_s or self._timeout_s):
+            async with asyncio.timeout(limit_s):
                 await connection.connect()
         except BaseException:
             await connection.disconnect(nowait=True)

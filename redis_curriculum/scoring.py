@@ -96,7 +96,7 @@ class Progress:
         p_fast: Fast EMA of the mastery (the score above the random baseline, rescaled to [0, 1]).
         p_slow: Slow EMA of the mastery.
         p_true: Fast EMA of the score itself.
-        random_baseline: The first score, at most 0.75; None also where normalisation is off.
+        random_baseline: The first score, at most 0.75; not looked at while normalisation is off.
         learning_progress: In [0, 1]; how fast the performance changes (or how much it varies).
     """
 

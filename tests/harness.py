@@ -30,6 +30,23 @@ def text_config(hypers: LearningProgressConfig, **fields: Any) -> CurriculumConf
     return CurriculumConfig(task_generator=Single(label="unused"), algorithm=hypers, **fields)
 
 
+def packed(config: CurriculumConfig) -> bytes:
+    """The hypers as lua/include/hypers.lua unpacks them, spelled here a second time."""
+    h = config.algorithm.hypers
+    bonus = h.exploration == "bonus"
+    numbers = [
+        *(h.pooling == "label", h.performance_bonus_weight),
+        *(h.task_tracker_ema_alpha, h.ema_timescale, h.slow_timescale_factor),
+        *(h.success_threshold, h.use_baseline_normalization, h.use_bidirectional),
+        *(h.early_progress_amplification, h.min_samples_for_lp),
+        *(h.min_presentations_for_eviction, h.rand_task_rate, bonus),
+        *(h.exploration_bonus if bonus else h.exploration_share, h.temperature),
+        *(h.z_score_amplification, h.progress_smoothing, h.eviction_threshold_percentile),
+        *(h.replacement_rate, config.num_active_tasks),
+    ]
+    return struct.pack("<20d", *numbers)
+
+
 @dataclass(frozen=True)
 class Reply:
     """What sample, step and replace answer."""
@@ -120,20 +137,7 @@ class Harness:
 
     @property
     def packed(self) -> bytes:
-        """The hypers as lua/include/hypers.lua unpacks them, spelled here a second time."""
-        h = self.hypers
-        bonus = h.exploration == "bonus"
-        numbers = [
-            *(h.pooling == "label", h.performance_bonus_weight),
-            *(h.task_tracker_ema_alpha, h.ema_timescale, h.slow_timescale_factor),
-            *(h.success_threshold, h.use_baseline_normalization, h.use_bidirectional),
-            *(h.early_progress_amplification, h.min_samples_for_lp),
-            *(h.min_presentations_for_eviction, h.rand_task_rate, bonus),
-            *(h.exploration_bonus if bonus else h.exploration_share, h.temperature),
-            *(h.z_score_amplification, h.progress_smoothing, h.eviction_threshold_percentile),
-            *(h.replacement_rate, self.config.num_active_tasks),
-        ]
-        return struct.pack("<20d", *numbers)
+        return packed(self.config)
 
     def specs(self, specs: Sequence[Spec], first: int) -> list[Argument]:
         flat: list[Argument] = []

@@ -1,10 +1,9 @@
 -- count_samples: each drawn task counts as sampled, once a draw; appends what a worker needs to play: id, label, params.
-local seen = {} -- label and params by id, of tasks that this call has read already
 local function count_samples(ids, answer)
   local n, by_label = #answer, {}
   for _, id in ipairs(ids) do
     local key = pool .. 'task:' .. id
-    local task = seen[id] or call('HMGET', key, 'label', 'params')
+    local task = call('HMGET', key, 'label', 'params')
     local label = task[1]
     if label then
       save_task(id)

@@ -50,9 +50,7 @@ local function weight_of(id, lp)
     local own = call('HMGET', pool .. 'task:' .. id, 'learning_progress', 'p_true')
     return weight(drive(tonumber(own[1]), tonumber(own[2])))
   end
-  local task = seen[id] or call('HMGET', pool .. 'task:' .. id, 'label', 'params')
-  seen[id] = task
-  local label = task[1]
+  local label = call('HGET', pool .. 'task:' .. id, 'label') -- not params: they may be 64 KiB, and many a trial fails
   local known = label_weights[label]
   if not known then
     local of = call('HMGET', pool .. 'progress:' .. label, 'learning_progress', 'p_true')

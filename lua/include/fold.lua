@@ -11,7 +11,7 @@ local function load_progress(key, ...)
   local n, lp, true_ = tonumber(r[1] or 0), tonumber(r[8] or 0), tonumber(r[7])
   local p = { key = key, n = n, count = 0, reward = tonumber(r[2]), squared = tonumber(r[3]), success = tonumber(r[4]),
     fast = tonumber(r[5]), slow = tonumber(r[6]), true_ = true_, true_before = true_, lp = lp, lp_before = lp,
-    total = tonumber(r[9] or 0), last = nil } -- with the two that a task or a label adds 16, so that it never grows
+    total = tonumber(r[9] or 0), last = nil } -- 16 with the two that a task or a label adds: it grows for a baseline only
   if baseline and n > 0 then
     p.baseline = tonumber(call('HGET', key, 'random_baseline'))
   end

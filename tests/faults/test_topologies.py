@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ import pytest
 from redis_curriculum.aio import AsyncCurriculum
 from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.keys import Keys
+from redis_curriculum.tasks import Task
 from tests.faults.ledger import Ledger, config_of, judge, read_journal, settings_of
 from tests.faults.proxy import proxy
 from tests.faults.tally import Row
@@ -155,6 +158,24 @@ def fail_over(tmp_path: Path, row: Row, binary: str, times: int) -> None:
 
 def test_sentinel_failover(tmp_path: Path, row: Rows) -> None:
     fail_over(tmp_path, row("Sentinel failover, primary killed"), "path", 1)
+
+
+def test_a_sentinel_that_hangs_is_passed_over(tmp_path: Path) -> None:
+    settings = settings_of(timeout_s=0.5, retry_deadline_s=5.0)
+
+    async def draw(url: str) -> list[Task]:
+        async with await AsyncCurriculum.open(url, "x", config_of(), worker=settings) as curriculum:
+            return await curriculum.get_tasks(2)
+
+    with sentinels(tmp_path) as system:
+        pid = int(system.sentinels[0].ask("INFO", "server")["process_id"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with Curriculum.open(system.url, "x", config_of(), worker=settings) as curriculum:
+                assert len(curriculum.get_tasks(2)) == 2
+            assert len(asyncio.run(draw(system.url))) == 2
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.slow

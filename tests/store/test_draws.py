@@ -16,7 +16,7 @@ from redis_curriculum import scoring
 from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.scoring import Pool, PoolTask, RandomStream
 from redis_curriculum.scripts import folder
-from tests.harness import Harness, Server, connect, plant, text_config
+from tests.harness import Harness, Server, commands_run, connect, plant, text_config
 
 pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.config.ConfigWarning")
 
@@ -358,3 +358,17 @@ def test_chi_square_would_notice(server: Server, name: str) -> None:
     other = scoring.distribution(pool, hypers.model_copy(update={"z_score_amplification": 1.15}))
     expected = dict(zip(pool.task_ids.tolist(), other.tolist(), strict=True))
     assert chi_square(drawn(harness, BATCHED // 500, 500), expected) < ALPHA / len(ROWS)
+
+
+def test_a_trial_that_fails_reads_no_params(server: Server, name: str) -> None:
+    """They may be 64 KiB: they are read once a draw, not once a trial."""
+    hypers = hypers_of(z_score_amplification=15.0)
+    harness = Harness(connect(server), name, text_config(hypers, num_active_tasks=200))
+    tasks = [PoolTask(i, f"l{min(i % 20, 1)}", RIPE, 0.5, 0.5) for i in range(200)]
+    plant(harness, tasks, {"l0": (0.9, 0.5), "l1": (0.0, 0.5)})  # only a twentieth is worth it
+    read, tried = commands_run(server, "hmget"), commands_run(server, "hget")
+    drawn = harness.sample(40)
+    read, tried = commands_run(server, "hmget") - read, commands_run(server, "hget") - tried
+    assert len(drawn.ids) == 40
+    assert read <= 1 + 2 + 40, "the meta hash, the two labels' progress, and the drawn tasks"
+    assert tried > 200
