@@ -490,7 +490,7 @@ class _Drawn:
 
 
 def _hypers(config: CurriculumConfig, *, can_generate: bool) -> dict[str, float]:
-    """The config's numbers by the names in ``HYPERS``, and some of its other hypers."""
+    """The config's numbers by the names in ``HYPERS``; no replacement by who cannot generate."""
     hypers = config.algorithm.hypers
     bonus_rule = hypers.exploration == "bonus"
     return {
