@@ -1,4 +1,6 @@
 -- created: put a new task into the pool, under-sampled. The caller has checked that there is room.
+-- Needs: call, pool, save_task, save_label, epoch_prefix
+-- Gives: create_task
 local function create_task(id, label, label_hash, params, threshold, created_ms)
   save_task(id)
   save_label(label)
@@ -11,5 +13,5 @@ local function create_task(id, label, label_hash, params, threshold, created_ms)
     call('ZREM', pool .. 'inactive', label)
   end
   call('HINCRBY', pool .. 'count:created', label, 1)
-  call('HINCRBY', epoch .. 'created', label, 1)
+  call('HINCRBY', epoch_prefix .. 'created', label, 1)
 end

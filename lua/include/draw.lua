@@ -1,5 +1,7 @@
 -- draw: choose tasks exactly by section 5's distribution, without a pass over the pool (_sampling/draw.py).
--- Needs keys, guard, hypers, random, drive, evictable.
+-- Needs: call, pool, pooled, bonus, temperature, smoothing, amplification, fixed, drive, uniform, index, bonus_rule,
+--   explore, replacement_rate, evictable, percentile, rand_rate, store_random
+-- Gives: all_count, draw
 local TRIALS, MOST_TRIALS, STRATA_FROM = 64, 1024, 32
 local fresh_count = call('ZCARD', pool .. 'fresh')
 local learning_count, ripe_count = call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe')

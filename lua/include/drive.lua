@@ -1,5 +1,6 @@
 -- drive: what draws go by, from a task's or a label's statistics; and the same as an integer of 40 binary places.
--- The script sets bonus (performance_bonus_weight) before.
+-- Needs: bonus
+-- Gives: floor, drive, fixed
 local floor = math.floor
 local function drive(lp, p_true)
   if bonus == 0 then

@@ -1,5 +1,7 @@
 -- evictable: how many of the first `limit` ripe tasks, lowest LP first, rank within the lowest percentile of the pool.
 -- Rank by position, so that ties do not make the whole pool evictable (_sampling/pool.py).
+-- Needs: call, pool
+-- Gives: evictable
 local function evictable(limit, percentile)
   if limit < 1 then
     return {}

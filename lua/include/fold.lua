@@ -1,5 +1,7 @@
 -- fold: one completion into the statistics of a task or of a label (scorers/statistics.py, same order of operations).
--- A statistic that needs a result is nil before the first. Needs hypers.
+-- A statistic that needs a result is nil before the first.
+-- Needs: call, min_samples, min_presentations, baseline, amplify, threshold, alpha, fast, slow, bidirectional
+-- Gives: part_of, load_progress, fold, store_progress
 local function part_of(completions)
   return completions < min_samples and 'fresh' or completions < min_presentations and 'learning' or 'ripe'
 end

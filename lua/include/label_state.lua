@@ -1,5 +1,6 @@
 -- label_state: all that is known of a label, as one JSON text. The caller has read meta[3], the moment's epoch.
---@include counts
+-- Needs: call, prefix, pool, meta, COUNTS
+-- Gives: label_as_it_is
 local function label_as_it_is(label)
   local found = { progress = call('HGETALL', pool .. 'progress:' .. label), count = {}, epoch = {} }
   local moment_epoch = prefix .. 'epoch:' .. meta[3] .. ':' -- the marker is the moment's epoch

@@ -1,10 +1,11 @@
 -- leave: take a task out of a label's set, and forget the label's statistics once too many labels stand empty.
---@include counts
+-- Needs: call, pool, save_label, COUNTS, epoch_prefix, pooled, drive, sums_move, sums_flush
+-- Gives: leave_label, shift_eligible
 local function forget_label(label)
   save_label(label)
   save_label('')
   for _, what in ipairs(COUNTS) do -- the totals stay: a forgotten label's counts go to the nameless one
-    for _, key in ipairs({ pool .. 'count:' .. what, epoch .. what }) do
+    for _, key in ipairs({ pool .. 'count:' .. what, epoch_prefix .. what }) do
       local count = call('HGET', key, label)
       if count then
         call('HINCRBY', key, '', count)

@@ -1,4 +1,6 @@
 -- remove: evict one task: record, sorted set, label entry and sums together. Returns its label and LP, or nil.
+-- Needs: call, pool, save_task, save_label, shift_eligible, epoch_prefix, leave_label
+-- Gives: remove_task
 local function remove_task(id, now, labels_retained)
   local key = pool .. 'task:' .. id
   local task = call('HMGET', key, 'label', 'learning_progress', 'p_true')
@@ -17,7 +19,7 @@ local function remove_task(id, now, labels_retained)
   end
   call('UNLINK', key)
   call('HINCRBY', pool .. 'count:evictions', label, 1)
-  call('HINCRBY', epoch .. 'evictions', label, 1)
+  call('HINCRBY', epoch_prefix .. 'evictions', label, 1)
   leave_label(id, label, now, labels_retained)
   return label, task[2] or ''
 end

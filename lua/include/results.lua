@@ -1,9 +1,12 @@
--- results: apply the (task_id, score) pairs that ARGV holds from `first` to `last`; outcomes: 1 applied, 0 evicted.
--- Everything is read and computed before the first write. Needs moment, sums, fold.
-local function apply_results(first, last)
+-- results: apply the (task_id, score) pairs that `results` holds from `first` to `last`; outcomes: 1 applied, 0 evicted.
+-- Everything is read and computed before the first write.
+-- Needs: call, pool, meta_key, load_progress, fold, min_samples, save_task, store_progress, part_of, pooled,
+--   sums_move, drive, save_label, epoch_prefix, sums_flush
+-- Gives: apply_results
+local function apply_results(results, first, last)
   local outcomes, tasks, labels, late = {}, {}, {}, 0
   for i = first, last, 2 do
-    local id, text = ARGV[i], ARGV[i + 1]
+    local id, text = results[i], results[i + 1]
     local task, r = tasks[id], nil
     if task == nil then
       task, r = load_progress(pool .. 'task:' .. id, 'label', 'consecutive_failures')
@@ -59,11 +62,11 @@ local function apply_results(first, last)
       sums_move(label.eligible, drive(label.lp_before, label.true_before), eligible, drive(label.lp, label.true_))
     end
     call('HINCRBY', pool .. 'count:completions', name, label.count)
-    call('HINCRBY', epoch .. 'completions', name, label.count)
+    call('HINCRBY', epoch_prefix .. 'completions', name, label.count)
   end
   sums_flush()
   if late > 0 then
-    call('HINCRBY', KEYS[1], 'late_count', late)
+    call('HINCRBY', meta_key, 'late_count', late)
   end
   return outcomes
 end

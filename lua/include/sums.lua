@@ -1,8 +1,8 @@
 -- sums: exact integer sums over the eligible tasks (_sampling/weights.py): s, q0, q1, q2 as i64 in one string.
--- The script sets pooled (pooling by label) and bonus (performance_bonus_weight) before.
---@include drive
+-- Needs: call, pool, floor, fixed
+-- Gives: sums_flush, sums_move
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
-local s, q0, q1, q2 = 0, 0, 0, 0 -- what is due to each
+local s_due, q0_due, q1_due, q2_due = 0, 0, 0, 0 -- what is due to each
 local sums_ops -- and what is more than a double holds
 
 local function sums_emit(slot, amount)
@@ -16,10 +16,10 @@ local function sums_flush()
     call('BITFIELD', unpack(sums_ops))
     sums_ops = nil
   end
-  if s ~= 0 or q0 ~= 0 or q1 ~= 0 or q2 ~= 0 then
-    call('BITFIELD', pool .. 'sums', 'INCRBY', 'i64', '#0', s, 'INCRBY', 'i64', '#1', q0, 'INCRBY', 'i64', '#2', q1,
-      'INCRBY', 'i64', '#3', q2)
-    s, q0, q1, q2 = 0, 0, 0, 0
+  if s_due ~= 0 or q0_due ~= 0 or q1_due ~= 0 or q2_due ~= 0 then
+    call('BITFIELD', pool .. 'sums', 'INCRBY', 'i64', '#0', s_due, 'INCRBY', 'i64', '#1', q0_due, 'INCRBY', 'i64', '#2',
+      q1_due, 'INCRBY', 'i64', '#3', q2_due)
+    s_due, q0_due, q1_due, q2_due = 0, 0, 0, 0
   end
 end
 
@@ -40,8 +40,8 @@ local function sums_add(slot, due, times, value)
 end
 
 local function sums_add_all(times, a, l_l, h_l, h_h)
-  s, q0 = sums_add('#0', s, times, a), sums_add('#1', q0, times, l_l)
-  q1, q2 = sums_add('#2', q1, times, h_l), sums_add('#3', q2, times, h_h)
+  s_due, q0_due = sums_add('#0', s_due, times, a), sums_add('#1', q0_due, times, l_l)
+  q1_due, q2_due = sums_add('#2', q1_due, times, h_l), sums_add('#3', q2_due, times, h_h)
 end
 
 -- `before` tasks of drive y1 become `after` tasks of drive y2.
