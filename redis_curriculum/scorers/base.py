@@ -8,7 +8,7 @@ command line, the documentation and the lists of the Lua scripts are derived fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
@@ -19,7 +19,15 @@ from pydantic import Field
 from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction, Rate
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
-from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics, ema
+from redis_curriculum.scorers.statistics import (
+    BASIC,
+    Holder,
+    Statistic,
+    Statistics,
+    ema,
+    packed,
+    unpacked,
+)
 
 Floats = NDArray[np.float64]
 Draw = Literal["uniform", "sigmoid"]
@@ -101,14 +109,19 @@ class Scorer(FrozenModel):
         return NEVER
 
     @property
-    def replacement_rate(self) -> float:
+    def replacement(self) -> float:
         """Probability that a draw tries to replace a task first."""
         return 0.0
 
     @property
-    def eviction_threshold_percentile(self) -> float:
+    def evictable_share(self) -> float:
         """Fraction of the pool, lowest rank first, within which a task may be replaced."""
         return 1.0
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Statistics that equal another one with these settings: they are not stored twice."""
+        return {}
 
     # --- derived ---------------------------------------------------------------------------------
 
@@ -117,26 +130,40 @@ class Scorer(FrozenModel):
 
         Override it where ``weight`` can be written for whole columns.
         """
-        names, n = list(columns), len(next(iter(columns.values())))
-        rows = np.column_stack([columns[name] for name in names]) if n else np.empty((0, 0))
-        found = [
-            self.weight({k: float(x) for k, x in zip(names, row, strict=True) if not np.isnan(x)})
-            for row in rows
-        ]
-        return np.array(found, dtype=np.float64)
+        return _each(self.weight, columns)
 
-    def stored(self, holder: Holder) -> tuple[Statistic, ...]:
-        """Return the statistics that are stored of a task or of a label, with these settings."""
-        return tuple(s for s in self.STATISTICS if holder in s.holders)
+    def ranks(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the ranks of many tasks, shape (n,); override it as ``weights``."""
+        return _each(self.rank, columns)
 
     def names(self, holder: Holder) -> tuple[str, ...]:
-        """Return the names of ``stored``, in their order."""
-        return tuple(statistic.name for statistic in self.stored(holder))
+        """Return the names of the statistics of a task or of a label, with these settings."""
+        return tuple(s.name for s in self.STATISTICS if holder in s.holders)
+
+    def stored(self, holder: Holder) -> tuple[str, ...]:
+        """Return the names of those that the field ``stats`` holds, in its order."""
+        return tuple(name for name in self.names(holder) if name not in self.aliases)
+
+    def unpacked(self, holder: Holder, data: bytes) -> dict[str, float]:
+        """Return the statistics that a field ``stats`` holds."""
+        found = unpacked(self.stored(holder), data)
+        return found | {name: found[of] for name, of in self.aliases.items() if of in found}
+
+    def packed(self, holder: Holder, of: Statistics) -> bytes:
+        """Return what a field ``stats`` holds."""
+        return packed(self.stored(holder), of)
 
     @classmethod
     def default(cls, **overrides: Any) -> Self:
         """Return the defaults."""
         return cls(**overrides)
+
+
+def _each(function: Callable[[Statistics], float], columns: Mapping[str, Floats]) -> Floats:
+    names, n = list(columns), len(next(iter(columns.values())))
+    rows = zip(*(columns[name].tolist() for name in names), strict=True) if n else ()
+    known = ({k: x for k, x in zip(names, row, strict=True) if x == x} for row in rows)  # noqa: PLR0124
+    return np.array([function(statistics) for statistics in known], dtype=np.float64)
 
 
 def hyperparameters(model: type[FrozenModel]) -> dict[str, tuple[Any, ...]]:

@@ -116,12 +116,12 @@ class LearningProgressConfig(Scorer):
     z_score_amplification: Annotated[Annotated[float, In("[0, 100]")], TUNABLE] = Field(
         default=10.0, description="Steepness over z-scores; 0 draws eligible tasks uniformly."
     )
-    eviction_threshold_percentile: Annotated[Rate, TUNABLE] = Field(  # type: ignore[assignment]
+    eviction_threshold_percentile: Annotated[Rate, TUNABLE] = Field(
         default=0.4,
         description="Fraction of the pool, lowest progress first, within which a task must rank"
         " to be evicted. Under-sampled tasks without progress take part of these ranks.",
     )
-    replacement_rate: Annotated[Fraction, TUNABLE] = Field(  # type: ignore[assignment]
+    replacement_rate: Annotated[Fraction, TUNABLE] = Field(
         default=0.02, description="Probability that a draw tries to replace a task first."
     )
 
@@ -153,7 +153,8 @@ class LearningProgressConfig(Scorer):
         baseline = of.get("random_baseline")
         if not of.get("completion_count") and self.use_baseline_normalization:
             baseline = min(score, 0.75)
-        found["ema_squared"] = ema(of.get("ema_squared"), self.task_tracker_ema_alpha, score * score)
+        tracker_rate, squared = self.task_tracker_ema_alpha, score * score
+        found["ema_squared"] = ema(of.get("ema_squared"), tracker_rate, squared)
         mastery = self._mastery(score, baseline)
         found["p_fast"] = ema(of.get("p_fast"), fast_rate, mastery)
         found["p_slow"] = ema(of.get("p_slow"), slow_rate, mastery)
@@ -187,6 +188,10 @@ class LearningProgressConfig(Scorer):
         progress = np.nan_to_num(columns["learning_progress"], nan=0.0)
         return self._weigh(progress, np.nan_to_num(columns["p_true"], nan=0.0))
 
+    def ranks(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the ranks of many tasks, shape (n,)."""
+        return np.nan_to_num(columns["learning_progress"], nan=0.0)
+
     def _weigh(self, progress: Number, p_true: Number) -> Number:
         if self.performance_bonus_weight == 0:
             return progress
@@ -202,12 +207,36 @@ class LearningProgressConfig(Scorer):
         """``min_presentations_for_eviction``."""
         return self.min_presentations_for_eviction
 
-    def stored(self, holder: Holder) -> tuple[Statistic, ...]:
-        """Return the statistics; a baseline is stored only where one is used."""
-        found = super().stored(holder)
+    @property
+    def replacement(self) -> float:
+        """``replacement_rate``."""
+        return self.replacement_rate
+
+    @property
+    def evictable_share(self) -> float:
+        """``eviction_threshold_percentile``."""
+        return self.eviction_threshold_percentile
+
+    @property
+    def weight_is_rank(self) -> bool:
+        """Whether a task's own weight is its rank: then the sorted sets are in order of it."""
+        return self.performance_bonus_weight == 0
+
+    def names(self, holder: Holder) -> tuple[str, ...]:
+        """Return the names of the statistics; there is a baseline only where one is used."""
+        found = super().names(holder)
         if self.use_baseline_normalization:
             return found
-        return tuple(s for s in found if s.name != "random_baseline")
+        return tuple(name for name in found if name != "random_baseline")
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Without a baseline, averages of the same rate are the same number."""
+        if self.use_baseline_normalization:
+            return {}
+        if self.task_tracker_ema_alpha != self.ema_timescale:
+            return {"p_true": "p_fast"}
+        return {"p_true": "p_fast", "reward_ema": "p_fast"}
 
     # --- presets ---------------------------------------------------------------------------------
 

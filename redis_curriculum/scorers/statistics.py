@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Statistics = Mapping[str, float]
-"""The statistics of one task or label by name. Absent means "never"; 0 is a value like any other."""
+"""The statistics of one task or label by name. Absent means "never"; 0 is a value like any."""
 
 Holder = Literal["task", "label"]
 """Who has a statistic."""
@@ -35,9 +35,7 @@ class Statistic:
     """Whether it may be absent after the first result too."""
 
 
-COMPLETION_COUNT = Statistic(
-    "completion_count", "Results that were applied.", high=2.0**53, holders=("task", "label")
-)
+COMPLETION_COUNT = Statistic("completion_count", "Results that were applied.", high=2.0**53)
 TOTAL_SCORE = Statistic("total_score", "Sum of the scores.", high=1e300)
 REWARD_EMA = Statistic("reward_ema", "EMA of the score, rate task_tracker_ema_alpha.")
 SUCCESS_RATE_EMA = Statistic(
