@@ -19,7 +19,9 @@ from redis_curriculum._protocol.plan import Plan, Run
 from redis_curriculum._sampling.weights import Sums
 from redis_curriculum._state.expected import part_of
 from redis_curriculum._store.contracts import REPLACE
+from redis_curriculum._store.fill import replacing
 from redis_curriculum._store.once import Write
+from redis_curriculum._store.play import play
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
@@ -135,11 +137,11 @@ class Hand:
         """The one call that reports these results and draws ``count`` tasks."""
         drawn, n = ["0", "unknown", "{}"] * count, len(results)
         answer = [0, 0, 0, 0, n, *[1] * n, *drawn] if count else [0, *[1] * n]
-        return self._sent(self.store.play(results, count), answer)
+        return self._sent(play(self.store, results, count), answer)
 
     def replace(self) -> Run:
         """The call that evicts one task and creates another; nobody else may create meanwhile."""
-        args = self.store._replacing(1, self.next_index)  # noqa: SLF001
+        args = replacing(self.store, 1, self.next_index)
         self.next_index += 1
         return self._sent(self.store.worker.send(Write(REPLACE, args)), [0])
 

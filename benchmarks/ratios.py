@@ -27,6 +27,7 @@ from redis_curriculum._protocol.records import FIELDS
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._sampling.draw import expected_trials
 from redis_curriculum._sampling.pool import Pool, PoolTask
+from redis_curriculum._store.read import numbers
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import LearningProgressConfig
@@ -281,7 +282,7 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
 
     def ours() -> float:
         started = time.perf_counter()
-        drive(hand.store.numbers("task", fields, planted.ids), link)
+        drive(numbers(hand.store, "task", fields, planted.ids), link)
         return time.perf_counter() - started
 
     def hgetall() -> float:

@@ -20,6 +20,7 @@ from redis_curriculum._protocol.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Command, Plan
 from redis_curriculum._protocol.records import TaskRecord, pairs
 from redis_curriculum._protocol.requirements import require_schema
+from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_name
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -214,8 +215,8 @@ def status(store: Store) -> Plan[Status]:
 
 def tasks(store: Store) -> Plan[list[tuple[TaskRecord, float]]]:
     """Every task's record and its probability to be drawn next, most likely first."""
-    chances = yield from store.distribution()
-    records = yield from store.read(list(chances))
+    chances = yield from read.distribution(store)
+    records = yield from read.read(store, list(chances))
     rows = [(record, chances[record.task_id]) for record in records if record]
     return sorted(rows, key=lambda row: (-row[1], row[0].task_id))
 
@@ -223,16 +224,16 @@ def tasks(store: Store) -> Plan[list[tuple[TaskRecord, float]]]:
 def labels(store: Store) -> Plan[list[LabelRow]]:
     """Every label, active ones first, the most likely on top; those without tasks are inactive."""
     keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    active = yield from store.labels()
+    active = yield from read.labels(store)
     inactive = (yield from scan("ZSCAN", keys.inactive, deadline_s))[::2]
     known = [*active, *sorted(set(inactive) - active.keys())]
-    chances = yield from store.distribution()
-    table, names = yield from store.numbers("task", (), list(chances))
+    chances = yield from read.distribution(store)
+    table, names = yield from read.numbers(store, "task", (), list(chances))
     there = ~np.isnan(table[:, 0])  # others may have gone, or come, between two calls
     shares = np.array(list(chances.values()))[there]
     sums = np.bincount(table[there, 0].astype(np.intp), shares, len(names))
     chance = dict(zip(names, sums.tolist(), strict=True))
-    statistics, _ = yield from store.numbers("progress", _OF_LABEL, known)
+    statistics, _ = yield from read.numbers(store, "progress", _OF_LABEL, known)
     counts = {}
     for what in COUNTS:
         counts[what] = yield from scan_counts(keys.count(what), deadline_s)

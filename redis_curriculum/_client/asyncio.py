@@ -20,9 +20,11 @@ from redis_curriculum._state.export import export
 from redis_curriculum._state.file import Progress, SnapshotInfo
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
-from redis_curriculum._store.failures import quarantine, report_failure
+from redis_curriculum._store import read
 from redis_curriculum._store.once import RENEWALS_PER_LEASE
+from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
+from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.asyncio import AsyncLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -138,36 +140,36 @@ class AsyncCurriculum(Handle):
 
     async def get_task(self) -> Task:
         """As ``Curriculum.get_task``."""
-        return (await self._run(self._store.play((), 1))).tasks[0]
+        return (await self._run(play(self._store, (), 1))).tasks[0]
 
     async def get_tasks(self, count: int) -> list[Task]:
         """As ``Curriculum.get_tasks``."""
-        return (await self._run(self._store.play((), checked_count(count)))).tasks
+        return (await self._run(play(self._store, (), checked_count(count)))).tasks
 
     async def update_task_performance(self, task_id: int, score: float) -> Outcome:
         """As ``Curriculum.update_task_performance``."""
-        return (await self._run(self._store.play([(task_id, score)], 0))).outcomes[0]
+        return (await self._run(play(self._store, [(task_id, score)], 0))).outcomes[0]
 
     async def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
         """As ``Curriculum.update_many``."""
-        return (await self._run(self._store.play(checked_results(results), 0))).outcomes
+        return (await self._run(play(self._store, checked_results(results), 0))).outcomes
 
     async def next_task(self, finished: tuple[int, float] | None = None) -> Task:
         """As ``Curriculum.next_task``."""
         results = () if finished is None else (finished,)
-        return (await self._run(self._store.play(results, 1))).tasks[0]
+        return (await self._run(play(self._store, results, 1))).tasks[0]
 
     async def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
         """As ``Curriculum.next_tasks``."""
-        return await self._run(self._store.play(finished, checked_count(count)))
+        return await self._run(play(self._store, finished, checked_count(count)))
 
     async def evict(self, task_id: int) -> Outcome:
         """As ``Curriculum.evict``."""
-        return await self._run(self._store.evict(task_id))
+        return await self._run(evict(self._store, task_id))
 
     async def set_label(self, task_id: int, label: str) -> Outcome:
         """As ``Curriculum.set_label``."""
-        return await self._run(self._store.set_label(task_id, label))
+        return await self._run(set_label(self._store, task_id, label))
 
     async def report_failure(
         self, task_id: int, error: BaseException | str, *, permanent: bool = False
@@ -184,19 +186,19 @@ class AsyncCurriculum(Handle):
 
     async def get_task_stats(self, task_id: int) -> TaskRecord | None:
         """As ``Curriculum.get_task_stats``."""
-        return await self._run(self._store.read_one(task_id))
+        return await self._run(read.read_one(self._store, task_id))
 
     async def task_ids(self, label: str | None = None) -> list[int]:
         """As ``Curriculum.task_ids``."""
-        return await self._run(self._store.task_ids(label))
+        return await self._run(read.task_ids(self._store, label))
 
     async def labels(self) -> dict[str, int]:
         """As ``Curriculum.labels``."""
-        return await self._run(self._store.labels())
+        return await self._run(read.labels(self._store))
 
     async def distribution(self) -> dict[int, float]:
         """As ``Curriculum.distribution``."""
-        return await self._run(self._store.distribution())
+        return await self._run(read.distribution(self._store))
 
     async def stats(self) -> dict[str, float]:
         """As ``Curriculum.stats``."""
@@ -204,7 +206,7 @@ class AsyncCurriculum(Handle):
 
     async def quarantine(self) -> dict[int, str]:
         """As ``Curriculum.quarantine``."""
-        return await self._run(quarantine(self._store))
+        return await self._run(read.quarantine(self._store))
 
     async def epoch_report(self, epoch: int | None = None) -> EpochReport | None:
         """As ``Curriculum.epoch_report``."""

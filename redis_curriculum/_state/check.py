@@ -18,6 +18,7 @@ from redis_curriculum._sampling.weights import Sums
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
 from redis_curriculum._state.expected import Place, Totals, places_of
 from redis_curriculum._store.contracts import REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
+from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.tasks.ids import label_hash
@@ -44,7 +45,7 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
 def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     """Every task that a record, a sorted set or a label's set knows."""
     keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    ids: set[int] = set((yield from store.task_ids()))
+    ids: set[int] = set((yield from task_ids(store)))
     found = yield from scan_keys(keys.pool, keys.meta, deadline_s)
     problems, labels = [], set[str]()
     for key in found:

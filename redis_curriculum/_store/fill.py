@@ -1,51 +1,44 @@
-"""New tasks from the generators of a config."""
+"""Create tasks until the pool is full, or in place of evicted ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
-
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._store.contracts import CREATE
+from redis_curriculum._store.generate import new_tasks
 from redis_curriculum._store.once import Argument
-from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.errors import GeneratorError
-from redis_curriculum.tasks.build import build, custom_generators
-from redis_curriculum.tasks.ids import label_hash, task_id_at
-from redis_curriculum.tasks.task import encode_params
-
-_FAILING_SPECS: Final = 16
+from redis_curriculum._store.store import Store
+from redis_curriculum.errors import IndexTakenError
 
 
-def can_generate(config: CurriculumConfig) -> bool:
-    """Whether this process has what the config's generators need."""
-    if config.unbound_generators():
-        return False
-    for custom in custom_generators(config.task_generator):
+def fill(store: Store, next_index: int) -> Plan[None]:
+    """Create tasks until the pool is full; others may do so at the same time."""
+    missing = store.config.num_active_tasks
+    while missing:
         try:
-            custom.generate(0)
-        except GeneratorError:  # its class cannot be imported here
-            return False
-        except Exception:  # noqa: BLE001, S112 - the class is here; a task that fails is skipped
-            continue
-    return True
+            args = creating(store, missing, next_index)
+            _, _, next_index, missing = yield from store.worker.write(CREATE, args)
+        except IndexTakenError as taken:
+            next_index = taken.next_index
 
 
-def new_tasks(config: CurriculumConfig, next_index: int, count: int) -> Iterator[Argument]:
-    """Generate tasks from ``next_index`` on, as the scripts take them; skip what fails.
+def creating(store: Store, missing: int, next_index: int) -> list[Argument]:
+    """Arguments that create up to a chunk of tasks."""
+    config = store.config
+    threshold = config.algorithm.hypers.success_threshold
+    specs = new_tasks(config, next_index, min(missing, store.settings.chunk))
+    return [threshold, config.events_retained, config.num_active_tasks, next_index, *specs]
 
-    Raises:
-        GeneratorError: The generator failed for 16 task ids in a row.
-    """
-    made, failed, index = 0, 0, next_index
-    while made < count:
-        task_id = task_id_at(config.seed, index)
-        try:
-            spec = build(config.task_generator, task_id, config.invariants)
-        except GeneratorError:
-            failed += 1
-            if failed == _FAILING_SPECS:
-                raise
-        else:
-            yield from (index, task_id, spec.label, label_hash(spec.label))
-            yield encode_params(spec.params)
-            made, failed = made + 1, 0
-        index += 1
+
+def replacing(store: Store, count: int, next_index: int) -> list[Argument]:
+    """Arguments that evict up to ``count`` tasks of low progress and draw new ones instead."""
+    config, hypers = store.config, store.config.algorithm.hypers
+    return [
+        *store.pooled,
+        hypers.eviction_threshold_percentile,
+        hypers.success_threshold,
+        config.labels_retained,
+        config.events_retained,
+        config.num_active_tasks,
+        next_index,
+        *new_tasks(config, next_index, count),
+    ]

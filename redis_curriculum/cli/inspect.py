@@ -11,6 +11,7 @@ import typer
 
 from redis_curriculum._admin import overview
 from redis_curriculum._state.check import check as check_plan
+from redis_curriculum._store.read import read_one
 from redis_curriculum.cli.output import (
     duration,
     moment,
@@ -131,7 +132,7 @@ def task(
 ) -> None:
     """Show one task's record; - stands for never."""
     with session(url) as server:
-        record = server.run(server.store(name).read_one(task_id))
+        record = server.run(read_one(server.store(name), task_id))
     if record is None:
         raise TaskNotFoundError(task_id)
     fields = asdict(record)

@@ -17,6 +17,7 @@ from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum._protocol.plan import Command, Plan
 from redis_curriculum._store.contracts import END_EPOCH, NOTE_EPOCH
 from redis_curriculum._store.once import Argument, Write
+from redis_curriculum._store.read import labels, numbers
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import CurriculumError, EpochError
@@ -142,9 +143,9 @@ def _note(store: Store, epoch: int) -> Plan[None]:
 
 def _standing(store: Store) -> Plan[tuple[Rates, Rates]]:
     """Success rate and learning progress of the labels that have tasks and results."""
-    names = list((yield from store.labels()))
+    names = list((yield from labels(store)))
     fields = ("success_rate_ema", "learning_progress")
-    table, _ = yield from store.numbers("progress", fields, names)
+    table, _ = yield from numbers(store, "progress", fields, names)
     rows = {n: row for n, row in zip(names, table.tolist(), strict=True) if not isnan(row[0])}
     return {n: row[0] for n, row in rows.items()}, {n: row[1] for n, row in rows.items()}
 

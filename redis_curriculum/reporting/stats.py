@@ -21,6 +21,7 @@ from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum._protocol.plan import Command, Plan
 from redis_curriculum._sampling.pool import Pool, distribution
 from redis_curriculum._sampling.weights import weights
+from redis_curriculum._store.read import numbers, task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.reporting.inequality import gini
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
@@ -92,14 +93,14 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 200 tasks or so many labels a call."""
     meta = store.keys.meta
-    ids = yield from store.task_ids()
-    tasks, found = yield from store.numbers("task", _TASK, ids)
+    ids = yield from task_ids(store)
+    tasks, found = yield from numbers(store, "task", _TASK, ids)
     there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
     completions, samples, created, progress, true, success, label_index = tasks[there].T
     labels = sorted(found)
     place = {label: i for i, label in enumerate(labels)}
     position = np.array([place[label] for label in found], dtype=np.intp)
-    of_labels, _ = yield from store.numbers("progress", _LABEL, labels)
+    of_labels, _ = yield from numbers(store, "progress", _LABEL, labels)
     label_progress, label_true, label_success, label_score, _ = of_labels.T
     counts = yield from _read_counts(store)
     now_ms = yield from server_now_ms(meta, store.settings.retry_deadline_s)

@@ -35,7 +35,7 @@ NUMBERS = {
 
 
 def stored(config: CurriculumConfig) -> bytes:
-    return Store("x", 1, config, WorkerSettings())._hypers  # noqa: SLF001
+    return Store("x", 1, config, WorkerSettings()).hypers
 
 
 @pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")

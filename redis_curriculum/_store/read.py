@@ -1,0 +1,128 @@
+"""Read records, ids, labels and columns of numbers, in bounded chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from redis_curriculum._protocol.asking import scan, scan_counts, scan_hash
+from redis_curriculum._protocol.keys import PARTS
+from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.records import TaskRecord, pairs
+from redis_curriculum._sampling import pool as sampling
+from redis_curriculum._store.contracts import NUMBERS, READ
+from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import validate_label, validate_task_id
+from redis_curriculum.errors import StaleGenerationError
+
+_READ_CHUNK: Final = 500
+_VALUES_PER_READ: Final = 1_400  # well below a millisecond of the server's time
+
+
+def read(store: Store, task_ids: Sequence[int]) -> Plan[list[TaskRecord | None]]:
+    """Read whole records; None where a task is not in the pool."""
+    records: list[TaskRecord | None] = []
+    for start in range(0, len(task_ids), _READ_CHUNK):
+        chunk = task_ids[start : start + _READ_CHUNK]
+        request = Run(READ, store.keys.meta, [store.keys.generation, *chunk])
+        reply = yield from store.worker.ask(request)
+        records += [TaskRecord.parse(pairs(flat)) if flat else None for flat in reply]
+    return records
+
+
+def read_one(store: Store, task_id: object) -> Plan[TaskRecord | None]:
+    """Read one record."""
+    (record,) = yield from read(store, [validate_task_id(task_id)])
+    return record
+
+
+def task_ids(store: Store, label: object = None) -> Plan[list[int]]:
+    """Ids of the pool's tasks, or of a label's, ascending."""
+    if label is not None:
+        found = yield from _scan(store, "SSCAN", store.keys.label(validate_label(label)))
+    else:
+        found = []
+        for part in PARTS:  # tasks only move forward, so none is missed
+            found += (yield from _scan(store, "ZSCAN", f"{store.keys.pool}{part}"))[::2]
+    yield from _same_generation(store)
+    return sorted({int(task_id) for task_id in found})
+
+
+def labels(store: Store) -> Plan[dict[str, int]]:
+    """Label to number of its active tasks, sorted by label."""
+    found = yield from scan_counts(store.keys.labels, store.settings.retry_deadline_s)
+    yield from _same_generation(store)
+    return dict(sorted(found.items()))
+
+
+def quarantine(store: Store) -> Plan[dict[int, str]]:
+    """Ids of tasks that were taken out for failing, ascending, with their last messages."""
+    found = yield from scan_hash(store.keys.quarantine, store.settings.retry_deadline_s)
+    return dict(sorted((int(task_id), text) for task_id, text in found.items()))
+
+
+def numbers(
+    store: Store, family: str, fields: Sequence[str], names: Sequence[str | int]
+) -> Plan[tuple[NDArray[np.float64], list[str]]]:
+    """Read numeric fields of many tasks (``task``) or labels (``progress``).
+
+    Returns:
+        An array of shape (len(names), len(fields) + 1), NaN where absent, whose last column
+        holds the index of a task's label among the labels, which are the second item.
+    """
+    width = len(fields) + 1
+    table, found = np.empty((len(names), width)), dict[str, int]()
+    head = [store.keys.generation, family, len(fields), *fields]
+    step = min(max(_VALUES_PER_READ // width, 1), 2 * _READ_CHUNK)
+    for start in range(0, len(names), step):
+        chunk = names[start : start + step]
+        reply = yield from store.worker.ask(Run(NUMBERS, store.keys.meta, [*head, *chunk]))
+        rows = table[start : start + step]
+        rows[:] = np.array(from_json(reply[0])).reshape(-1, width)
+        own = [found.setdefault(label, len(found)) for label in reply[1:]]
+        known = ~np.isnan(rows[:, -1])
+        rows[known, -1] = np.array(own, dtype=float)[rows[known, -1].astype(np.intp)]
+    return table, list(found)
+
+
+def pool(store: Store) -> Plan[sampling.Pool]:
+    """Read the numbers that draws depend on."""
+    ids = yield from task_ids(store)
+    fields = ("completion_count", "learning_progress", "p_true")
+    tasks, names = yield from numbers(store, "task", fields, ids)
+    progress, _ = yield from numbers(store, "progress", fields[1:], names)
+    there = ~np.isnan(tasks[:, -1])
+    counts, lps, trues, label_index = tasks[there].T
+    return sampling.Pool(
+        task_ids=np.array(ids, dtype=np.int64)[there],
+        completion_count=counts.astype(np.int64),
+        learning_progress=lps,
+        p_true=trues,
+        label_index=label_index.astype(np.intp),
+        label_learning_progress=progress[:, 0],
+        label_p_true=progress[:, 1],
+    )
+
+
+def distribution(store: Store) -> Plan[dict[int, float]]:
+    """Every task's probability; sums to 1."""
+    found = yield from pool(store)
+    if not len(found):
+        return {}
+    probabilities = sampling.distribution(found, store.config.algorithm.hypers)
+    return dict(zip(np.asarray(found.task_ids).tolist(), probabilities.tolist(), strict=True))
+
+
+def _scan(store: Store, command: str, key: str) -> Plan[list[str]]:
+    return (yield from scan(command, key, store.settings.retry_deadline_s))
+
+
+def _same_generation(store: Store) -> Plan[None]:
+    request = Command(("HGET", store.keys.meta, "generation"), store.keys.meta)
+    generation = yield from store.worker.ask(request)
+    if generation != str(store.keys.generation):
+        raise StaleGenerationError("a restore replaced this curriculum's state; open it again")
