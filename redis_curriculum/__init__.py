@@ -28,7 +28,11 @@ from redis_curriculum._version import __version__
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.epochs import EpochReport
-from redis_curriculum.scorers import DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.scorers import (
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+    UniformConfig,
+)
 from redis_curriculum.tasks import Outcome, Step, Task, TaskSpec
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "Task",
     "TaskRecord",
     "TaskSpec",
+    "UniformConfig",
     "WorkerSettings",
     "__version__",
 ]

@@ -1,13 +1,14 @@
 -- guard: one generation, one worker, each of its writes once. Nothing is written before it has passed.
 -- Needs: call, prefix, meta_key, generation, worker, sequence, lease_ms
--- Gives: meta, worker_key, repeated, epoch_prefix, saving
-local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema')
+-- Gives: meta, packed_hypers, worker_key, repeated, epoch_prefix, saving
+local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema', 'hypers', 'config_version')
 if meta[1] ~= generation then
   return redis.error_reply('RCSTALE ' .. (meta[1] or 'gone'))
 end
-if meta[6] ~= '1' then -- a newer library has rewritten the keys under a running worker
+if meta[6] ~= '2' then -- another version of the library has rewritten the keys under a running worker
   return redis.error_reply('RCSTALE schema:' .. (meta[6] or 'none'))
 end
+local packed_hypers = meta[7]
 local worker_key = prefix .. 'worker:' .. worker
 local last_write = call('HGET', worker_key, 'sequence')
 if not last_write then

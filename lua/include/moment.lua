@@ -8,7 +8,7 @@ if saving then
   --@include label_state
   save_task = function(id)
     if call('HEXISTS', prefix .. 'snapshot:tasks', id) == 0 then
-      local record = call('HGETALL', pool .. 'task:' .. id)
+      local record = whole_task(pool .. 'task:' .. id)
       call('HSET', prefix .. 'snapshot:tasks', id, record[1] and cjson.encode(record) or '')
     end
   end

@@ -5,8 +5,6 @@
 -- ARGV[3] sequence int grows by one with each write of that worker
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
 -- ARGV[5] epoch int the epoch to close
--- ARGV[6] epochs_retained int closed epochs whose counters stay
--- ARGV[7] events_retained int length of the event stream
 -- Returns [repeated]
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCEPOCH epoch: the current epoch is another; nothing was written
 -- Atomic. At most 16 epochs are removed a call, and none while a snapshot runs.
@@ -21,6 +19,7 @@ if meta[2] ~= epoch then
   return redis.error_reply('RCEPOCH ' .. meta[2])
 end
 --@include counts
+--@include hypers
 --@include event
 local now = now_ms()
 local known = call('HMGET', meta_key, 'epoch_started_ms', 'created_ms', 'oldest_epoch')
@@ -36,6 +35,6 @@ if not saving then
   oldest = oldest + math.max(0, math.min(surplus, 16))
 end
 call('HSET', meta_key, 'epoch', meta[2] + 1, 'epoch_started_ms', now, 'oldest_epoch', oldest)
-event(events_retained, 'event', 'epoch', 'epoch', meta[2], 'worker', worker)
+event('event', 'epoch', 'epoch', meta[2], 'worker', worker)
 call('HSET', worker_key, 'sequence', sequence)
 return { 0 }

@@ -4,14 +4,10 @@
 -- ARGV[2] worker str id of the calling worker
 -- ARGV[3] sequence int grows by one with each write of that worker
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
--- ARGV[5] hypers doubles of scoring and drawing, see include/hypers.lua
--- ARGV[6] max_failures int failures in a row after which the task goes; 1: at once
--- ARGV[7] labels_retained int empty labels whose statistics stay
--- ARGV[8] events_retained int length of the event stream
--- ARGV[9] quarantine_retained int messages of tasks that went
--- ARGV[10] task_id int
--- ARGV[11] failure_score float [0, 1], folded like any score; empty: a failure is not a result
--- ARGV[12] error str the message
+-- ARGV[5] permanent flag 1: the task goes at once, 0: after too many failures in a row
+-- ARGV[6] quarantine_retained int messages of tasks that went
+-- ARGV[7] task_id int
+-- ARGV[8] error str the message
 -- Returns [repeated, 2 quarantined, 1 counted or 0 not in the pool, next_index, missing]
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
 -- Atomic. O(log pool).
@@ -22,7 +18,7 @@
 --@include hypers
 local function answer(is_repeated, outcome)
   local size = call('ZCARD', pool .. 'fresh') + call('ZCARD', pool .. 'learning') + call('ZCARD', pool .. 'ripe')
-  return { is_repeated, outcome, tonumber(meta[5]), math.max(0, capacity - size) }
+  return { is_repeated, outcome, tonumber(meta[5]), math.max(0, num_active_tasks - size) }
 end
 if repeated then
   return answer(1, 1)
@@ -36,7 +32,7 @@ local task = call('HMGET', key, 'label', 'consecutive_failures')
 local label, in_a_row = task[1], (task[2] or 0) + 1
 
 local function count_failure()
-  if failure_score ~= '' then
+  if failure_score == failure_score then -- it is a number: a failure is folded like any score
     apply_results({ task_id, failure_score }, 1, 2)
   end
   save_task(task_id)
@@ -45,18 +41,18 @@ local function count_failure()
   call('HSET', key, 'consecutive_failures', in_a_row, 'last_error', error)
   call('HINCRBY', pool .. 'count:failures', label, 1)
   call('HINCRBY', epoch_prefix .. 'failures', label, 1)
-  event(events_retained, 'event', 'failed', 'task_id', task_id, 'label', label, 'error', error, 'worker', worker)
+  event('event', 'failed', 'task_id', task_id, 'label', label, 'error', error, 'worker', worker)
 end
 
 -- The oldest message is not known; while a snapshot runs none goes, so that it finds all of its moment.
 local function quarantine()
-  remove_task(task_id, now_ms(), tonumber(labels_retained))
+  remove_task(task_id, now_ms())
   local surplus = call('HLEN', pool .. 'quarantine') + 1 - quarantine_retained
   if surplus > 0 and not saving then
     call('HDEL', pool .. 'quarantine', unpack(call('HRANDFIELD', pool .. 'quarantine', math.min(surplus, 100))))
   end
   call('HSET', pool .. 'quarantine', task_id, error)
-  event(events_retained, 'event', 'quarantined', 'task_id', task_id, 'label', label, 'error', error, 'worker', worker)
+  event('event', 'quarantined', 'task_id', task_id, 'label', label, 'error', error, 'worker', worker)
 end
 
 if not label then
@@ -64,7 +60,7 @@ if not label then
   call('HINCRBY', meta_key, 'late_count', 1)
 else
   count_failure()
-  if in_a_row >= tonumber(max_failures) then
+  if permanent or in_a_row >= max_consecutive_failures then
     outcome = 2
     quarantine()
   end

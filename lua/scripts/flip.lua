@@ -41,5 +41,5 @@ for i = meta_first, epochs_last do
 end
 call('UNLINK', meta_key, prefix .. 'restore', prefix .. 'snapshot', prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels')
 call('HSET', meta_key, 'restored', token, unpack(meta, epochs_last + 1))
-event(events_retained, 'event', 'restored', 'generation', generation, 'forced', note)
+event('event', 'restored', 'generation', generation, 'forced', note)
 return 1

@@ -3,7 +3,7 @@
 -- ARGV[1] generation int the generation the caller believes in
 -- ARGV[2] token str tells this exporter from others; asking again with it begins anew
 -- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
--- Returns [meta's fields and values, the 32 bytes of the sums, sizes of fresh, learning and ripe,
+-- Returns [meta's fields and values but the packed ones, fields and values of the sums, sizes of fresh, learning and ripe,
 --   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work
 -- Atomic. O(workers).
@@ -31,6 +31,12 @@ for i = 1, #ids, 2 do
   local worker = call('HGETALL', prefix .. 'worker:' .. ids[i])
   workers[#workers + 1] = { ids[i], ids[i + 1], unpack(worker) }
 end
-local sums = call('GET', pool .. 'sums') or ''
+local meta, readable = call('HGETALL', meta_key), {}
+for i = 1, #meta, 2 do
+  if meta[i] ~= 'hypers' then
+    readable[#readable + 1] = meta[i]
+    readable[#readable + 1] = meta[i + 1]
+  end
+end
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
-return { call('HGETALL', meta_key), { string.byte(sums, 1, 32) }, sizes, workers, now }
+return { readable, call('HGETALL', pool .. 'sums'), sizes, workers, now }

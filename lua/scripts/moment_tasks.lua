@@ -11,9 +11,10 @@
 --@include keys
 --@include reader
 --@include exporter
+--@include record
 local records = {}
 for i = task_ids_first, task_ids_last do
   local id = task_ids[i]
-  records[#records + 1] = call('HGET', prefix .. 'snapshot:tasks', id) or call('HGETALL', pool .. 'task:' .. id)
+  records[#records + 1] = call('HGET', prefix .. 'snapshot:tasks', id) or whole_task(pool .. 'task:' .. id)
 end
 return records

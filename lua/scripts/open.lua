@@ -4,8 +4,9 @@
 -- ARGV[2] schema int version of the keys
 -- ARGV[3] config JSON the whole config; empty: only attach
 -- ARGV[4] config_sha256 str of that JSON
--- ARGV[5] random str first state of the random stream, six integers
--- Returns [created, schema, generation, config, next_index, num_tasks, epoch]; [] where there is none and no config was given
+-- ARGV[5] packed_hypers doubles the numbers of that config
+-- ARGV[6] random str first state of the random stream, six integers
+-- Returns [created, schema, generation, config, next_index, num_tasks, epoch, config_version]; [] where there is none and no config was given
 -- Errors RCTYPE key: something else stands at one of our keys; RCDELETED: it is marked for deletion; nothing was written
 -- Atomic.
 
@@ -18,10 +19,10 @@ end
 if other_than('hash', meta_key) then
   return redis.error_reply('RCTYPE ' .. meta_key)
 end
-local found = call('HMGET', meta_key, 'schema', 'generation', 'config', 'next_index', 'epoch')
+local found = call('HMGET', meta_key, 'schema', 'generation', 'config', 'next_index', 'epoch', 'config_version')
 local at = prefix .. 'g' .. (found[2] or generation) .. ':'
 local own = { 'zset', prefix .. 'workers', 'stream', prefix .. 'events', 'zset', at .. 'fresh', 'zset', at .. 'learning',
-  'zset', at .. 'ripe', 'hash', at .. 'labels', 'zset', at .. 'inactive', 'string', at .. 'sums' }
+  'zset', at .. 'ripe', 'hash', at .. 'labels', 'zset', at .. 'inactive', 'hash', at .. 'sums' }
 for i = 1, #own, 2 do
   if other_than(own[i], own[i + 1]) then
     return redis.error_reply('RCTYPE ' .. own[i + 1])
@@ -29,7 +30,7 @@ for i = 1, #own, 2 do
 end
 if found[1] then
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
-  return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size, tonumber(found[5]) }
+  return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size, tonumber(found[5]), tonumber(found[6] or 1) }
 end
 if config == '' then
   return {}
@@ -39,6 +40,6 @@ if deleting then
   return redis.error_reply('RCDELETED ' .. prefix)
 end
 generation = (call('GET', prefix .. 'deleted') or 0) + 1
-call('HSET', meta_key, 'schema', schema, 'generation', generation, 'config', config, 'config_sha256', config_sha256, 'epoch', 0,
-  'created_ms', now_ms(), 'random', random, 'next_index', 0, 'late_count', 0)
-return { 1, tonumber(schema), generation, config, 0, 0, 0 }
+call('HSET', meta_key, 'schema', schema, 'generation', generation, 'config', config, 'config_sha256', config_sha256, 'hypers', packed_hypers,
+  'config_version', 1, 'epoch', 0, 'created_ms', now_ms(), 'random', random, 'next_index', 0, 'late_count', 0)
+return { 1, tonumber(schema), generation, config, 0, 0, 0, 1 }

@@ -5,7 +5,7 @@
 -- ARGV[3] token str as given to stage_begin
 -- ARGV[4] lease_ms int the claim holds so long after this call; 0: it ends
 -- ARGV[5] expire_ms int the keys vanish after so long; 0: they stay
--- ARGV[6..] commands str runs of a count n, then n words: HSET, SADD, ZADD, PERSIST or SETSUMS, the key without its generation, what the command takes
+-- ARGV[6..] commands str runs of a count n, then n words: HSET, SADD, ZADD or PERSIST, the key without its generation, what the command takes
 -- Returns 1
 -- Errors RCSTALE generation: it is another now; RCLOST token: the claim has ended
 -- Atomic.
@@ -23,13 +23,7 @@ local at = commands_first
 while commands[at] do
   local last = at + commands[at]
   local key = pool .. commands[at + 2]
-  if commands[at + 1] == 'SETSUMS' then
-    for slot = 0, 3 do
-      call('BITFIELD', key, 'SET', 'i64', '#' .. slot, commands[at + 3 + slot])
-    end
-  else
-    call(commands[at + 1], key, unpack(commands, at + 3, last))
-  end
+  call(commands[at + 1], key, unpack(commands, at + 3, last))
   if expire_ms ~= '0' then
     call('PEXPIRE', key, expire_ms)
   end

@@ -76,13 +76,14 @@ class LabelRow:
     label: str
     tasks: int
     probability: float
-    learning_progress: float | None
-    success_rate_ema: float | None
-    reward_ema: float | None
-    p_fast: float | None
-    p_slow: float | None
-    p_true: float | None
+    statistics: dict[str, float | None]
+    """Every statistic that the family keeps of a label."""
     counters: dict[str, int]
+
+    def fields(self) -> dict[str, Any]:
+        """Return everything by name, the statistics among the others."""
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "statistics"}
+        return {**own, **self.statistics}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,8 @@ def labels(store: Store) -> Plan[list[LabelRow]]:
     shares = np.array(list(chances.values()))[there]
     sums = np.bincount(table[there, 0].astype(np.intp), shares, len(names))
     chance = dict(zip(names, sums.tolist(), strict=True))
-    statistics, _ = yield from read.numbers(store, "progress", _OF_LABEL, known)
+    of_label = store.config.algorithm.names("label")
+    statistics, _ = yield from read.numbers(store, "progress", of_label, known)
     counts = {}
     for what in COUNTS:
         counts[what] = yield from scan_counts(keys.count(what), deadline_s)
@@ -243,24 +245,14 @@ def labels(store: Store) -> Plan[list[LabelRow]]:
             tasks=active.get(label, 0),
             probability=chance.get(label, 0.0),
             counters={what: found.get(label, 0) for what, found in counts.items()},
-            **{
+            statistics={
                 name: None if math.isnan(value) else value
-                for name, value in zip(_OF_LABEL, row[:-1], strict=True)
+                for name, value in zip(of_label, row[:-1], strict=True)
             },
         )
         for label, row in zip(known, statistics.tolist(), strict=True)
     ]
     return sorted(rows, key=lambda row: (row.tasks == 0, -row.probability, row.label))
-
-
-_OF_LABEL: Final = (
-    "learning_progress",
-    "success_rate_ema",
-    "reward_ema",
-    "p_fast",
-    "p_slow",
-    "p_true",
-)
 
 
 def workers(store: Store) -> Plan[list[WorkerRow]]:

@@ -19,6 +19,7 @@ from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import fill as fill_pool
 from redis_curriculum._store.generate import can_generate, new_tasks
 from redis_curriculum._store.store import Store
+from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -62,12 +63,13 @@ def opening(
     reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
     if not reply:
         raise CurriculumNotFoundError(name)
-    created, schema, generation, stored, next_index, size, epoch = reply
+    created, schema, generation, stored, next_index, size, epoch, version = reply
     require_schema(name, schema)
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
     store = Store(name, generation, config, settings, epoch)
+    store.configure(config, version)
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
         enforce(kept, address.public)
@@ -89,9 +91,9 @@ def _checked(
 
 def _arguments(config: CurriculumConfig | None) -> list[Any]:
     if config is None:
-        return [1, SCHEMA, "", "", ""]
+        return [1, SCHEMA, "", "", "", ""]
     state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
-    return [1, SCHEMA, config.to_json(), config.sha256(), state]
+    return [1, SCHEMA, config.to_json(), config.sha256(), packed_hypers(config), state]
 
 
 def _agreed(

@@ -37,6 +37,8 @@ class Variant:
 
     scorer: Path | None = None
     """The Lua file that ``--@include scorer`` stands for."""
+    draw: Path | None = None
+    """The folder whose ``index.lua`` and ``pick.lua`` keep what its draws need, and draw."""
     generated: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The lines that each ``--@generated`` name stands for."""
 
@@ -87,6 +89,8 @@ class Splice:
         self._parts = dict(_includes(folder))
         if variant.scorer:
             self._parts["scorer"] = _part(variant.scorer)
+        if variant.draw:
+            self._parts |= {name: _part(variant.draw / f"{name}.lua") for name in ("index", "pick")}
         self._open: list[str] = []
 
     def text(self, source: str, where: str, scope: Scope | None = None) -> str:

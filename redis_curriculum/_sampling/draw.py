@@ -50,14 +50,26 @@ class Pick(Protocol):
 class _Way(NamedTuple):
     """One way to draw; its functions take the scorer whose ``DRAW`` names it."""
 
+    weights: Callable[[Pool, Any], Floats]
+    chances: Callable[[Pool, Any], Floats]
     distribution: Callable[[Pool, Any], Floats]
     pick: Callable[[Pool, Parts, Any, RandomStream, int], Pick]
 
 
 _WAYS: Final[dict[Draw, _Way]] = {
-    "sigmoid": _Way(sigmoid.distribution, sigmoid.Pick),
-    "uniform": _Way(uniform.distribution, uniform.Pick),
+    "sigmoid": _Way(sigmoid.pool_weights, sigmoid.chances, sigmoid.distribution, sigmoid.Pick),
+    "uniform": _Way(uniform.pool_weights, uniform.chances, uniform.distribution, uniform.Pick),
 }
+
+
+def pool_weights(pool: Pool, scorer: Scorer) -> Floats:
+    """Return the weight that each task is drawn by, its own or its label's, shape (n,)."""
+    return _WAYS[scorer.DRAW].weights(pool, scorer)
+
+
+def chances(pool: Pool, scorer: Scorer) -> Floats:
+    """Return what the weights of the eligible tasks become, before it is divided by its sum."""
+    return _WAYS[scorer.DRAW].chances(pool, scorer)
 
 
 def distribution(pool: Pool, scorer: Scorer) -> Floats:

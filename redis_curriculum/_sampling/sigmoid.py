@@ -134,6 +134,12 @@ def pool_weights(pool: Pool, scorer: LearningProgressConfig) -> Floats:
     return scorer.weights(pool.label_statistics)[pool.label_index]
 
 
+def chances(pool: Pool, scorer: LearningProgressConfig) -> Floats:
+    """Return the acceptance of every eligible task, in the pool's order."""
+    weights = pool_weights(pool, scorer)[pool.eligible(scorer)]
+    return acceptances(weights, Moments.of(Sums.of(weights), len(weights)), scorer)
+
+
 def fresh_share(n_fresh: int, n_eligible: int, scorer: LearningProgressConfig) -> float:
     """Return the part of the draws by rule that goes to under-sampled tasks, in [0, 1]."""
     if n_fresh == 0:

@@ -14,6 +14,16 @@ def distribution(pool: Pool, scorer: Scorer) -> Floats:  # noqa: ARG001 - all dr
     return np.full(len(pool), 1 / max(len(pool), 1))
 
 
+def pool_weights(pool: Pool, scorer: Scorer) -> Floats:
+    """Return each task's weight, shape (n,)."""
+    return scorer.weights(pool.statistics)
+
+
+def chances(pool: Pool, scorer: Scorer) -> Floats:
+    """Return the same for every eligible task."""
+    return np.ones(int(pool.eligible(scorer).sum()))
+
+
 class Pick:
     """One call's draws: a rank of the three sorted sets, one after the other."""
 

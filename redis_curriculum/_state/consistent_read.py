@@ -19,8 +19,9 @@ from redis_curriculum._protocol.asking import ask, scan, scan_hash
 from redis_curriculum._protocol.keys import COUNTS, PARTS, Keys
 from redis_curriculum._protocol.plan import Plan, Run
 from redis_curriculum._protocol.records import pairs
-from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._protocol.scripts import Contract
+from redis_curriculum._protocol.splice import Variant
+from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import CurriculumError
 
@@ -55,12 +56,15 @@ class Moment:
 
     keys: Keys
     deadline_s: float
+    variant: Variant
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     meta: dict[str, str] = field(default_factory=dict)
     sums: Sums = Sums()  # noqa: RUF009 - frozen
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
+    disagreeing: dict[int | str, list[str]] = field(default_factory=dict)
+    """Task id or label, among those read, to fields that differ from the packed statistics."""
     started_ms: int = 0
     """The moment, by the server's clock."""
 
@@ -72,7 +76,7 @@ class Moment:
         """
         request = Run(MOMENT_BEGIN, self.keys.meta, [self.keys.generation, self.token, _LEASE_MS])
         meta, sums, sizes, workers, now = yield from ask(request, self.deadline_s)
-        self.meta, self.sums, self.sizes = pairs(meta), _sums(sums), tuple(sizes)
+        self.meta, self.sums, self.sizes = pairs(meta), _sums(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {
             entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
@@ -101,7 +105,13 @@ class Moment:
         """Read some records, at most ``CHUNK``; those that did not exist are left out."""
         found = yield from self._read(MOMENT_TASKS, task_ids)
         flats = [json.loads(flat or "[]") if isinstance(flat, str) else flat for flat in found]
-        return [pairs(flat) for flat in flats if flat]
+        for task_id, flat in zip(task_ids, flats, strict=True):
+            self._compare(task_id, flat)
+        return [
+            {"task_id": str(task_id), **pairs(flat)}
+            for task_id, flat in zip(task_ids, flats, strict=True)
+            if flat
+        ]
 
     def label_names(self) -> Plan[list[str]]:
         """Labels to read, sorted; the first is the nameless one."""
@@ -115,9 +125,10 @@ class Moment:
     def labels(self, names: Sequence[str]) -> Plan[list[LabelState]]:
         """Read some labels, at most ``CHUNK``; those that did not exist are left out."""
         found = yield from self._read(MOMENT_LABELS, names)
-        states = [
-            _label_state(name, json.loads(text)) for name, text in zip(names, found, strict=True)
-        ]
+        texts = [json.loads(text) for text in found]
+        for name, state in zip(names, texts, strict=True):
+            self._compare(name, state["progress"] or [])
+        states = [_label_state(name, state) for name, state in zip(names, texts, strict=True)]
         return [s for s in states if s.active or s.inactive_ms is not None or not s.label]
 
     def quarantine(self) -> Plan[dict[int, str]]:
@@ -134,19 +145,28 @@ class Moment:
         as_number = float if what in _FRACTIONS else int
         return {label: as_number(number) for label, number in found.items()}
 
-    def _read(self, script: Script, names: Sequence[str | int]) -> Plan[list[Any]]:
+    def _compare(self, of: int | str, flat: Sequence[str]) -> None:
+        """Note the names that stand twice, for people and by the packed truth, and differ."""
+        truth, names = pairs(flat), flat[::2]
+        texts = dict(zip(reversed(names), reversed(flat[1::2]), strict=True))
+        differing = [name for name in truth if texts[name] != truth[name]]
+        if differing:
+            self.disagreeing[of] = differing
+
+    def _read(self, contract: Contract, names: Sequence[str | int]) -> Plan[list[Any]]:
         args = [self.keys.generation, self.token, _LEASE_MS, *names]
-        found: list[Any] = yield from ask(Run(script, self.keys.meta, args), self.deadline_s)
+        found: list[Any] = yield from ask(
+            Run(contract.script(self.variant), self.keys.meta, args), self.deadline_s
+        )
         return found
 
     def _scan(self, command: str, key: str) -> Plan[list[str]]:
         return (yield from scan(command, key, self.deadline_s))
 
 
-def _sums(octets: list[int]) -> Sums:
-    """BITFIELD's four big-endian i64; what is not stored is 0."""
-    raw = bytes(octets).ljust(32, b"\0")
-    return Sums(*(int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, 32, 8)))
+def _sums(found: dict[str, str]) -> Sums:
+    """What is not stored is 0."""
+    return Sums(**{name: int(text) for name, text in found.items()})
 
 
 def _label_state(label: str, found: dict[str, Any]) -> LabelState:

@@ -9,25 +9,32 @@ the same bits.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, canonical_json
 from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.statistics import COMPLETION_COUNT, ROUNDING, Holder, Statistic
+from redis_curriculum.tasks.ids import label_hash
 from redis_curriculum.tasks.task import Params
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MOST_LINE_BYTES: Final = 8 * 2**20
 MOST_TASKS: Final = 2**20
 
 Natural = Annotated[int, In("[0, 2**53)")]
 Whole = Annotated[int, In("[-2**63, 2**63)")]
 Amount = Annotated[float, In("[0, 1e300]")]
+Statistics = dict[str, float]
+"""By name; none before the first result. ``check_statistics`` has the rules."""
 Fraction = Annotated[float, In("[0, 1]")]
-Average = Annotated[float, In("[0, 1.000001]")]  # of fractions; rounding must not refuse a file
+Counted = Literal["late_count", "reaped_count", "epoch_started_ms", "oldest_epoch"]
+"""Fields of ``meta`` that are taken over as they are."""
+COUNTERS: Final[tuple[Counted, ...]] = get_args(Counted)
 What = Literal["completions", "samples", "evictions", "failures", "created"]
 OfEpoch = What | Literal["times", "success", "progress"]
 
@@ -52,46 +59,10 @@ class Manifest(FrozenModel):
     generation: Natural
     next_index: Natural
     random: Annotated[list[Natural], Field(min_length=6, max_length=6)]
-    counters: dict[str, Whole]
+    counters: dict[Counted, Whole]
     forced: list[dict[str, Any]]
     """Notes of restores that overrode structural fields."""
     workers: dict[str, dict[str, str]]
-
-
-_LEFT_BY_COMPLETIONS: Final = (
-    "learning_progress",
-    "last_score",
-    "reward_ema",
-    "ema_squared",
-    "success_rate_ema",
-    "p_fast",
-    "p_slow",
-    "p_true",
-)
-
-
-class StatisticsLine(FrozenModel):
-    """What completions have left; all absent before the first."""
-
-    completion_count: Natural = 0
-    total_score: Amount = 0.0
-    last_score: Fraction | None = None
-    reward_ema: Average | None = None
-    ema_squared: Average | None = None
-    success_rate_ema: Average | None = None
-    p_fast: Average | None = None
-    p_slow: Average | None = None
-    p_true: Average | None = None
-    random_baseline: Fraction | None = None
-    learning_progress: Average | None = None
-
-    @model_validator(mode="after")
-    def _all_or_none(self) -> Self:
-        for name in _LEFT_BY_COMPLETIONS:
-            value = getattr(self, name)
-            if (self.completion_count > 0) != (value is not None):
-                raise InvalidInputError(name, "there if and only if there are completions", value)
-        return self
 
 
 class LabelLine(FrozenModel):
@@ -101,7 +72,8 @@ class LabelLine(FrozenModel):
     label: str
     active: Natural
     inactive_ms: Natural | None = None
-    progress: StatisticsLine
+    statistics: Statistics = Field(default_factory=dict)
+    last_score: Fraction | None = None
     count: dict[What, Natural]
     epoch: dict[What, Natural]
 
@@ -123,18 +95,18 @@ class QuarantineLine(FrozenModel):
     error: str
 
 
-class TaskLine(StatisticsLine):
+class TaskLine(FrozenModel):
     """One task's record."""
 
     type: Literal["task"] = "task"
     task_id: Natural
     label: str
-    label_hash: Natural
     params: Params
     created_ms: Natural
     sample_count: Natural
     failure_count: Natural
-    success_threshold: Fraction
+    statistics: Statistics = Field(default_factory=dict)
+    last_score: Fraction | None = None
     consecutive_failures: Natural = 0
     last_error: str | None = None
 
@@ -170,8 +142,40 @@ COUNTED: Final = {
 
 
 def known(line: FrozenModel) -> dict[str, Any]:
-    """Fields that are not None: absent means never."""
-    return {name: value for name, value in line.model_dump().items() if value is not None}
+    """Fields that say something: what is None or empty is absent, which means never."""
+    return {name: x for name, x in line.model_dump().items() if x is not None and x != {}}
+
+
+def check_statistics(
+    scorer: Scorer, holder: Holder, statistics: Mapping[str, float], last_score: float | None
+) -> None:
+    """Refuse statistics that the family does not keep, lack one, or lie outside their range.
+
+    Raises:
+        InvalidInputError: With the statistic and the rule.
+    """
+    names = scorer.names(holder)
+    for name in statistics:
+        if name not in names:
+            raise InvalidInputError(f"statistics.{name}", f"one of {', '.join(names)}", name)
+    for statistic in scorer.STATISTICS:
+        if statistic.name in names:
+            _check_statistic(statistic, statistics)
+    if (last_score is None) != (not statistics):
+        raise InvalidInputError("last_score", "there if and only if there are results", last_score)
+
+
+def _check_statistic(statistic: Statistic, statistics: Mapping[str, float]) -> None:
+    name, low, high = statistic.name, statistic.low, statistic.high
+    value = statistics.get(name)
+    if value is None:
+        if statistics and not statistic.is_optional:
+            raise InvalidInputError(f"statistics.{name}", "given, as there are results", None)
+        return
+    if not low - ROUNDING <= value <= high + ROUNDING:
+        raise InvalidInputError(f"statistics.{name}", f"in [{low:g}, {high:g}]", value)
+    if statistic is COMPLETION_COUNT and not (value >= 1 and value == int(value)):
+        raise InvalidInputError(f"statistics.{name}", "a whole number, 1 or more", value)
 
 
 def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
@@ -192,4 +196,68 @@ def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-MIGRATIONS: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {0: _from_0}
+_STATISTICS_OF_1: Final = (
+    "completion_count",
+    "total_score",
+    "reward_ema",
+    "ema_squared",
+    "success_rate_ema",
+    "p_fast",
+    "p_slow",
+    "p_true",
+    "random_baseline",
+    "learning_progress",
+)
+_UNIFORM_SINCE_2: Final = (
+    "kind",
+    "task_tracker_ema_alpha",
+    "success_threshold",
+    "max_consecutive_failures",
+    "failure_score",
+)
+
+
+def _from_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 kept statistics among the other fields, and had another name for uniform draws."""
+    renamed = dict(fields)
+    match fields.get("type"):
+        case "manifest":
+            config = config_of_2(fields.get("config", {}))
+            digest = hashlib.sha256(canonical_json(config).encode()).hexdigest()
+            counters = {k: v for k, v in fields.get("counters", {}).items() if k in COUNTERS}
+            renamed |= {
+                "config": config,
+                "config_sha256": digest,
+                "format": 2,
+                "counters": counters,
+            }
+        case "task":
+            label, found = fields.get("label"), renamed.pop("label_hash", None)
+            if isinstance(label, str) and found != label_hash(label):
+                raise InvalidInputError("label_hash", f"that of {label!r}", found)
+            renamed.pop("success_threshold", None)
+            renamed["statistics"] = _statistics_of_1(renamed)
+        case "label":
+            of_label = dict(renamed.pop("progress", {}))
+            renamed["last_score"] = of_label.get("last_score")
+            renamed["statistics"] = _statistics_of_1(of_label)
+    return renamed
+
+
+def _statistics_of_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Take the statistics out of the fields of a task or label; there are none before a result."""
+    found = {name: fields.pop(name, None) for name in _STATISTICS_OF_1}
+    known = {name: value for name, value in found.items() if value is not None}
+    return known if known.get("completion_count") else {}
+
+
+def config_of_2(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config of schema and format 1 as it is since 2: uniform draws are a family now."""
+    algorithm = config.get("algorithm")
+    if not isinstance(algorithm, dict) or algorithm.get("kind") != "discrete_random":
+        return config
+    kept = {name: algorithm[name] for name in _UNIFORM_SINCE_2 if name in algorithm}
+    return {**config, "algorithm": {**kept, "kind": "uniform"}}
+
+
+MIGRATIONS: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {0: _from_0, 1: _from_1}

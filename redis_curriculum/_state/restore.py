@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -19,12 +20,13 @@ from redis_curriculum._protocol.asking import ask, scan_keys
 from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Command, Plan, Run
 from redis_curriculum._protocol.requirements import audit, enforce, parse_info
-from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.expected import part_of, places_of
 from redis_curriculum._state.file import Progress
-from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine, known
+from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._store.contracts import FLIP, STAGE, STAGE_BEGIN
+from redis_curriculum._store.variant import packed_hypers, readable
 from redis_curriculum._values.rules import canonical_json, validate_name
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
@@ -33,13 +35,14 @@ from redis_curriculum.errors import (
     SnapshotError,
     StaleGenerationError,
 )
+from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.tasks.task import encode_params
 
 _CHUNK: Final = 100
 _LEASE_MS: Final = 60_000
 _EXPIRE_MS: Final = 3_600_000
 
-Words = tuple[str | int | float, ...]
+Words = tuple[str | int | float | bytes, ...]
 T = TypeVar("T")
 
 
@@ -129,13 +132,14 @@ class _Stage:
                 progress(done, total)
 
     def _of_tasks(self, tasks: Sequence[TaskLine]) -> Iterator[Words]:
-        sets: dict[tuple[str, str], list[str | int | float]] = {}
+        sets: dict[tuple[str, str], list[str | int | float | bytes]] = {}
         for task in tasks:
-            part = part_of(task.completion_count, self._intake.totals.hypers)
+            scorer = self._intake.config.algorithm
+            part = part_of(int(task.statistics.get("completion_count", 0)), scorer)
             scored = sets.setdefault(("ZADD", part), [])
-            scored += [task.learning_progress or 0, task.task_id]
+            scored += [scorer.rank(task.statistics), task.task_id]
             sets.setdefault(("SADD", f"label:{task.label}"), []).append(task.task_id)
-            yield "HSET", f"task:{task.task_id}", *_fields(task)
+            yield "HSET", f"task:{task.task_id}", *_fields(task, scorer)
         for words, members in sets.items():
             yield *words, *members
 
@@ -151,8 +155,9 @@ class _Stage:
                 commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))
         for start in range(0, len(commands), _CHUNK):
             yield from self._put(commands[start : start + _CHUNK])
-        sums = intake.totals.sums
-        yield from self._put([("SETSUMS", "sums", sums.s, sums.q0, sums.q1, sums.q2)])
+        if intake.totals.counts_eligible:
+            sums = (word for pair in asdict(intake.totals.sums).items() for word in pair)
+            yield from self._put([("HSET", "sums", *sums)])
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self._intake, line.label
@@ -162,11 +167,11 @@ class _Stage:
             yield "HSET", "labels", label, active
         elif label and (since is not None or gone):
             yield "ZADD", "inactive", intake.manifest.created_ms if since is None else since, label
-        statistics = known(line.progress) if line.progress.completion_count else {}
-        eligible = intake.totals.eligible[label]
-        if statistics or eligible:
-            statistics["eligible_count"] = eligible
-            yield "HSET", f"progress:{label}", *(w for pair in statistics.items() for w in pair)
+        fields = readable(intake.config.algorithm, "label", line.statistics, line.last_score)
+        if intake.totals.counts_eligible and intake.totals.eligible[label]:
+            fields["eligible_count"] = intake.totals.eligible[label]
+        if fields:
+            yield "HSET", f"progress:{label}", *(word for pair in fields.items() for word in pair)
         for counts, stem in ((line.count, "count:"), (line.epoch, None)):
             lost = {"evictions": gone} if gone else {}
             for what in COUNTS:
@@ -188,11 +193,13 @@ class _Stage:
         keys, totals = self._keys, self._intake.totals
         for tasks in _chunks(self._intake.tasks()):
             seen = [(task.task_id, task.label) for task in tasks]
-            places = yield from places_of(keys, self._current, seen, self._deadline_s)
+            places = yield from places_of(
+                keys, self._current, seen, self._intake.config, self._deadline_s
+            )
             for place, task in zip(places, tasks, strict=True):
-                for problem in place.problems(totals.hypers):
+                for problem in place.problems(totals.scorer):
                     raise SnapshotError(f"staging failed: {problem}")
-                if place.completion_count != str(task.completion_count):
+                if place.completion_count != str(int(task.statistics.get("completion_count", 0))):
                     raise SnapshotError(f"staging failed: task {task.task_id} is not there")
             yield from self._put([])  # the claim goes on
         for part in PARTS:
@@ -200,10 +207,9 @@ class _Stage:
         for label, count in sorted(totals.active.items()):
             yield from self._expect(count, "SCARD", keys.label(label))
             yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
-        get = [word for slot in range(4) for word in ("GET", "i64", f"#{slot}")]
-        words = ("BITFIELD_RO", keys.sums, *get)
+        words = ("HMGET", keys.sums, *asdict(totals.sums))
         found = yield from ask(Command(words, keys.meta), self._deadline_s)
-        if Sums(*found) != totals.sums:
+        if Sums(*(int(text or 0) for text in found)) != totals.sums:
             raise SnapshotError(f"staging failed: sums are {found}, not {totals.sums}")
 
     def _expect(self, value: object, *words: str) -> Plan[None]:
@@ -223,22 +229,27 @@ class _Stage:
         """Make it the current generation. One round trip."""
         manifest, config = self._intake.manifest, self._intake.config
         oldest = yield from self._oldest_epoch()
-        meta = {
+        meta: dict[str, str | int | bytes] = {
             "schema": SCHEMA,
             "generation": self._keys.generation,
             "config": config.to_json(),
             "config_sha256": config.sha256(),
+            "hypers": packed_hypers(config),
+            "config_version": 1,
             "epoch": manifest.epoch,
             "created_ms": manifest.curriculum_created_ms,
             "random": " ".join(map(str, manifest.random)),
             "next_index": manifest.next_index,
             "forced": canonical_json(manifest.forced + self._intake.forced),
-            **manifest.counters,
         }
+        counters: dict[str, str | int | bytes] = {**manifest.counters}
         note = canonical_json(self._intake.forced) if self._intake.forced else ""
-        args: list[str | int] = [*self._head, oldest, config.events_retained, note]
+        args: list[str | int | bytes] = [*self._head, oldest, config.events_retained, note]
         args += [len(self._epochs)]
-        args += [*sorted(self._epochs), *(str(word) for pair in meta.items() for word in pair)]
+        args += [
+            *sorted(self._epochs),
+            *(word for pair in (counters | meta).items() for word in pair),
+        ]
         yield from ask(Run(FLIP, self._keys.meta, args), self._deadline_s)
 
     def _oldest_epoch(self) -> Plan[int]:
@@ -252,20 +263,27 @@ class _Stage:
             yield Run(STAGE, self._keys.meta, [*self._head, 0, _EXPIRE_MS])
 
     def _put(self, commands: Sequence[Words], *, expire_ms: int = _EXPIRE_MS) -> Plan[None]:
-        args: list[str | int | float] = [*self._head, _LEASE_MS, expire_ms]
+        args: list[str | int | float | bytes] = [*self._head, _LEASE_MS, expire_ms]
         for words in commands:
             args += [len(words), *words]
         yield from ask(Run(STAGE, self._keys.meta, args), self._deadline_s)
 
 
-def _fields(task: TaskLine) -> Iterator[str | int | float]:
-    fields = known(task)
-    del fields["type"]
-    if not task.consecutive_failures:
-        del fields["consecutive_failures"]
-    fields["params"] = encode_params(task.params)
-    for name, value in fields.items():
-        yield from (name, value)
+def _fields(task: TaskLine, scorer: Scorer) -> Iterator[str | int | float | bytes]:
+    own: dict[str, str | int | float | bytes] = {
+        "label": task.label,
+        "params": encode_params(task.params),
+        "created_ms": task.created_ms,
+        "completion_count": 0,
+        "sample_count": task.sample_count,
+        "failure_count": task.failure_count,
+    }
+    if task.consecutive_failures:
+        own["consecutive_failures"] = task.consecutive_failures
+    if task.last_error is not None:
+        own["last_error"] = task.last_error
+    for pair in {**own, **readable(scorer, "task", task.statistics, task.last_score)}.items():
+        yield from pair
 
 
 def _chunks(lines: Iterator[T]) -> Iterator[list[T]]:

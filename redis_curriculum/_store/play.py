@@ -61,9 +61,9 @@ class Drawn:
     __slots__ = ("missing", "next_index", "outcomes", "tasks", "wanted")
 
     def __init__(self, reply: list[Any]) -> None:
-        _, self.wanted, self.next_index, self.missing, n = reply[:5]
-        self.outcomes = reply[5 : 5 + n]
-        flat = reply[5 + n :]
+        _, _, self.wanted, self.next_index, self.missing, n = reply[:6]
+        self.outcomes = reply[6 : 6 + n]
+        flat = reply[6 + n :]
         self.tasks = [
             Task(int(task_id), label, from_json(params))
             for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
@@ -120,9 +120,9 @@ def _following(store: Store, play: Play) -> tuple[Script, list[Argument]]:
         raise EmptyPoolError("the pool is empty, and this worker has no task generator to fill it")
     try:
         if answer and answer.wanted:
-            return REPLACE, replacing(store, answer.wanted, answer.next_index)
+            return store.script(REPLACE), replacing(store, answer.wanted, answer.next_index)
         if answer:
-            return CREATE, creating(store, answer.missing, answer.next_index)
+            return store.script(CREATE), creating(store, answer.missing, answer.next_index)
     except GeneratorError:  # the pool stays as it is; made again, the call goes on without
         play.answer = None
         raise
@@ -131,22 +131,23 @@ def _following(store: Store, play: Play) -> tuple[Script, list[Argument]]:
     last = play.sent + len(batch) == len(play.results)
     draws = min(play.count - play.drawn, store.settings.chunk) if last else 0
     if not draws:
-        return RECORD, [store.hypers, *flat]
-    return STEP if batch else SAMPLE, [store.hypers, draws, "", *flat]
+        return store.script(RECORD), flat
+    head: list[Argument] = [draws, int(store.can_generate), ""]
+    return store.script(STEP if batch else SAMPLE), [*head, *flat]
 
 
 def _take(store: Store, play: Play, write: Write, reply: list[Any]) -> None:
     """Take the answer over. What is before the last line may happen twice."""
-    if write.script is CREATE:
+    if write.script.name == CREATE.name:
         play.answer, play.write = None, None
         return
     batch = min(store.settings.chunk, len(play.results) - play.sent)
-    answer, outcomes = None, reply[1:]
-    if write.script is not RECORD:
+    answer, outcomes = None, reply[2:]
+    if write.script.name != RECORD.name:
         answer = Drawn(reply)
         outcomes = answer.outcomes
         play.tasks[play.drawn :] = answer.tasks
-        if write.script is not REPLACE:
+        if write.script.name != REPLACE.name:
             store.worker.remember(write, _again(write, answer))
     repeated = [Outcome.DUPLICATE] * batch
     play.outcomes[play.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in outcomes]
@@ -163,8 +164,8 @@ def _asks_for_more(store: Store, answer: Drawn) -> bool:
 
 def _again(write: Write, answer: Drawn) -> list[Argument]:
     """The same draw to be replayed: counted, not drawn."""
-    hypers, _, _, *results = write.args
-    return [hypers, 0, " ".join(str(task.task_id) for task in answer.tasks), *results]
+    _, may_replace, _, *results = write.args
+    return [0, may_replace, " ".join(str(task.task_id) for task in answer.tasks), *results]
 
 
 def _results(store: Store, finished: object) -> list[tuple[int, float]]:

@@ -13,11 +13,13 @@ from redis_curriculum._protocol.asking import scan, scan_counts, scan_hash
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Command, Plan, Run
 from redis_curriculum._protocol.records import TaskRecord, pairs
-from redis_curriculum._sampling import pool as sampling
+from redis_curriculum._sampling.draw import distribution as distribution_of
+from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.contracts import NUMBERS, READ
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_label, validate_task_id
 from redis_curriculum.errors import StaleGenerationError
+from redis_curriculum.tasks.ids import label_hash
 
 _READ_CHUNK: Final = 500
 _VALUES_PER_READ: Final = 1_400  # well below a millisecond of the server's time
@@ -28,10 +30,17 @@ def read(store: Store, task_ids: Sequence[int]) -> Plan[list[TaskRecord | None]]
     records: list[TaskRecord | None] = []
     for start in range(0, len(task_ids), _READ_CHUNK):
         chunk = task_ids[start : start + _READ_CHUNK]
-        request = Run(READ, store.keys.meta, [store.keys.generation, *chunk])
-        reply = yield from store.worker.ask(request)
-        records += [TaskRecord.parse(pairs(flat)) if flat else None for flat in reply]
+        args = [store.keys.generation, *chunk]
+        reply = yield from store.worker.ask(Run(store.script(READ), store.keys.meta, args))
+        records += [_record(store, *one) for one in zip(chunk, reply, strict=True)]
     return records
+
+
+def _record(store: Store, task_id: int, flat: list[str]) -> TaskRecord | None:
+    if not flat:
+        return None
+    fields, names = pairs(flat), store.config.algorithm.names("task")
+    return TaskRecord.parse(task_id, label_hash(fields["label"]), fields, names)
 
 
 def read_one(store: Store, task_id: object) -> Plan[TaskRecord | None]:
@@ -77,10 +86,11 @@ def numbers(
     width = len(fields) + 1
     table, found = np.empty((len(names), width)), dict[str, int]()
     head = [store.keys.generation, family, len(fields), *fields]
+    numbers_script = store.script(NUMBERS)
     step = min(max(_VALUES_PER_READ // width, 1), 2 * _READ_CHUNK)
     for start in range(0, len(names), step):
         chunk = names[start : start + step]
-        reply = yield from store.worker.ask(Run(NUMBERS, store.keys.meta, [*head, *chunk]))
+        reply = yield from store.worker.ask(Run(numbers_script, store.keys.meta, [*head, *chunk]))
         rows = table[start : start + step]
         rows[:] = np.array(from_json(reply[0])).reshape(-1, width)
         own = [found.setdefault(label, len(found)) for label in reply[1:]]
@@ -89,22 +99,19 @@ def numbers(
     return table, list(found)
 
 
-def pool(store: Store) -> Plan[sampling.Pool]:
+def pool(store: Store) -> Plan[Pool]:
     """Read the numbers that draws depend on."""
-    ids = yield from task_ids(store)
-    fields = ("completion_count", "learning_progress", "p_true")
-    tasks, names = yield from numbers(store, "task", fields, ids)
-    progress, _ = yield from numbers(store, "progress", fields[1:], names)
+    ids, scorer = (yield from task_ids(store)), store.config.algorithm
+    tasks, labels_of = yield from numbers(store, "task", scorer.names("task"), ids)
+    of_labels, _ = yield from numbers(store, "progress", scorer.names("label"), labels_of)
     there = ~np.isnan(tasks[:, -1])
-    counts, lps, trues, label_index = tasks[there].T
-    return sampling.Pool(
+    *columns, label_index = tasks[there].T
+    return Pool(
         task_ids=np.array(ids, dtype=np.int64)[there],
-        completion_count=counts.astype(np.int64),
-        learning_progress=lps,
-        p_true=trues,
+        statistics=dict(zip(scorer.names("task"), columns, strict=True)),
         label_index=label_index.astype(np.intp),
-        label_learning_progress=progress[:, 0],
-        label_p_true=progress[:, 1],
+        label_statistics=dict(zip(scorer.names("label"), of_labels.T[:-1], strict=True)),
+        labels=labels_of,
     )
 
 
@@ -113,7 +120,7 @@ def distribution(store: Store) -> Plan[dict[int, float]]:
     found = yield from pool(store)
     if not len(found):
         return {}
-    probabilities = sampling.distribution(found, store.config.algorithm.hypers)
+    probabilities = distribution_of(found, store.config.algorithm)
     return dict(zip(np.asarray(found.task_ids).tolist(), probabilities.tolist(), strict=True))
 
 

@@ -7,16 +7,16 @@ the same call is made again after an error. Both handles (room ``_client``) run 
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._store.contracts import HYPERS
+from redis_curriculum._protocol.scripts import Contract, Script
 from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.once import Worker, Write
+from redis_curriculum._store.variant import variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.tasks.outcome import Outcome
@@ -62,24 +62,15 @@ class Store:
         self.unanswered.clear()
         self.ending = None
 
-    def configure(self, config: CurriculumConfig) -> None:
-        """Take over a config: the hypers travel with every call, packed once."""
-        self.config = config
+    def configure(self, config: CurriculumConfig, version: int = 1) -> None:
+        """Take over a config, as it was read or written with its version."""
+        self.config, self.config_version = config, version
         self.can_generate = self._playing and can_generate(config)
-        hypers = _hypers(config, can_generate=self.can_generate)
-        self.pooled = [int(hypers["pooled"]), hypers["performance_bonus_weight"]]
-        self.hypers = struct.pack(f"<{len(HYPERS)}d", *(hypers[name] for name in HYPERS))
+        self.variant = variant_of(config.algorithm)
+        self._scripts: dict[str, Script] = {}
 
-
-def _hypers(config: CurriculumConfig, *, can_generate: bool) -> dict[str, float]:
-    """The config's numbers by the names in ``HYPERS``; no replacement by who cannot generate."""
-    hypers = config.algorithm.hypers
-    bonus_rule = hypers.exploration == "bonus"
-    return {
-        **{name: getattr(hypers, name) for name in HYPERS if hasattr(hypers, name)},
-        "pooled": hypers.pooling == "label",
-        "bonus_rule": bonus_rule,
-        "explore": hypers.exploration_bonus if bonus_rule else hypers.exploration_share,
-        "replacement_rate": hypers.replacement_rate if can_generate else 0,
-        "num_active_tasks": config.num_active_tasks,
-    }
+    def script(self, contract: Contract) -> Script:
+        """Return a script as it is for this curriculum's scorer."""
+        if contract.name not in self._scripts:
+            self._scripts[contract.name] = contract.script(self.variant)
+        return self._scripts[contract.name]

@@ -13,7 +13,6 @@ from redis_curriculum._store.once import Argument, Write
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_label, validate_task_id
 from redis_curriculum.errors import CurriculumError, InvalidInputError
-from redis_curriculum.tasks.ids import label_hash
 from redis_curriculum.tasks.outcome import Outcome
 
 QUARANTINE_RETAINED: Final = 1000
@@ -22,18 +21,15 @@ MOST_ERROR_CHARACTERS: Final = 500
 
 def evict(store: Store, task_id: object) -> Plan[Outcome]:
     """Take one task out of the pool."""
-    config = store.config
-    head = [*store.pooled, config.labels_retained, config.events_retained]
-    args = [*head, validate_task_id(task_id)]
-    reply = yield from store.worker.write(EVICT, args, leased=False)
+    args = [validate_task_id(task_id)]
+    reply = yield from store.worker.write(store.script(EVICT), args, leased=False)
     return Outcome.DUPLICATE if reply[0] else OUTCOMES[reply[1]]
 
 
 def set_label(store: Store, task_id: object, label: object) -> Plan[Outcome]:
     """Move one task to another label."""
     task_id, label = validate_task_id(task_id), validate_label(label)
-    head = [*store.pooled, store.config.labels_retained]
-    reply = yield from store.worker.write(SET_LABEL, [*head, task_id, label, label_hash(label)])
+    reply = yield from store.worker.write(store.script(SET_LABEL), [task_id, label])
     return Outcome.DUPLICATE if reply[0] else OUTCOMES[reply[1]]
 
 
@@ -43,19 +39,13 @@ def report_failure(
     """Count a failure; replace the task when it has failed too often. See ``Curriculum``."""
     if not isinstance(permanent, bool):
         raise InvalidInputError("permanent", "True or False", permanent)
-    config, algorithm = store.config, store.config.algorithm
-    score = algorithm.failure_score
     args: list[Argument] = [
-        store.hypers,
-        1 if permanent else algorithm.max_consecutive_failures,
-        config.labels_retained,
-        config.events_retained,
+        int(permanent),
         QUARANTINE_RETAINED,
         validate_task_id(task_id),
-        "" if score is None else score,
         message_of(error),
     ]
-    repeated, outcome, next_index, missing = yield from _once(store, FAIL, args)
+    repeated, outcome, next_index, missing = yield from _once(store, store.script(FAIL), args)
     found = Outcome.DUPLICATE if repeated else OUTCOMES[outcome]
     if missing and store.can_generate and found in (Outcome.QUARANTINED, Outcome.DUPLICATE):
         with suppress(CurriculumError):  # the report stands; the next draw fills, or says why not

@@ -14,6 +14,7 @@ from redis_curriculum._wire.urls import PASSWORD_VARIABLE, Address, without_pass
 from redis_curriculum.errors import (
     Applied,
     AuthenticationError,
+    ConfigChangedError,
     CurriculumDeletedError,
     CurriculumError,
     CurriculumNotFoundError,
@@ -69,6 +70,7 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCTYPE": lambda detail: KeyTypeError(
         f"something else stands at our key {detail}; remove it or choose another name", key=detail
     ),
+    "RCCONFIG": lambda detail: ConfigChangedError(int(detail)),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
     "RCEPOCH": lambda detail: EpochError(
         f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)

@@ -68,9 +68,8 @@ def end_epoch(store: Store) -> Plan[EpochReport]:
     Made again after an error it goes on with the epoch that it was closing.
     """
     if store.ending is None:
-        config = store.config
-        args: list[Argument] = [store.epoch, config.epochs_retained, config.events_retained]
-        store.ending = Write(END_EPOCH, args)
+        args: list[Argument] = [store.epoch]
+        store.ending = Write(store.script(END_EPOCH), args)
     epoch = int(store.ending.args[0])
     try:
         yield from store.worker.send(store.ending)

@@ -6,11 +6,12 @@ from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family, kinds
 from redis_curriculum.scorers.statistics import BASIC, Statistic, Statistics
-from redis_curriculum.scorers.uniform import UniformConfig
+from redis_curriculum.scorers.uniform import DiscreteRandomConfig, UniformConfig
 
 __all__ = [
     "BASIC",
     "Algorithm",
+    "DiscreteRandomConfig",
     "LearningProgressConfig",
     "Scorer",
     "Statistic",

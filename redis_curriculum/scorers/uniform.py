@@ -18,3 +18,7 @@ class UniformConfig(Scorer):
     """
 
     kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"
+
+
+DiscreteRandomConfig = UniformConfig
+"""Its name in version 0.1."""

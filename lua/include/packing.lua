@@ -1,0 +1,3 @@
+-- packing: the field `stats` to statistics and back. The lines are written from what the family declares.
+-- Needs: call
+--@generated packing
