@@ -5,7 +5,7 @@
 -- ARGV[3] sequence int grows by one with each write of that worker
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
 -- ARGV[5] epoch int the closed epoch
--- ARGV[6..] labels groups of label str, success_rate_ema float, learning_progress float
+-- ARGV[6..] labels groups of label str, success_rate_ema float, learning_progress str; the last is empty where the family has none
 -- Returns [repeated]
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
 -- Atomic. Nothing is kept of an epoch that has gone. O(labels).
@@ -17,13 +17,17 @@ if repeated then
 end
 local success, progress, stem = {}, {}, prefix .. 'epoch:' .. epoch .. ':'
 for i = labels_first, labels_last, labels_width do
-  local label, n = labels[i], #success
+  local label, n, m = labels[i], #success, #progress
   success[n + 1], success[n + 2] = label, labels[i + 1]
-  progress[n + 1], progress[n + 2] = label, labels[i + 2]
+  if labels[i + 2] ~= '' then
+    progress[m + 1], progress[m + 2] = label, labels[i + 2]
+  end
 end
 if success[1] and call('EXISTS', stem .. 'times') == 1 then
   call('HSET', stem .. 'success', unpack(success))
-  call('HSET', stem .. 'progress', unpack(progress))
+  if progress[1] then
+    call('HSET', stem .. 'progress', unpack(progress))
+  end
 end
 call('HSET', worker_key, 'sequence', sequence)
 return { 0 }

@@ -149,7 +149,9 @@ class Moment:
         """Note the names that stand twice, for people and by the packed truth, and differ."""
         truth, names = pairs(flat), flat[::2]
         texts = dict(zip(reversed(names), reversed(flat[1::2]), strict=True))
-        differing = [name for name in truth if texts[name] != truth[name]]
+        differing = [
+            n for n in truth if texts[n] != truth[n] and float(texts[n]) != float(truth[n])
+        ]
         if differing:
             self.disagreeing[of] = differing
 

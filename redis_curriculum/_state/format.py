@@ -142,8 +142,11 @@ COUNTED: Final = {
 
 
 def known(line: FrozenModel) -> dict[str, Any]:
-    """Fields that say something: what is None or empty is absent, which means never."""
-    return {name: x for name, x in line.model_dump().items() if x is not None and x != {}}
+    """Fields that say something: what is None is absent, and so are statistics before a result."""
+    found = {name: value for name, value in line.model_dump().items() if value is not None}
+    if not found.get("statistics", True):
+        del found["statistics"]
+    return found
 
 
 def check_statistics(

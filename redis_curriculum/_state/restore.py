@@ -242,7 +242,7 @@ class _Stage:
             "next_index": manifest.next_index,
             "forced": canonical_json(manifest.forced + self._intake.forced),
         }
-        counters: dict[str, str | int | bytes] = {**manifest.counters}
+        counters: dict[str, str | int | bytes] = {str(k): n for k, n in manifest.counters.items()}
         note = canonical_json(self._intake.forced) if self._intake.forced else ""
         args: list[str | int | bytes] = [*self._head, oldest, config.events_retained, note]
         args += [len(self._epochs)]

@@ -9,7 +9,7 @@ from redis_curriculum._store.once import Argument
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import GeneratorError
 from redis_curriculum.tasks.build import build, custom_generators
-from redis_curriculum.tasks.ids import label_hash, task_id_at
+from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.task import encode_params
 
 _FAILING_SPECS: Final = 16
@@ -45,7 +45,7 @@ def new_tasks(config: CurriculumConfig, next_index: int, count: int) -> Iterator
             if failed == _FAILING_SPECS:
                 raise
         else:
-            yield from (index, task_id, spec.label, label_hash(spec.label))
+            yield from (index, task_id, spec.label)
             yield encode_params(spec.params)
             made, failed = made + 1, 0
         index += 1

@@ -133,7 +133,7 @@ def _note(store: Store, epoch: int) -> Plan[None]:
     """Keep how far the labels have come, for the reports of this epoch and of later ones."""
     success, progress = yield from _standing(store)
     rows: list[Argument] = [
-        w for label in success for w in (label, success[label], progress[label])
+        w for label in success for w in (label, success[label], progress.get(label, ""))
     ]
     width = 3 * _LABELS_PER_NOTE
     for start in range(0, len(rows), width):
@@ -146,7 +146,8 @@ def _standing(store: Store) -> Plan[tuple[Rates, Rates]]:
     fields = ("success_rate_ema", "learning_progress")
     table, _ = yield from numbers(store, "progress", fields, names)
     rows = {n: row for n, row in zip(names, table.tolist(), strict=True) if not isnan(row[0])}
-    return {n: row[0] for n, row in rows.items()}, {n: row[1] for n, row in rows.items()}
+    progress = {n: row[1] for n, row in rows.items() if not isnan(row[1])}
+    return {n: row[0] for n, row in rows.items()}, progress
 
 
 def _counts(store: Store, epoch: int) -> Plan[dict[str, dict[str, int]]]:
