@@ -38,7 +38,8 @@ end
 if created > 0 then
   local first_id, first_label = specs[specs_first + 1], specs[specs_first + 2]
   call('HSET', meta_key, 'next_index', new_next_index)
-  event(events_retained, 'event', 'created', 'count', created, 'first_task_id', first_id, 'label', first_label, 'worker', worker)
+  event(events_retained, 'event', 'created', 'count', created, 'first_task_id', first_id, 'label', first_label,
+    'worker', worker)
 end
 call('HSET', worker_key, 'sequence', sequence)
 return { 0, created, new_next_index, math.max(0, missing - created) }

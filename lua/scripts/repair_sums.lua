@@ -17,8 +17,8 @@ local bonus = tonumber(performance_bonus_weight)
 --@include reader
 --@include drive
 --@include sums
-call('BITFIELD', pool .. 'sums', 'INCRBY', 'i64', '#0', s, 'INCRBY', 'i64', '#1', q0, 'INCRBY', 'i64', '#2',
-  q1, 'INCRBY', 'i64', '#3', q2)
+call('BITFIELD', pool .. 'sums', 'INCRBY', 'i64', '#0', s, 'INCRBY', 'i64', '#1', q0, 'INCRBY', 'i64', '#2', q1,
+  'INCRBY', 'i64', '#3', q2)
 for i = labels_first, labels_last, labels_width do
   local key, change = pool .. 'progress:' .. labels[i], labels[i + 1]
   local label = call('HMGET', key, 'eligible_count', 'learning_progress', 'p_true')
