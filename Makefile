@@ -15,11 +15,11 @@ demo: .venv/demo.stamp  ## train on generated FrozenLake maps, learning progress
 test: .venv/test.stamp  ## the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/dev.stamp  ## ruff, mypy, and no Lua outside lua/
+lint: .venv/dev.stamp  ## ruff, mypy, no Lua outside lua/, no unknown global in it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet tests/protocol/test_lua_in_files.py
+	$(BIN)/python -m pytest --quiet tests/protocol/test_lua_in_files.py tests/protocol/test_lua_globals.py
 
 layout: .venv/test.stamp  ## the rooms of the package and the arrows between them
 	$(BIN)/python -m tests.layout

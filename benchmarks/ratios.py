@@ -56,7 +56,8 @@ SMOKE = Scale(200, 1, 20, 300, 500, (1, 7), (500, 700), 0.05)
 def own(client: Any, name: str) -> Script:
     """A script of the benchmarks', loaded."""
     text = Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
-    return Script(name, text, client.script_load(text), (), None, frozenset())
+    sha = client.script_load(text)
+    return Script(name=name, arguments=(), rest=None, errors=frozenset(), source=text, sha=sha)
 
 
 def baseline(client: Any) -> Run:

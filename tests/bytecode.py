@@ -7,18 +7,18 @@ parser can be wrong about it. The layout of a dumped function is that of lundump
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lupa.lua51 import LuaRuntime
 
+T = TypeVar("T")
 GETGLOBAL, SETGLOBAL = 5, 7
-REDIS = frozenset(
-    """KEYS ARGV redis cjson struct bit cmsgpack string table math coroutine _G _VERSION assert
-    collectgarbage error gcinfo getmetatable ipairs load loadstring next pairs pcall rawequal rawget
-    rawset select setmetatable tonumber tostring type unpack xpcall""".split()
-)
-"""Every global that Redis gives to scripts."""
+LIBRARIES = {"bit", "cjson", "cmsgpack", "math", "redis", "string", "struct", "table"}
+FUNCTIONS = {"error", "ipairs", "next", "pairs", "select", "tonumber", "tostring", "type", "unpack"}
+REDIS = frozenset({"ARGV", "KEYS", *LIBRARIES, *FUNCTIONS})
+"""The globals that every server gives to scripts and that a script may want."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Reader:
         (count,) = self._take("<i")
         inner = [function for _ in range(count) for function in self.functions()]
         lines = self._list(lambda: self._take("<i")[0])
-        variables = self._list(lambda: (self._text(), *self._take("<ii")))
+        variables = self._list(self._variable)
         self._list(self._text)  # names of upvalues
         yield Function(
             reads=_globals(GETGLOBAL, code, constants, lines),
@@ -90,7 +90,7 @@ class _Reader:
         self._at += struct.calcsize(form)
         return found
 
-    def _list(self, read):
+    def _list(self, read: Callable[[], T]) -> list[T]:
         (count,) = self._take("<i")
         return [read() for _ in range(count)]
 
@@ -99,6 +99,10 @@ class _Reader:
         text = self._bytes[self._at : self._at + size]
         self._at += size
         return text.rstrip(b"\0").decode()
+
+    def _variable(self) -> tuple[str, int, int]:
+        name, (start, end) = self._text(), self._take("<ii")
+        return name, start, end
 
     def _constant(self) -> str | None:
         (kind,) = self._take("<B")

@@ -40,6 +40,6 @@ if deleting then
   return redis.error_reply('RCDELETED ' .. prefix)
 end
 generation = (call('GET', prefix .. 'deleted') or 0) + 1
-call('HSET', meta_key, 'schema', schema, 'generation', generation, 'config', config, 'config_sha256', config_sha256, 'hypers', packed_hypers,
-  'config_version', 1, 'epoch', 0, 'created_ms', now_ms(), 'random', random, 'next_index', 0, 'late_count', 0)
+call('HSET', meta_key, 'schema', schema, 'generation', generation, 'config', config, 'config_sha256', config_sha256,
+  'hypers', packed_hypers, 'config_version', 1, 'epoch', 0, 'created_ms', now_ms(), 'random', random, 'next_index', 0, 'late_count', 0)
 return { 1, tonumber(schema), generation, config, 0, 0, 0, 1 }

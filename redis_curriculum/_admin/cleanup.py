@@ -1,8 +1,8 @@
 """What an operator does to curricula: remove what the dead left, delete, back the server up.
 
 Removing goes in steps of 500 keys, each one script that looks again whether anybody needs them
-(``lua/collect.lua``): nothing blocks the server, and whatever happens between looking and removing
-is safe. So a deletion is a mark, then steps; ``gc`` ends one that was interrupted.
+(``lua/scripts/collect.lua``): nothing blocks the server, and whatever happens between looking and
+removing is safe. So a deletion is a mark, then steps; ``gc`` ends one that was interrupted.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ from redis_curriculum.errors import ScriptError
 
 _KIND: Final = r"(?:doubles|flag|float|int|JSON|str)"
 _FIELD: Final = rf"\w+ {_KIND}(?: [\[(][^\])]*[\])])?"
-_KEY: Final = re.compile(r"-- KEYS\[(?P<n>\d+)\] (?P<name>\w+) \w+ \S+")
+_KEY: Final = re.compile(r"-- (?P<table>KEYS)\[(?P<n>\d+)\] (?P<name>\w+) \w+ \S+")
 _ARGUMENT: Final = re.compile(
-    rf"-- ARGV\[(?P<n>\d+)(?P<rest>\.\.)?\] (?P<name>\w+) "
+    rf"-- (?P<table>ARGV)\[(?P<n>\d+)(?P<rest>\.\.)?\] (?P<name>\w+) "
     rf"(?:(?P<kind>{_KIND})(?: .*)?|groups of (?P<group>{_FIELD}(?:, {_FIELD})*)(?:;.*)?)"
 )
 _CALL: Final = re.compile(r"\bcall\((?:'([A-Z_]+)'|(commands\[))")
@@ -129,7 +129,7 @@ def _parse(name: str, where: str, header: str) -> tuple[Contract, str]:
     rest = fixed.pop() if fixed and fixed[-1]["rest"] else None
     if any(argument["group"] for argument in fixed):
         raise TypeError(f"{where}: only an ARGV that repeats may be groups")
-    head = _local([f"{key['name']}_key" for key in keys], [f"KEYS[{key['n']}]" for key in keys])
+    head = _local([f"{key['name']}_key" for key in keys], [_value(key) for key in keys])
     head += _local([one["name"] for one in fixed], [_value(one) for one in fixed])
     if rest:
         stem, width = rest["name"], len(re.findall(_FIELD, rest["group"] or "")) or 1
@@ -157,10 +157,10 @@ def _lines(table: str, pattern: re.Pattern[str], where: str, header: str) -> lis
     return found
 
 
-def _value(argument: re.Match[str]) -> str:
-    """An argument as it was sent, but for a flag: '0' would be true in Lua."""
-    table = "ARGV"
-    return f"{table}[{argument['n']}]" + (" == '1'" if argument["kind"] == "flag" else "")
+def _value(line: re.Match[str]) -> str:
+    """What was sent, as text; but for a flag, since '0' would be true in Lua."""
+    flag = line.groupdict().get("kind") == "flag"
+    return f"{line['table']}[{line['n']}]" + (" == '1'" if flag else "")
 
 
 def _local(names: list[str], values: list[str]) -> str:

@@ -201,7 +201,7 @@ def test_an_empty_pool_draws_nothing_and_no_random_number(any_server: Server, na
 # --- the random stream ---------------------------------------------------------------------------
 
 STREAM = """
-local call, meta, answer = redis.call, {{ 0, 0, 0, ARGV[1] }}, {{}}
+local call, meta_key, meta, answer = redis.call, KEYS[1], {{ 0, 0, 0, ARGV[1] }}, {{}}
 {include}
 for i = 2, #ARGV do
   answer[2 * i - 3] = string.format('%.17g', uniform())

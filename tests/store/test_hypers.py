@@ -61,5 +61,5 @@ def test_each_is_in_its_place(
 
 def test_the_scripts_unpack_as_many() -> None:
     text = (folder() / "include" / "hypers.lua").read_text()
-    (form,) = re.findall(r"struct\.unpack\('<(d+)', ARGV\[5\]\)", text)
+    (form,) = re.findall(r"struct\.unpack\('<(d+)', hypers\)", text)
     assert len(form) == len(HYPERS)
