@@ -25,8 +25,8 @@ from redis_curriculum import AsyncCurriculum, Curriculum
 from redis_curriculum._protocol.plan import Run
 from redis_curriculum._protocol.records import FIELDS
 from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._sampling.draw import expected_trials
 from redis_curriculum._sampling.pool import Pool, PoolTask
+from redis_curriculum._sampling.sigmoid import expected_trials
 from redis_curriculum._store.read import numbers
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
@@ -179,8 +179,9 @@ def trial_rows() -> list[Row]:
 
 
 def _two_values(size: int, high: int) -> Pool:
-    tasks = [PoolTask(i, "all", 100, float(i < high), 0.5) for i in range(size)]
-    return Pool.of(tasks, {"all": (0.5, 0.5)})
+    known = ({"completion_count": 100, "learning_progress": float(i < high)} for i in range(size))
+    tasks = [PoolTask(i, "all", statistics) for i, statistics in enumerate(known)]
+    return Pool.of(tasks, {}, LearningProgressConfig())
 
 
 def memory_rows(server: Server, client: Any, scale: Scale) -> list[Row]:

@@ -29,7 +29,7 @@ MOST_TASKS: Final = 2**20
 Natural = Annotated[int, In("[0, 2**53)")]
 Whole = Annotated[int, In("[-2**63, 2**63)")]
 Amount = Annotated[float, In("[0, 1e300]")]
-Statistics = dict[str, float]
+Statistics = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
 """By name; none before the first result. ``check_statistics`` has the rules."""
 Fraction = Annotated[float, In("[0, 1]")]
 Counted = Literal["late_count", "reaped_count", "epoch_started_ms", "oldest_epoch"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from redis_curriculum._sampling.pool import distribution
+from redis_curriculum._sampling.sigmoid import distribution
 from redis_curriculum.config import LearningProgressConfig
 from tests.benchmarks.test_smoke import BENCHMARKS
 

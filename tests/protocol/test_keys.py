@@ -63,7 +63,7 @@ def test_no_key_is_without_a_pin() -> None:
 
 
 def test_schema_parts_and_counts_are_pinned() -> None:
-    assert SCHEMA == 1
+    assert SCHEMA == 2
     assert PARTS == ("fresh", "learning", "ripe")
     assert COUNTS == ("completions", "samples", "evictions", "failures", "created")
     assert set(EPOCH) == {*COUNTS, "times", "success", "progress"}

@@ -215,7 +215,7 @@ def test_overrides_by_name_hold_and_the_indices_follow(url: str, name: str, tmp_
     path = saved(url, name, tmp_path / "a.rcs")
     overrides = {"min_samples_for_lp": 6, "pooling": "task", "algorithm.temperature": "0.5"}
     with Curriculum.restore(path, url, f"{name}.b", overrides=overrides) as restored:
-        hypers = restored.config.algorithm.hypers
+        hypers: Any = restored.config.algorithm
         assert (hypers.min_samples_for_lp, hypers.pooling, hypers.temperature) == (6, "task", 0.5)
         assert restored.check() == []
         play(restored, 200)
@@ -256,7 +256,7 @@ def test_force_is_noted_in_the_event_stream_and_in_later_snapshots(
     target = f"{name}.b"
     overrides = {"ema_timescale": 0.5}
     with Curriculum.restore(path, server.url, target, overrides=overrides, force=True) as restored:
-        assert restored.config.algorithm.hypers.ema_timescale == 0.5
+        assert restored.config.algorithm.model_dump()["ema_timescale"] == 0.5
         later = lines_of(restored.snapshot(tmp_path / "b.rcs").path)[0]
         assert later["forced"] == [{"field": "algorithm.ema_timescale", "saved": 0.2, "given": 0.5}]
         events = [fields for _, fields in server.client().xrange(f"rc:{{{target}}}:events")]

@@ -61,6 +61,11 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
+def moment_of(curriculum: Curriculum) -> Moment:
+    store = curriculum._store  # noqa: SLF001
+    return Moment(store.keys, 5, store.variant)
+
+
 def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path: Path) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         play(curriculum, 800)
@@ -211,8 +216,7 @@ def test_with_evictions_and_relabelling_the_file_can_be_restored(
 def test_what_was_read_before_and_after_a_change_is_the_moment(url: str, name: str) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         play(curriculum, 300)
-        store, link = curriculum._store, curriculum._link  # noqa: SLF001
-        moment = Moment(store.keys, 5)
+        link, moment = curriculum._link, moment_of(curriculum)  # noqa: SLF001
         ids = curriculum.task_ids()
         before = {i: curriculum.get_task_stats(i) for i in ids}
         labels = curriculum.labels()
@@ -251,7 +255,7 @@ def test_the_copies_go_when_it_is_done(server: RunningServer, name: str, tmp_pat
 def test_a_second_exporter_is_told(url: str, name: str, tmp_path: Path) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         link = curriculum._link  # noqa: SLF001
-        moment = Moment(curriculum._store.keys, 5)  # noqa: SLF001
+        moment = moment_of(curriculum)
         drive(moment.begin(), link)
         with pytest.raises(SnapshotRunningError):
             curriculum.snapshot(tmp_path / "a.rcs")
@@ -348,7 +352,7 @@ def test_what_a_live_exporter_writes_is_left_to_it(url: str, name: str, tmp_path
 def test_the_exporters_copies_are_bounded_by_the_pool(server: RunningServer, name: str) -> None:
     with Curriculum.open(server.url, name, config_of(50, replacement_rate=0.0)) as curriculum:
         link = curriculum._link  # noqa: SLF001
-        moment = Moment(curriculum._store.keys, 5)  # noqa: SLF001
+        moment = moment_of(curriculum)
         drive(moment.begin(), link)
         play(curriculum, 1000)
         client = server.client()
