@@ -129,8 +129,12 @@ class Keys:
 
     @property
     def sums(self) -> str:
-        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``)."""
-        return f"{self.pool}sums"
+        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``).
+
+        Not ``sums``: that was a string in schema 1, whose libraries look at its type first and
+        would tell their user to remove the key.
+        """
+        return f"{self.pool}weight_sums"
 
     def progress(self, label: str) -> str:
         """Hash: the label's own statistics, and what the draws keep of it."""

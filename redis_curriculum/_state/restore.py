@@ -157,7 +157,7 @@ class _Stage:
             yield from self._put(commands[start : start + _CHUNK])
         if intake.totals.counts_eligible:
             sums = (word for pair in asdict(intake.totals.sums).items() for word in pair)
-            yield from self._put([("HSET", "sums", *sums)])
+            yield from self._put([("HSET", "weight_sums", *sums)])
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self._intake, line.label
