@@ -16,7 +16,7 @@ local of_task = family == 'task'
 local unpack_statistics = of_task and unpack_task or unpack_label
 local is_statistic = {}
 for _, name in ipairs(of_task and TASK_STATISTICS or LABEL_STATISTICS) do
-  is_statistic[name] = true
+  is_statistic[name] = name ~= 'completion_count' -- a task has that before its first result too
 end
 
 local width, plain, place = tonumber(count) + 1, { 'stats', 'label' }, {} -- place: of a plain field among those read

@@ -174,9 +174,14 @@ def _commands_in(text: str) -> list[str]:
     return sorted(command.lower() for command in found)
 
 
+def loaded(sha: str) -> Script | None:
+    """Return the script of that SHA-1, if this process has loaded it, for whatever family."""
+    return _loaded.get(sha)
+
+
 def commands_at(sha: str, line: int) -> list[str]:
     """Return the commands, in lower case, that a script calls in a line, counted from 1."""
-    script = _loaded.get(sha)
+    script = loaded(sha)
     return _commands_in(script.source.splitlines()[line - 1]) if script else []
 
 

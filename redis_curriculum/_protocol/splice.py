@@ -49,6 +49,8 @@ class _Part:
     text: str
     needs: tuple[str, ...]
     gives: tuple[str, ...]
+    generated: tuple[str, ...]
+    """The lines that stand in it outside of blocks."""
 
 
 @cache
@@ -58,7 +60,8 @@ def _part(path: Path) -> _Part:
     for name in gives:
         if name not in _locals_of(text):
             raise TypeError(f"{where} gives {name}, but has no local of that name")
-    return _Part(where, text, needs, gives)
+    generated = tuple(re.findall(r"^--@generated (\w+)$", text, re.MULTILINE))
+    return _Part(where, text, needs, gives, generated)
 
 
 @cache
@@ -91,6 +94,10 @@ class Splice:
             self._parts["scorer"] = _part(variant.scorer)
         if variant.draw:
             self._parts |= {name: _part(variant.draw / f"{name}.lua") for name in ("index", "pick")}
+        self._givers: dict[str, list[str]] = {}
+        for part in self._parts:
+            for name in self._gives(self._parts[part]):
+                self._givers.setdefault(name, []).append(part)
         self._open: list[str] = []
 
     def text(self, source: str, where: str, scope: Scope | None = None) -> str:
@@ -140,7 +147,7 @@ class Splice:
     def _needed(self, need: str, part: _Part, scope: Scope) -> str:
         if need in scope:
             return ""
-        givers = [name for name, other in self._parts.items() if need in self._gives(other)]
+        givers = self._givers.get(need, [])
         if len(givers) != 1:
             who = " and ".join(givers)
             why = f"{who} give it: include one before" if who else "nothing gives it"
@@ -149,8 +156,7 @@ class Splice:
 
     def _gives(self, part: _Part) -> set[str]:
         """What its header says, and the names of lines generated in it."""
-        directives = re.findall(r"^--@generated (\w+)", part.text, re.MULTILINE)
-        texts = [self._generated.get(name, "") for name in directives]
+        texts = [self._generated.get(name, "") for name in part.generated]
         return {*part.gives, *(name for text in texts for name in _locals_of(text))}
 
 

@@ -19,8 +19,10 @@ def resume_rule(field: str) -> Resume:
     top, _, name = field.partition(".")
     if top != "algorithm" or not name:
         return _mark(CurriculumConfig, top)
-    models = (family(kind) for kind in kinds())
-    return _mark(next(model for model in models if name in model.model_fields), name)
+    models = [model for model in map(family, kinds()) if name in model.model_fields]
+    if not models:
+        raise KeyError(field)
+    return _mark(models[0], name)
 
 
 def _mark(model: type[FrozenModel], name: str) -> Resume:

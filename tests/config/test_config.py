@@ -343,7 +343,7 @@ def test_structural_differences_list_each_field_saved_and_given() -> None:
 def test_another_algorithm_is_one_structural_difference() -> None:
     other = make(algorithm=DiscreteRandomConfig())
     assert structural_differences(make(), other) == [
-        ("algorithm.kind", "learning_progress", "discrete_random")
+        ("algorithm.kind", "learning_progress", "uniform")
     ]
 
 
