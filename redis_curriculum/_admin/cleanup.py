@@ -14,6 +14,7 @@ from typing import Any, Final
 from redis_curriculum._protocol.asking import ask, scan_keys, server_now_ms
 from redis_curriculum._protocol.keys import SCHEMA, Keys
 from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.requirements import is_older
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET, REAP
 from redis_curriculum._values.rules import validate_name
 from redis_curriculum.errors import CurriculumNotFoundError
@@ -71,11 +72,11 @@ def gc(name: object, deadline_s: float, *, dry_run: bool = False) -> Plan[list[L
 
     Staged generations of dead restores, old generations, copies of dead snapshots, expired
     workers, and all of a curriculum that is marked for deletion. Walks over the server's keys
-    once; one round trip per 500 leftover keys. One of another schema is left alone.
+    once; one round trip per 500 leftover keys. One of an unknown schema is left alone.
     """
     keys = Keys(validate_name(name))
     claims = yield from _claims(keys, deadline_s)
-    if claims.schema not in (None, str(SCHEMA)):
+    if not (claims.schema in (None, str(SCHEMA)) or is_older(claims.schema)):
         return []
     leftovers: dict[str, list[str]] = {}
     for key in (yield from scan_keys(keys.prefix, keys.meta, deadline_s)):

@@ -12,6 +12,9 @@ from typing import Final
 SCHEMA: Final = 2
 """Version of the keys and of what they hold; a server with another one is refused."""
 
+MIGRATED: Final = (1,)
+"""Older schemas whose keys ``migrate`` turns into this one's."""
+
 ROOT: Final = "rc:"
 """What every key of this library begins with."""
 

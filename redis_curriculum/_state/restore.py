@@ -12,9 +12,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from redis_curriculum._protocol.asking import ask, scan_keys
-from redis_curriculum._protocol.keys import SCHEMA, Keys
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import Command, Plan, Run
-from redis_curriculum._protocol.requirements import audit, enforce, parse_info
+from redis_curriculum._protocol.requirements import audit, enforce, parse_info, schema_finding
 from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
@@ -48,8 +48,9 @@ def restoring(
     enforce(audit(info, persistent=False), url)
     words = ("HMGET", meta, "generation", "schema")
     current, schema = yield from ask(Command(words, meta), deadline_s)
-    if current is not None and schema != str(SCHEMA):
-        raise SnapshotError(f"curriculum {name!r} has keys of schema {schema}, not {SCHEMA}")
+    other = schema_finding(name, schema or "") if current is not None else None
+    if other:
+        raise SnapshotError(f"{other.what}; {other.remedy}")
     if current is not None and not replace:
         raise SnapshotError(
             f"curriculum {name!r} exists on {url}; replace=True (--replace) replaces it"

@@ -30,7 +30,7 @@ from redis_curriculum.tasks.task import encode_params
 
 _CHUNK: Final = 100
 _LEASE_MS: Final = 60_000
-_EXPIRE_MS: Final = 3_600_000
+EXPIRE_MS: Final = 3_600_000
 
 Words = tuple[str | int | float | bytes, ...]
 T = TypeVar("T")
@@ -198,7 +198,7 @@ class Stage:
     def abandon(self) -> Plan[None]:
         """Let the next claim begin at once; never fails, never retries."""
         with suppress(CurriculumError):  # the claim will end by itself
-            yield Run(STAGE, self.keys.meta, [*self.head, 0, _EXPIRE_MS])
+            yield Run(STAGE, self.keys.meta, [*self.head, 0, EXPIRE_MS])
 
     def discard(self) -> Plan[None]:
         """Let all that was written go at once."""
@@ -212,7 +212,7 @@ class Stage:
         for start in range(0, len(words), 2 * _CHUNK):
             yield from self.put(words[start : start + 2 * _CHUNK], expire_ms=expire_ms)
 
-    def put(self, commands: Sequence[Words], *, expire_ms: int = _EXPIRE_MS) -> Plan[None]:
+    def put(self, commands: Sequence[Words], *, expire_ms: int = EXPIRE_MS) -> Plan[None]:
         """Send some commands; the claim holds on."""
         args: list[str | int | float | bytes] = [*self.head, _LEASE_MS, expire_ms]
         for words in commands:

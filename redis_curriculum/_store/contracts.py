@@ -64,6 +64,10 @@ FLIP: Final = bind(
     rest="meta",
 )
 
+MIGRATE: Final = bind(
+    "migrate", "generation", "current", "token", "schema", "events_retained", rest="meta"
+)
+
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", rest="labels")
 
