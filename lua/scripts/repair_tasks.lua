@@ -8,6 +8,7 @@
 
 --@include keys
 --@include reader
+--@include stored_hypers
 --@include statistics
 --@include place
 local gone = 0
