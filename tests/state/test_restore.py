@@ -500,7 +500,12 @@ def stable_state(server: RunningServer, name: str) -> dict[str, Any]:
         return state_of(curriculum)
 
 
-SCORER = LearningProgressConfig(**HYPERS)
+def other_results() -> bytes:
+    """A field ``stats`` that is no task's."""
+    scorer = LearningProgressConfig(**HYPERS)
+    return scorer.packed("task", {**scorer.fold({}, 0.5), "completion_count": 10**6})
+
+
 DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
     "a task gone": lambda client, keys, task: client.unlink(keys.task(task)),
     "a task in no set": lambda client, keys, task: [
@@ -513,9 +518,7 @@ DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
         keys.label(client.hget(keys.task(task), "label")), task
     ),
     "other results": lambda client, keys, task: client.hset(
-        keys.task(task),
-        "stats",
-        SCORER.packed("task", {**SCORER.fold({}, 0.5), "completion_count": 10**6}),
+        keys.task(task), "stats", other_results()
     ),
     "a task more": lambda client, keys, task: client.zadd(keys.fresh, {1: 0.0}),
     "a label's task more": lambda client, keys, task: client.sadd(keys.label("größe/0"), 1),
