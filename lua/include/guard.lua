@@ -1,7 +1,8 @@
 -- guard: one generation, one worker, each of its writes once. Nothing is written before it has passed.
 -- Needs: call, prefix, meta_key, generation, worker, sequence, lease_ms
 -- Gives: meta, packed_hypers, worker_key, repeated, epoch_prefix, saving
-local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema', 'hypers', 'config_version')
+local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema', 'hypers',
+  'config_version')
 if meta[1] ~= generation then
   return redis.error_reply('RCSTALE ' .. (meta[1] or 'gone'))
 end

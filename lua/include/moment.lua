@@ -5,6 +5,7 @@
 local function save_task() end
 local save_label = save_task
 if saving then
+  --@include record
   --@include label_state
   save_task = function(id)
     if call('HEXISTS', prefix .. 'snapshot:tasks', id) == 0 then

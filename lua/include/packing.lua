@@ -1,3 +1,3 @@
--- packing: the field `stats` to statistics and back. The lines are written from what the family declares.
+-- packing: statistics to the field `stats`, and to the texts beside it. The lines are written as those of unpacking.
 -- Needs: call
 --@generated packing

@@ -1,8 +1,6 @@
 -- reader: a read of the generation the caller believes in; writes nothing.
 -- Needs: call, meta_key, generation
--- Gives: packed_hypers
-local live = call('HMGET', meta_key, 'generation', 'hypers')
-if live[1] ~= generation then
-  return redis.error_reply('RCSTALE ' .. (live[1] or 'gone'))
+local live = call('HGET', meta_key, 'generation')
+if live ~= generation then
+  return redis.error_reply('RCSTALE ' .. (live or 'gone'))
 end
-local packed_hypers = live[2]

@@ -23,7 +23,8 @@ for i = task_ids_first, task_ids_last do
   local gone = remove_task(id, now)
   answer[#answer + 1] = gone and 1 or 0
   if gone then
-    event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '', 'worker', worker)
+    event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
+      'worker', worker)
   end
 end
 call('HSET', worker_key, 'sequence', sequence)

@@ -10,7 +10,7 @@
 
 --@include keys
 --@include reader
---@include packing
+--@include unpacking
 --@include statistic_names
 local of_task = family == 'task'
 local unpack_statistics = of_task and unpack_task or unpack_label

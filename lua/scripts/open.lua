@@ -30,7 +30,8 @@ for i = 1, #own, 2 do
 end
 if found[1] then
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
-  return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size, tonumber(found[5]), tonumber(found[6] or 1) }
+  return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size, tonumber(found[5]),
+    tonumber(found[6] or 1) }
 end
 if config == '' then
   return {}
@@ -41,5 +42,6 @@ if deleting then
 end
 generation = (call('GET', prefix .. 'deleted') or 0) + 1
 call('HSET', meta_key, 'schema', schema, 'generation', generation, 'config', config, 'config_sha256', config_sha256,
-  'hypers', packed_hypers, 'config_version', 1, 'epoch', 0, 'created_ms', now_ms(), 'random', random, 'next_index', 0, 'late_count', 0)
+  'hypers', packed_hypers, 'config_version', 1, 'epoch', 0, 'created_ms', now_ms(), 'random', random, 'next_index', 0,
+  'late_count', 0)
 return { 1, tonumber(schema), generation, config, 0, 0, 0, 1 }

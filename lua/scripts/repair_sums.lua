@@ -12,6 +12,7 @@
 
 --@include keys
 --@include reader
+--@include stored_hypers
 for field, amount in pairs({ s = sum_s, q0 = sum_q0, q1 = sum_q1, q2 = sum_q2 }) do
   call('HINCRBY', pool .. 'weight_sums', field, amount)
 end

@@ -8,7 +8,9 @@
 
 --@include keys
 --@include reader
+--@include stored_hypers
 --@include statistics
+--@include packing
 --@include place
 local gone = 0
 for i = tasks_first, tasks_last, tasks_width do

@@ -33,7 +33,8 @@ local now, drawn = now_ms(), {}
 local new_next_index, at = tonumber(next_index), specs_first
 for _, id in ipairs(evictable((specs_last - specs_first + 1) / specs_width)) do
   local gone = remove_task(id, now)
-  event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '', 'worker', worker)
+  event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
+    'worker', worker)
   local new_id, new_label = specs[at + 1], specs[at + 2]
   create_task(new_id, new_label, specs[at + 3], now)
   event('event', 'created', 'task_id', new_id, 'label', new_label, 'worker', worker)

@@ -38,7 +38,7 @@ class Variant:
     scorer: Path | None = None
     """The Lua file that ``--@include scorer`` stands for."""
     draw: Path | None = None
-    """The folder whose ``index.lua`` and ``pick.lua`` keep what its draws need, and draw."""
+    """The folder of its draws: ``index.lua`` keeps what they need, ``pick.lua`` draws."""
     generated: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The lines that each ``--@generated`` name stands for."""
 
@@ -93,7 +93,7 @@ class Splice:
         if variant.scorer:
             self._parts["scorer"] = _part(variant.scorer)
         if variant.draw:
-            self._parts |= {name: _part(variant.draw / f"{name}.lua") for name in ("index", "pick")}
+            self._parts |= {path.stem: _part(path) for path in sorted(variant.draw.glob("*.lua"))}
         self._givers: dict[str, list[str]] = {}
         for part in self._parts:
             for name in self._gives(self._parts[part]):

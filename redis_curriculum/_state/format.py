@@ -57,7 +57,7 @@ class Manifest(FrozenModel):
     seed: Annotated[int, In("[0, 2**63)")]
     epoch: Natural
     generation: Natural
-    next_index: Natural
+    next_index: Annotated[int, In("[0, 2**52]")]
     random: Annotated[list[Natural], Field(min_length=6, max_length=6)]
     counters: dict[Counted, Whole]
     forced: list[dict[str, Any]]
@@ -225,9 +225,9 @@ def _from_1(fields: dict[str, Any]) -> dict[str, Any]:
     renamed = dict(fields)
     match fields.get("type"):
         case "manifest":
-            config = config_of_2(fields.get("config", {}))
+            config = config_of_2(_object(fields, "config"))
             digest = hashlib.sha256(canonical_json(config).encode()).hexdigest()
-            counters = {k: v for k, v in fields.get("counters", {}).items() if k in COUNTERS}
+            counters = {k: v for k, v in _object(fields, "counters").items() if k in COUNTERS}
             renamed |= {
                 "config": config,
                 "config_sha256": digest,
@@ -241,10 +241,19 @@ def _from_1(fields: dict[str, Any]) -> dict[str, Any]:
             renamed.pop("success_threshold", None)
             renamed["statistics"] = _statistics_of_1(renamed)
         case "label":
-            of_label = dict(renamed.pop("progress", {}))
+            of_label = _object(fields, "progress")
+            renamed.pop("progress", None)
             renamed["last_score"] = of_label.get("last_score")
             renamed["statistics"] = _statistics_of_1(of_label)
     return renamed
+
+
+def _object(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a copy of a field that is to be an object."""
+    found = fields.get(name, {})
+    if not isinstance(found, dict):
+        raise InvalidInputError(name, "an object", found)
+    return dict(found)
 
 
 def _statistics_of_1(fields: dict[str, Any]) -> dict[str, Any]:

@@ -102,15 +102,16 @@ def numbers(
 def pool(store: Store) -> Plan[Pool]:
     """Read the numbers that draws depend on."""
     ids, scorer = (yield from task_ids(store)), store.config.algorithm
-    tasks, labels_of = yield from numbers(store, "task", scorer.names("task"), ids)
-    of_labels, _ = yield from numbers(store, "progress", scorer.names("label"), labels_of)
+    of_task, of_label = scorer.drawn_by("task"), scorer.drawn_by("label")
+    tasks, labels_of = yield from numbers(store, "task", of_task, ids)
+    of_labels, _ = yield from numbers(store, "progress", of_label, labels_of)
     there = ~np.isnan(tasks[:, -1])
     *columns, label_index = tasks[there].T
     return Pool(
         task_ids=np.array(ids, dtype=np.int64)[there],
-        statistics=dict(zip(scorer.names("task"), columns, strict=True)),
+        statistics=dict(zip(of_task, columns, strict=True)),
         label_index=label_index.astype(np.intp),
-        label_statistics=dict(zip(scorer.names("label"), of_labels.T[:-1], strict=True)),
+        label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
         labels=labels_of,
     )
 

@@ -7,7 +7,7 @@ Lua it is then a local, or a field of a task's or label's table, of the same nam
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final
 
@@ -74,7 +74,8 @@ def _variant(
         draw=folder() / "draws" / family.DRAW,
         generated={
             "hypers": "".join(_hypers(family)),
-            "packing": "".join(packing.lines()),
+            "unpacking": "".join(packing.unpacking()),
+            "packing": "".join(packing.packing()),
             "statistic_names": "".join(packing.names()),
         },
     )
@@ -107,13 +108,20 @@ class _Packing:
         self._family, self._aliases = family, aliases
         self._stored: dict[Holder, tuple[str, ...]] = {"task": of_task, "label": of_label}
 
-    def lines(self) -> Iterator[str]:
-        """Lua's unpack_task, store_task, unpack_label, store_label."""
-        yield from self._functions("task")
+    def unpacking(self) -> Iterator[str]:
+        """Lua's unpack_task and unpack_label: from bytes to the fields of a table."""
+        yield from self._of_both("unpack", self._unpacking)
+
+    def packing(self) -> Iterator[str]:
+        """Lua's store_task and store_label: from the fields of a table to its hash."""
+        yield from self._of_both("store", self._packing)
+
+    def _of_both(self, verb: str, write: Callable[[Holder], Iterator[str]]) -> Iterator[str]:
+        yield from write("task")
         if self._stored["task"] == self._stored["label"]:
-            yield "local unpack_label, store_label = unpack_task, store_task\n"
+            yield f"local {verb}_label = {verb}_task\n"
         else:
-            yield from self._functions("label")
+            yield from write("label")
 
     def names(self) -> Iterator[str]:
         """Lua's lists of all statistics, those that are not stored twice too."""
@@ -123,23 +131,30 @@ class _Packing:
             texts = ", ".join(f"'{name}'" for name in known)
             yield f"local {holder.upper()}_STATISTICS = {{ {texts} }}\n"
 
-    def _functions(self, holder: Holder) -> Iterator[str]:
+    @property
+    def _optional(self) -> set[str]:
+        return {s.name for s in self._family.STATISTICS if s.is_optional}
+
+    def _unpacking(self, holder: Holder) -> Iterator[str]:
         names = self._stored[holder]
-        form = f"'<{'d' * len(names)}'"
-        optional = {s.name for s in self._family.STATISTICS if s.is_optional}
         yield f"local function unpack_{holder}(p, data)\n"
-        yield f"  {', '.join(f'p.{name}' for name in names)} = struct.unpack({form}, data)\n"
+        yield f"  {', '.join(f'p.{name}' for name in names)} =\n"
+        yield f"    struct.unpack('<{'d' * len(names)}', data)\n"
         for name in names:
-            if name in optional:
+            if name in self._optional:
                 yield f"  p.{name} = p.{name} == p.{name} and p.{name} or nil\n"
         for name, of in self._aliases.items():
             if of in names:
                 yield f"  p.{name} = p.{of}\n"
         yield "end\n"
+
+    def _packing(self, holder: Holder) -> Iterator[str]:
+        names = self._stored[holder]
+        optional = self._optional
         values = [f"p.{name} or 0 / 0" if name in optional else f"p.{name}" for name in names]
         texts = [f"'{name}', p.{name}" for name in READABLE if name in names]
         yield f"local function store_{holder}(p)\n"
-        yield f"  local stats = struct.pack({form}, {', '.join(values)})\n"
+        yield f"  local stats = struct.pack('<{'d' * len(names)}', {', '.join(values)})\n"
         yield f"  call('HSET', p.key, 'stats', stats, {', '.join(texts)},\n"
         yield "    'last_score', p.last_score)\n"
         yield "end\n"

@@ -25,11 +25,16 @@ from redis_curriculum._store.read import numbers, task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.reporting.inequality import gini
 from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.statistics import Holder
 
 Floats = NDArray[np.float64]
 
 _TASK: Final = ("sample_count", "created_ms")
 """What is read of a task beside its statistics."""
+_SHOWN: Final[dict[Holder, tuple[str, ...]]] = {
+    "task": ("learning_progress", "success_rate_ema"),
+    "label": ("learning_progress", "p_true", "success_rate_ema", "reward_ema"),
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 200 tasks or so many labels a call."""
     meta, scorer = store.keys.meta, store.config.algorithm
-    of_task, of_label = scorer.names("task"), scorer.names("label")
+    of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
     ids = yield from task_ids(store)
     tasks, found = yield from numbers(store, "task", (*_TASK, *of_task), ids)
     there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
@@ -123,6 +128,12 @@ def read_census(store: Store) -> Plan[Census]:
         late_count=int(late_count),
         quarantined=quarantined,
     )
+
+
+def _columns(scorer: Scorer, holder: Holder) -> tuple[str, ...]:
+    """The statistics that draws depend on, and those that figures show, if the family has them."""
+    shown = [name for name in _SHOWN[holder] if name in scorer.names(holder)]
+    return tuple(dict.fromkeys((*scorer.drawn_by(holder), *shown)))
 
 
 def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:

@@ -54,6 +54,8 @@ class Scorer(FrozenModel):
     ``"uniform"``: every task with the same probability. ``"sigmoid"``: a share for tasks with few
     results, and the sigmoid of the weights' z-scores for the others.
     """
+    DRAWN_BY: ClassVar[tuple[str, ...] | None] = None
+    """Names of the statistics that ``weight`` and ``rank`` use; None: any of them."""
     LUA: ClassVar[Path | None] = None
     """The Lua file; None: beside the library's own, under the name of ``kind``."""
 
@@ -139,6 +141,12 @@ class Scorer(FrozenModel):
     def names(self, holder: Holder) -> tuple[str, ...]:
         """Return the names of the statistics of a task or of a label, with these settings."""
         return tuple(s.name for s in self.STATISTICS if holder in s.holders)
+
+    def drawn_by(self, holder: Holder) -> tuple[str, ...]:
+        """Return the names of those that draws depend on, the number of results first."""
+        names = self.names(holder)
+        used = names if self.DRAWN_BY is None else self.DRAWN_BY
+        return (names[0], *(name for name in names[1:] if name in used))
 
     def stored(self, holder: Holder) -> tuple[str, ...]:
         """Return the names of those that the field ``stats`` holds, in its order."""

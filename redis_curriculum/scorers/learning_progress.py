@@ -55,6 +55,7 @@ class LearningProgressConfig(Scorer):
         Statistic("learning_progress", "How fast the performance changes, or how much it varies."),
     )
     DRAW: ClassVar[Draw] = "sigmoid"
+    DRAWN_BY: ClassVar[tuple[str, ...] | None] = ("learning_progress", "p_true")
 
     kind: Annotated[Literal["learning_progress"], STRUCTURAL] = "learning_progress"
     ema_timescale: Annotated[Rate, STRUCTURAL] = Field(

@@ -5,7 +5,7 @@ The twin is ``lua/scorers/uniform.lua``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from redis_curriculum._values.fields import STRUCTURAL
 from redis_curriculum.scorers.base import Scorer
@@ -16,6 +16,8 @@ class UniformConfig(Scorer):
 
     Results are counted and averaged all the same.
     """
+
+    DRAWN_BY: ClassVar[tuple[str, ...] | None] = ()
 
     kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"
 

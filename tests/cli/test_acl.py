@@ -22,11 +22,12 @@ from redis_curriculum import (
 )
 from redis_curriculum._admin.acl import CLUSTER, CONNECTING, READING, SCRIPTING, WRITING, acl_lines
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.scripts import commands_at, folder, load
+from redis_curriculum._protocol.scripts import commands_at, folder
 from redis_curriculum._wire.blocking import DirectLink
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import PermissionDeniedError, ScriptError
 from tests.cli.conftest import MAZES, Cli
+from tests.families import whole
 from tests.harness import connect
 from tests.servers import RunningServer, redis_server
 
@@ -215,11 +216,11 @@ def test_a_missing_command_is_named(
 
 
 def test_a_scripts_line_says_what_it_calls() -> None:
-    source = load("record").source
-    found = [commands_at(load("record").sha, i + 1) for i in range(len(source.splitlines()))]
+    source = whole("record").source
+    found = [commands_at(whole("record").sha, i + 1) for i in range(len(source.splitlines()))]
     assert ["hset"] in found
     assert sorted({command for line in found for command in line}) == sorted(
-        load("record").commands
+        whole("record").commands
     )
     assert commands_at("0" * 40, 1) == []
 

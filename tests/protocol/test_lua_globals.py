@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from redis_curriculum._protocol.scripts import load, names
+from redis_curriculum._protocol.scripts import names
 from tests.bytecode import foreign, functions
+from tests.families import VARIANTS, whole
 
 SOUND = """
 local call, total = redis.call, 0
@@ -19,15 +20,17 @@ return call('SET', KEYS[1], string.format('%.0f', total))
 """
 
 
+@pytest.mark.parametrize("kind", VARIANTS)
 @pytest.mark.parametrize("name", names())
-def test_a_script_uses_no_global_but_those_of_redis(name: str) -> None:
-    assert foreign(load(name).source) == []
+def test_a_script_uses_no_global_but_those_of_redis(name: str, kind: str) -> None:
+    assert foreign(whole(name, kind).source) == []
 
 
+@pytest.mark.parametrize("kind", VARIANTS)
 @pytest.mark.parametrize("name", names())
-def test_a_script_stays_below_the_limits_of_lua(name: str) -> None:
+def test_a_script_stays_below_the_limits_of_lua(name: str, kind: str) -> None:
     """Lua 5.1 allows 200 local variables at once in a function, and 60 from outside of it."""
-    found = functions(load(name).source)
+    found = functions(whole(name, kind).source)
     assert max(function.most_locals for function in found) < 190
     assert max(function.upvalues for function in found) < 55
 

@@ -14,6 +14,7 @@ from redis_curriculum._protocol.scripts import bind, commands_at, contract, fold
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum._wire.refusals import error_of
 from redis_curriculum.errors import (
+    ConfigChangedError,
     CurriculumDeletedError,
     CurriculumError,
     CurriculumNotFoundError,
@@ -28,11 +29,12 @@ from redis_curriculum.errors import (
     WorkerFencedError,
     WorkerInUseError,
 )
+from tests.families import VARIANTS, whole
 
 META = "-- KEYS[1] meta hash rc:{name}:meta"
 TYPES = {"doubles", "int", "float", "str", "flag", "JSON", "groups"}
 INCLUDES = sorted(path.stem for path in (folder() / "include").glob("*.lua"))
-EVERY = [*(f"scripts/{name}" for name in names()), *(f"include/{name}" for name in INCLUDES)]
+EVERY = sorted(str(path.relative_to(folder()).with_suffix("")) for path in folder().rglob("*.lua"))
 
 
 def text_of(name: str) -> str:
@@ -94,15 +96,15 @@ def test_each_argument_has_a_name_and_a_type(name: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_the_header_names_the_errors_of_the_body_and_no_others(name: str) -> None:
-    raised = set(re.findall(r"error_reply\('(RC[A-Z]+) ", code_of(load(name).source)))
-    assert raised == load(name).errors
-    assert "RC" not in re.sub(r"error_reply\('RC[A-Z]+ ", "", code_of(load(name).source))
+    raised = set(re.findall(r"error_reply\('(RC[A-Z]+) ", code_of(whole(name).source)))
+    assert raised == whole(name).errors
+    assert "RC" not in re.sub(r"error_reply\('RC[A-Z]+ ", "", code_of(whole(name).source))
 
 
 @pytest.mark.parametrize("name", names())
 def test_the_body_uses_the_arguments_of_the_header(name: str) -> None:
     """By their names alone, which the loader has written; and each is used."""
-    script = load(name)
+    script = whole(name)
     generated, _, code = code_of(script.source).strip().partition("\n\n")
     assert generated.startswith("local meta_key = KEYS[1]\nlocal generation")
     assert not re.search(r"\b(ARGV|KEYS)\b", code)
@@ -131,7 +133,7 @@ def test_what_several_scripts_take_has_one_meaning() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_a_script_is_loaded_whole(name: str) -> None:
-    script = load(name)
+    script = whole(name)
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()  # noqa: S324
     assert "@include" not in script.source
     regions = re.findall(r"^ *--#region (\w+)$", script.source, re.MULTILINE)
@@ -144,15 +146,17 @@ def test_every_include_is_used() -> None:
     used = {
         word
         for name in names()
-        for word in re.findall(r"^ *--#region (\w+)$", load(name).source, re.MULTILINE)
+        for kind in VARIANTS
+        for word in re.findall(r"^ *--#region (\w+)$", whole(name, kind).source, re.MULTILINE)
     }
-    assert used == set(INCLUDES)
+    ways = {path.stem for path in (folder() / "draws").rglob("*.lua")}
+    assert used == {*INCLUDES, "scorer", *ways}
 
 
 def test_bind_returns_the_script() -> None:
-    script = bind("read", "generation", rest="task_ids")
-    assert script is load("read")
-    assert (script.arguments, script.rest) == (("generation",), "task_ids")
+    script = bind("repair_labels", "generation", rest="labels")
+    assert script is load("repair_labels")
+    assert (script.arguments, script.rest) == (("generation",), "labels")
 
 
 @pytest.mark.parametrize(
@@ -270,6 +274,7 @@ def test_the_scripts_are_found_in_the_package_or_beside_it(
 # --- error codes ---------------------------------------------------------------------------------
 
 ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
+    ("RCCONFIG", "3"): ConfigChangedError,
     ("RCSTALE", "3"): StaleGenerationError,
     ("RCSTALE", "gone"): CurriculumNotFoundError,
     ("RCFENCED", "w0"): WorkerFencedError,
@@ -303,7 +308,7 @@ def test_errors_carry_their_numbers() -> None:
 
 
 def test_every_code_of_the_scripts_has_an_error() -> None:
-    codes = {code for name in names() for code in load(name).errors}
+    codes = {code for name in names() for code in whole(name).errors}
     assert codes <= {code for code, _ in ERRORS}
     assert all(type(error_of(code, "1")) is not ScriptError for code in codes)
 
@@ -312,7 +317,7 @@ def test_every_code_of_the_scripts_has_an_error() -> None:
 
 FORBIDDEN = [
     r"\bcmsgpack\b",
-    r"\bstruct\.(?!unpack\b)",
+    r"\bstruct\.(?!unpack\b|pack\b)",
     r"\bbit\.",
     r"replicate_commands",
     r"set_repl",
@@ -335,17 +340,17 @@ def test_a_script_uses_nothing_that_some_server_lacks_or_that_is_unbounded(name:
 def test_a_file_can_be_read_at_a_glance(name: str) -> None:
     lines = text_of(name).splitlines()
     body = [line for line in lines if line.strip() and not line.lstrip().startswith("--")]
-    assert len(body) <= (160 if name == "include/draw" else 80)
-    assert max(len(line) for line in body) <= 125
+    assert len(body) <= (105 if name == "draws/sigmoid/index" else 80)
+    assert max((len(line) for line in body), default=0) <= 125
     assert text_of(name).endswith("\n")
     assert not re.search(r"[ \t]+$", text_of(name), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["read", "numbers"])
 def test_a_script_that_says_reads_only_writes_nothing(name: str) -> None:
-    commands = set(re.findall(r"\bcall\('(\w+)'", code_of(load(name).source)))
+    commands = set(re.findall(r"\bcall\('(\w+)'", code_of(whole(name).source)))
     assert commands <= {"HGET", "HMGET", "HGETALL"}
-    assert not re.search(r"\bcall\((?!')", code_of(load(name).source))
+    assert not re.search(r"\bcall\((?!')", code_of(whole(name).source))
 
 
 def test_no_lua_is_written_outside_the_folder() -> None:

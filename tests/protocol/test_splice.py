@@ -10,11 +10,35 @@ from tempfile import mkdtemp
 
 import pytest
 
-from redis_curriculum._protocol.scripts import folder, load, names
+from redis_curriculum._protocol.scripts import folder, names
 from redis_curriculum._protocol.splice import Splice, Variant
 from tests.bytecode import REDIS, functions
+from tests.families import VARIANTS, whole
 
 INCLUDES = {path.stem: path.read_text() for path in sorted((folder() / "include").glob("*.lua"))}
+OF_FAMILY = ["hypers", "packing", "unpacking", "statistic_names"]
+
+
+def parts_of(kind: str) -> dict[str, str]:
+    """Every include as it is for a family, generated lines in their places."""
+    variant = VARIANTS[kind]
+    assert variant.scorer
+    assert variant.draw
+    files = {"scorer": variant.scorer, **{p.stem: p for p in sorted(variant.draw.glob("*.lua"))}}
+    texts = {**INCLUDES, **{name: path.read_text() for name, path in files.items()}}
+    for name, lines in variant.generated.items():
+        given = ", ".join(sorted(declared(lines)))
+        header, _, body = texts[name].partition(f"--@generated {name}\n")
+        texts[name] = f"{header}-- Gives: {given}\n{lines}{body}"
+    return texts
+
+
+def declared(lines: str) -> set[str]:
+    """The locals that generated lines declare."""
+    lists = re.findall(r"^local (?:function )?([\w, ]+?)(?: =|\(|$)", lines, re.MULTILINE)
+    return {name for text in lists for name in re.findall(r"\w+", text)}
+
+
 SCRIPTS = {name: (folder() / "scripts" / f"{name}.lua").read_text() for name in names()}
 
 BASE = "-- base: x.\n-- Gives: one\nlocal one = 1\n"
@@ -221,34 +245,60 @@ def included(text: str) -> Iterator[str]:
     return iter(re.findall(r"^ *--@include (\w+)$", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", INCLUDES)
-def test_an_include_needs_exactly_what_it_uses(name: str) -> None:
-    text = INCLUDES[name]
-    assert re.match(rf"-- {name}: \S", text)
-    given = {word for part in included(text) for word in listed("Gives", INCLUDES[part])}
+@pytest.mark.parametrize("kind", VARIANTS)
+@pytest.mark.parametrize("name", [*INCLUDES, "scorer", "index", "pick"])
+def test_an_include_needs_exactly_what_it_uses(name: str, kind: str) -> None:
+    parts = parts_of(kind)
+    text = parts[name]
+    assert re.match(r"-- \w+: \S", text)
+    given = {word for part in included(text) for word in listed("Gives", parts[part])}
     assert listed("Needs", text) == unknown(text) - given
 
 
 def test_all_that_is_given_is_used_by_another_file() -> None:
-    texts = {**INCLUDES, **{f"scripts/{name}": text for name, text in SCRIPTS.items()}}
-    for name, text in INCLUDES.items():
-        others = {word for other in texts if other != name for word in unknown(texts[other])}
-        assert listed("Gives", text) - others == set(), name
+    """By one family at least; a hyperparameter of the curriculum may be Python's alone."""
+    for kind in ("learning_progress", "uniform"):
+        parts = parts_of(kind)
+        texts = {**parts, **{f"scripts/{name}": text for name, text in SCRIPTS.items()}}
+        for name, text in parts.items():
+            if name in OF_FAMILY or kind == "uniform":
+                continue
+            others = {word for other in texts if other != name for word in unknown(texts[other])}
+            assert listed("Gives", text) - others == set(), name
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_includes_exactly_what_its_body_uses(name: str) -> None:
     """What only its includes need comes by itself; what refuses a call has its place."""
-    givers = {word: part for part, text in INCLUDES.items() for word in listed("Gives", text)}
-    script = load(name)
-    own = {*script.arguments, script.rest}
-    wanted = {givers[word] for word in unknown(SCRIPTS[name]) - own if word in givers}
-    found = set(included(SCRIPTS[name]))
-    assert wanted <= found
-    assert {part for part in found - wanted if "error_reply" not in INCLUDES[part]} == set()
+    parts = parts_of("learning_progress")
+    givers: dict[str, set[str]] = {}
+    for part, text in parts.items():
+        for word in listed("Gives", text):
+            givers.setdefault(word, set()).add(part)
+    script = whole(name)
+    own, found = {*script.arguments, script.rest}, set(included(SCRIPTS[name]))
+    wanted = [givers[word] for word in unknown(SCRIPTS[name]) - own if word in givers]
+    for possible in wanted:
+        assert possible & found or possible & implied(parts, found), possible
+    needed = set().union(*wanted) if wanted else set()
+    idle = {part for part in found - needed if "error_reply" not in parts[part]}
+    assert idle <= {"stored_hypers"}
 
 
+def implied(parts: dict[str, str], found: set[str]) -> set[str]:
+    """What comes with these includes by itself."""
+    givers = {word: part for part, text in parts.items() for word in listed("Gives", text)}
+    ahead, done = set(found), set[str]()
+    while ahead:
+        part = ahead.pop()
+        done.add(part)
+        needs = listed("Needs", parts[part])
+        ahead |= {givers[word] for word in needs if word in givers} - done
+    return done
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_no_script_has_an_include_twice_in_one_scope(name: str) -> None:
-    found = re.findall(r"^(?=--#region (\w+)$)", load(name).source, re.MULTILINE)
-    assert len(found) == len(set(found))
+def test_no_script_has_an_include_twice_in_one_scope(name: str, kind: str) -> None:
+    found = re.findall(r"^(?=--#region (\w+)$)", whole(name, kind).source, re.MULTILINE)
+    assert {region for region in found if found.count(region) > 1} <= {*OF_FAMILY}

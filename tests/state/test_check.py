@@ -94,7 +94,7 @@ def test_everything_at_once_is_mended_while_workers_go_on(server: RunningServer,
             for task_id in rng.sample(curriculum.task_ids(), 30):
                 client.zrem(keys.fresh, task_id)
                 client.sadd(keys.label("maze-5"), task_id)
-            client.bitfield(keys.sums).incrby("i64", "#0", 10**12).execute()
+            client.hincrby(keys.sums, "s", 10**12)
             client.hincrby(keys.progress("maze-13"), "eligible_count", 7)
             assert curriculum.check() != []
             assert curriculum.check(repair=True) == []

@@ -21,9 +21,9 @@ import pytest
 from redis_curriculum import (
     Curriculum,
     CurriculumConfig,
-    DiscreteRandomConfig,
     LearningProgressConfig,
     Task,
+    UniformConfig,
 )
 from redis_curriculum._protocol.keys import PARTS, Keys
 from redis_curriculum._wire.blocking import DirectLink
@@ -275,7 +275,10 @@ def test_the_pool_grows_freely_and_shrinks_when_told(url: str, name: str, tmp_pa
         path, url, f"{name}.2", overrides={"num_active_tasks": 20}, shrink=True
     ) as shrunk:
         tasks = [line for line in lines_of(path) if line["type"] == "task"]
-        ranked = sorted((t.get("learning_progress", 0), t["task_id"]) for t in tasks)
+        progress = {
+            t["task_id"]: t.get("statistics", {}).get("learning_progress", 0) for t in tasks
+        }
+        ranked = sorted((progress[task_id], task_id) for task_id in progress)
         assert shrunk.task_ids() == sorted(task_id for _, task_id in ranked[-20:])
         assert shrunk.check() == []
         play(shrunk, 100)
@@ -312,7 +315,7 @@ def test_overrides_that_cannot_be(url: str, name: str, tmp_path: Path) -> None:
 
 def test_the_other_algorithm_needs_force(url: str, name: str, tmp_path: Path) -> None:
     path = saved(url, name, tmp_path / "a.rcs", episodes=50)
-    other = {"algorithm": DiscreteRandomConfig(**{k: HYPERS[k] for k in list(HYPERS)[:3]})}
+    other = {"algorithm": UniformConfig(success_threshold=0.25)}
     with pytest.raises(ConfigMismatchError):
         Curriculum.restore(path, url, f"{name}.b", overrides=other)
     with Curriculum.restore(path, url, f"{name}.b", overrides=other, force=True) as restored:
@@ -497,6 +500,12 @@ def stable_state(server: RunningServer, name: str) -> dict[str, Any]:
         return state_of(curriculum)
 
 
+def other_results() -> bytes:
+    """A field ``stats`` that is no task's."""
+    scorer = LearningProgressConfig(**HYPERS)
+    return scorer.packed("task", {**scorer.fold({}, 0.5), "completion_count": 10**6})
+
+
 DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
     "a task gone": lambda client, keys, task: client.unlink(keys.task(task)),
     "a task in no set": lambda client, keys, task: [
@@ -508,8 +517,8 @@ DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
     "a task without its label": lambda client, keys, task: client.srem(
         keys.label(client.hget(keys.task(task), "label")), task
     ),
-    "a result more": lambda client, keys, task: client.hincrby(
-        keys.task(task), "completion_count", 1
+    "other results": lambda client, keys, task: client.hset(
+        keys.task(task), "stats", other_results()
     ),
     "a task more": lambda client, keys, task: client.zadd(keys.fresh, {1: 0.0}),
     "a label's task more": lambda client, keys, task: client.sadd(keys.label("größe/0"), 1),

@@ -31,7 +31,6 @@ from redis_curriculum._state.consistent_read import Moment
 from redis_curriculum._wire.blocking import drive
 from redis_curriculum.errors import InvalidInputError, SnapshotError, SnapshotRunningError
 from redis_curriculum.tasks import Buckets, Single, WeightedSet
-from redis_curriculum.tasks.ids import label_hash
 from tests.servers import RunningServer
 
 MAZES = WeightedSet(
@@ -74,7 +73,7 @@ def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path:
         text = gzip.decompress(info.path.read_bytes())
         manifest, *middle, end = (json.loads(line) for line in text.splitlines())
         assert manifest["type"] == "manifest"
-        assert manifest["format"] == 1
+        assert manifest["format"] == 2
         assert manifest["config"] == json.loads(curriculum.config.to_json())
         assert manifest["seed"] == 3
         assert len(manifest["random"]) == 6
@@ -89,10 +88,12 @@ def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path:
             if line["type"] == "task":
                 record = curriculum.get_task_stats(line["task_id"])
                 assert record is not None
+                statistics = line.pop("statistics", {})
                 for field, value in line.items():
                     if field != "type":
                         assert getattr(record, field) == value
-                assert line["label_hash"] == label_hash(line["label"])
+                known = {k: v for k, v in record.statistics.items() if v is not None}
+                assert statistics == known
         labels = {line["label"]: line for line in middle if line["type"] == "label"}
         assert {k: v["active"] for k, v in labels.items() if v["active"]} == curriculum.labels()
         played = sum(line["count"]["completions"] for line in labels.values())
@@ -138,8 +139,8 @@ def swap(url: str, name: str, seed: int, stop: Any) -> None:
 def sums_in(path: Path) -> tuple[float, int]:
     tasks = [line for line in lines_of(path) if line["type"] == "task"]
     return (
-        sum(t.get("total_score", 0) for t in tasks),
-        sum(t.get("completion_count", 0) for t in tasks),
+        sum(t.get("statistics", {}).get("total_score", 0) for t in tasks),
+        sum(t.get("statistics", {}).get("completion_count", 0) for t in tasks),
     )
 
 

@@ -12,7 +12,7 @@ from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import MissingScriptError
 
-SCRIPT = load("read")
+SCRIPT = load("repair_labels")
 
 
 class Forgetful:
