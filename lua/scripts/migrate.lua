@@ -3,7 +3,7 @@
 -- ARGV[1] generation int the staged generation
 -- ARGV[2] current str what meta.generation must be
 -- ARGV[3] token str as given to stage_begin and to moment_begin
--- ARGV[4] schema str what meta.schema must be
+-- ARGV[4] older int what meta.schema must be
 -- ARGV[5] events_retained int length of the event stream
 -- ARGV[6..] meta str fields and values of meta that change
 -- Returns 1
@@ -17,7 +17,7 @@ local live = call('HMGET', meta_key, 'generation', 'restored', 'schema')
 if live[2] == token then
   return 1
 end
-if live[1] ~= current or live[3] ~= schema then
+if live[1] ~= current or live[3] ~= older then
   return redis.error_reply('RCSTALE ' .. (live[1] or 'gone'))
 end
 if call('HGET', prefix .. 'restore', 'token') ~= token or call('HGET', prefix .. 'snapshot', 'token') ~= token then
@@ -34,5 +34,5 @@ end
 call('HDEL', meta_key, 'snapshot')
 call('HSET', meta_key, 'restored', token, unpack(meta, meta_first))
 call('UNLINK', prefix .. 'restore', prefix .. 'snapshot', prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels')
-event('event', 'migrated', 'generation', generation, 'from_schema', schema)
+event('event', 'migrated', 'generation', generation, 'from_schema', older)
 return 1

@@ -56,6 +56,7 @@ from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
     MigrationError,
+    ServerUnavailableError,
     SnapshotError,
     SnapshotRunningError,
     StaleGenerationError,
@@ -175,12 +176,11 @@ def _in_place(
     except GeneratorExit:  # interrupted while a reply was awaited: the claims end by themselves
         raise
     except BaseException as error:
-        if stage and isinstance(error, MigrationError):
-            with suppress(CurriculumError):  # what is left is for gc
-                yield from stage.discard()
-        yield from moment.abandon()
+        if stage and not isinstance(error, ServerUnavailableError):
+            yield from stage.discard()
         if stage:
             yield from stage.abandon()
+        yield from moment.abandon()
         raise
     tasks = intake.totals.parts.total()
     log.info("curriculum %r: schema %s to %s, %s tasks", keys.name, schema, SCHEMA, tasks)

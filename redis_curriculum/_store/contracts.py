@@ -65,7 +65,7 @@ FLIP: Final = bind(
 )
 
 MIGRATE: Final = bind(
-    "migrate", "generation", "current", "token", "schema", "events_retained", rest="meta"
+    "migrate", "generation", "current", "token", "older", "events_retained", rest="meta"
 )
 
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch")
