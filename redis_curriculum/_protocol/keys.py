@@ -56,7 +56,7 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, capped: creations, evictions, failures, restores, epochs."""
+        """Stream, capped: creations, evictions, failures, restores, migrations, epochs."""
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
@@ -69,7 +69,7 @@ class Keys:
 
     @property
     def snapshot(self) -> str:
-        """Hash, expires with the exporter: a running snapshot's token and moment."""
+        """Hash, expires with the exporter: token and moment of a snapshot, check or migration."""
         return f"{self.prefix}snapshot"
 
     @property
@@ -84,7 +84,7 @@ class Keys:
 
     @property
     def restore(self) -> str:
-        """Hash, expires with the importer: which generation a running restore stages."""
+        """Hash, expires with the importer: which generation a restore or migration stages."""
         return f"{self.prefix}restore"
 
     @property

@@ -73,10 +73,10 @@ def delete(name: Name, *, url: Url = None, json: AsJson = False) -> None:
 
 
 def migrate(name: Name, *, url: Url = None, json: AsJson = False) -> None:
-    """Bring a curriculum that an older version wrote up to this version's keys, in place.
+    """Bring an older version's curriculum up to this one.
 
-    Entirely or not at all. It waits 5 seconds for workers of the older version to end. Afterwards
-    an older version refuses the curriculum.
+    In place: entirely, or not at all. Workers of the older version must have ended; for 5 seconds
+    this waits for them. Afterwards the older version refuses the curriculum.
     """
     with session(url, WORKING) as server, progress_bar("migrate") as progress:
         where = server.address.public
