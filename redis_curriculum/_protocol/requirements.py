@@ -64,7 +64,7 @@ def schema_finding(name: str, found: int | str) -> Finding | None:
         return None
     what = f"curriculum {name!r} has keys of schema {found}, this library knows {SCHEMA}"
     if is_older(found):
-        return Finding("fail", what, f"migrate it: redis-curriculum migrate {name}")
+        return Finding("fail", what, f"redis-curriculum migrate {name}")
     return Finding("fail", what, "use the library version that wrote it")
 
 

@@ -126,7 +126,7 @@ def migrate(
             return Migration(name, SCHEMA, SCHEMA, 0)
         keys = Keys(name, int(generation))
         try:
-            yield from _require_no_workers(keys, settings, until if wait else 0)
+            yield from _require_no_workers(keys, schema, settings, until if wait else 0)
             return (yield from _in_place(keys, schema, config, settings, progress))
         except (SnapshotRunningError, StaleGenerationError) as error:
             if time.monotonic() >= until:
@@ -139,15 +139,17 @@ def migrate(
             raise MigrationError(message) from error
 
 
-def _require_no_workers(keys: Keys, settings: WorkerSettings, until: float) -> Plan[None]:
+def _require_no_workers(
+    keys: Keys, schema: str, settings: WorkerSettings, until: float
+) -> Plan[None]:
     while live := (yield from workers(keys, settings.retry_deadline_s, live_only=True)):
         if time.monotonic() >= until:
             who = ", ".join(map(_described, live[:_LISTED]))
             more = f" and {len(live) - _LISTED} more" if len(live) > _LISTED else ""
             raise MigrationError(
-                f"curriculum {keys.name!r} has keys of an older schema, this library knows"
-                f" schema {SCHEMA}, and workers of the older version are live: {who}{more};"
-                " end them, or wait until their leases have ended, then run:"
+                f"curriculum {keys.name!r} has keys of schema {schema}, this library knows"
+                f" {SCHEMA}, and workers of the older version are live: {who}{more}; end them, or"
+                " wait until their leases have ended, then run:"
                 f" redis-curriculum migrate {keys.name}",
                 workers=[worker.worker_id for worker in live],
             )

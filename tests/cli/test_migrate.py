@@ -75,7 +75,7 @@ def test_doctor_names_the_remedy(cli: Cli, old: str) -> None:
     (row,) = [row for row in answer.json if old in row["what"]]
     assert row["level"] == "fail"
     assert row["what"].endswith(f"has keys of schema 1, this library knows {SCHEMA}")
-    assert row["remedy"] == f"migrate it: redis-curriculum migrate {old}"
+    assert row["remedy"] == f"redis-curriculum migrate {old}"
 
 
 @pytest.mark.parametrize(
