@@ -56,7 +56,7 @@ def pair(
 
 @pytest.mark.parametrize(("bidirectional", "baseline", "early"), COMBINATIONS)
 def test_records_equal_the_reference_bit_for_bit(
-    any_server: Server, name: str, *, bidirectional: bool, baseline: bool, early: float
+    every_server: Server, name: str, *, bidirectional: bool, baseline: bool, early: float
 ) -> None:
     rng = random.Random(f"{bidirectional} {baseline} {early}")
     hypers = random_hypers(
@@ -65,7 +65,7 @@ def test_records_equal_the_reference_bit_for_bit(
         use_baseline_normalization=baseline,
         early_progress_amplification=early,
     )
-    harness, model = pair(any_server, name, hypers, [(i, f"l{i % 3}", {}) for i in range(7)])
+    harness, model = pair(every_server, name, hypers, [(i, f"l{i % 3}", {}) for i in range(7)])
     stream, done = scores(rng, hypers.success_threshold), 0
     while done < UPDATES:
         batch = [(rng.randrange(8), next(stream)) for _ in range(rng.choice([1, 1, 2, 9, 40]))]
@@ -76,10 +76,10 @@ def test_records_equal_the_reference_bit_for_bit(
     assert_same(harness, model)
 
 
-def test_a_baseline_counts_only_while_normalisation_is_on(any_server: Server, name: str) -> None:
+def test_a_baseline_counts_only_while_normalisation_is_on(every_server: Server, name: str) -> None:
     """A forced restore may switch it: what was stored stays, and is not asked."""
     rng = random.Random(9)
-    harness, model = pair(any_server, name, random_hypers(rng), [(i, "l", {}) for i in range(6)])
+    harness, model = pair(every_server, name, random_hypers(rng), [(i, "l", {}) for i in range(6)])
     for on in (True, False, True, False):
         hypers = random_hypers(rng, use_baseline_normalization=on, pooling="task")
         harness.config, model.hypers = text_config(hypers, num_active_tasks=6), hypers
@@ -147,10 +147,10 @@ sums_flush()
 """
 
 
-def test_sums_are_exact_for_a_million_tasks_of_one_label(any_server: Server, name: str) -> None:
+def test_sums_are_exact_for_a_million_tasks_of_one_label(every_server: Server, name: str) -> None:
     includes = [(folder() / "include" / f"{part}.lua").read_text() for part in ("drive", "sums")]
     source = SUMS.format(include="".join(includes))
-    harness = Harness(connect(any_server), name, text_config(LearningProgressConfig()))
+    harness = Harness(connect(every_server), name, text_config(LearningProgressConfig()))
     rng, expected, count, y = random.Random(8), Sums(), 0, 0.0
     moves: list[float] = []
     for _ in range(3000):
