@@ -198,7 +198,7 @@ def test_the_ends_of_the_range_are_ids(curriculum: Curriculum, task_id: Any) -> 
     ("results", "field"),
     [
         ([], "results"),
-        (iter(()), "results"),
+        pytest.param(iter(()), "results", id="an empty iterator"),
         (None, "results"),
         (7, "results"),
         ("ab", "results[0]"),
@@ -445,7 +445,7 @@ def test_a_generator_that_breaks_later_loses_nothing(
         assert_whole(server, curriculum)
 
 
-@pytest.mark.parametrize("bad", [{1, 2}, math.nan, object(), b"x", 2**64, np.zeros(1)], ids=repr)
+@pytest.mark.parametrize("bad", [{1, 2}, math.nan, object, b"x", 2**64, np.zeros(1)], ids=repr)
 def test_params_that_are_not_json(bad: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"params\.x must be"):
         Single(label="a", params={"x": bad})
