@@ -22,10 +22,11 @@ test: $(VENV)/test.stamp  ## the tests
 coverage: $(VENV)/test.stamp  ## the tests with branch coverage; fails below the floor of pyproject.toml
 	$(BIN)/python -m pytest $(JOBS) --cov --cov-report=term $(ARGS)
 
-lint: $(VENV)/dev.stamp  ## ruff, mypy, and no Lua outside lua/
+lint: $(VENV)/dev.stamp  ## ruff, mypy, pyright, and no Lua outside lua/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest --quiet tests/protocol/test_lua_in_files.py
 
 layout: $(VENV)/test.stamp  ## the rooms of the package and the arrows between them

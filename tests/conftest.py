@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.harness import connect
 from tests.keyspace import strangers
@@ -19,8 +20,12 @@ from tests.servers import RunningServer, executables, redis_server
 PERSISTENT = ("--appendonly", "yes", "--appendfsync", "no")
 
 
+settings.register_profile("unhurried", deadline=None)  # no test asserts a duration
+
+
 def pytest_configure() -> None:
-    """Let ``embedded://`` start the chosen server, too."""
+    """No deadlines for examples; ``embedded://`` starts the chosen server, too."""
+    settings.load_profile("unhurried")
     if "TEST_SERVERS" in os.environ:
         first = next(iter(executables().values()))
         os.environ.setdefault("REDIS_CURRICULUM_SERVER", str(first))

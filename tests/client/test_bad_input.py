@@ -37,9 +37,7 @@ from tests.harness import commands_run
 from tests.servers import RunningServer, redis_server
 from tests.whole import assert_whole
 
-quick = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def config_of(**fields: Any) -> CurriculumConfig:
@@ -47,7 +45,8 @@ def config_of(**fields: Any) -> CurriculumConfig:
         replacement_rate=0, min_samples_for_lp=2, min_presentations_for_eviction=3
     )
     defaults: dict[str, Any] = {"task_generator": Single(label="a"), "num_active_tasks": 4}
-    return CurriculumConfig(**defaults | {"algorithm": algorithm} | fields)
+    defaults["algorithm"] = algorithm
+    return CurriculumConfig(**defaults | fields)
 
 
 @pytest.fixture
@@ -146,6 +145,7 @@ def test_numpy_scalars_are_numbers(curriculum: Curriculum, score: Any) -> None:
     assert curriculum.update_task_performance(task_id, score) is Outcome.APPLIED  # type: ignore[arg-type]
     record = curriculum.get_task_stats(task_id)  # type: ignore[arg-type]
     assert record is not None
+    assert record.last_score is not None
     assert record.last_score == record.reward_ema == float(score)
     assert math.copysign(1, record.last_score) == 1, "no negative zero"
     assert type(record.last_score) is float

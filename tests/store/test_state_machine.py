@@ -276,7 +276,6 @@ def test_random_operations_equal_the_model(every_server: Server, name: str) -> N
         settings=settings(
             max_examples=40,
             stateful_step_count=30,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),
