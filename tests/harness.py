@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import redis
+from redis import exceptions
 
 from redis_curriculum._protocol.keys import PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.scripts import Script, load
@@ -100,9 +101,9 @@ class Harness:
         try:
             try:
                 return self.client.execute_command("EVALSHA", found.sha, *tail)
-            except redis.exceptions.NoScriptError:
+            except exceptions.NoScriptError:
                 return self.client.execute_command("EVAL", found.source, *tail)
-        except redis.exceptions.ResponseError as error:
+        except exceptions.ResponseError as error:
             code, _, detail = str(error).partition(" ")
             if not code.startswith("RC"):
                 raise

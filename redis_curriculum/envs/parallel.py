@@ -63,7 +63,7 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         self._has_failed = False
 
     @property
-    def agents(self) -> list[Any]:
+    def agents(self) -> list[Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The live agents; none after a step that failed."""
         return [] if self._has_failed else self.env.agents
 

@@ -619,16 +619,15 @@ def test_a_stateful_generator_travels_with_a_pickled_handle(opened: Open) -> Non
         assert copy.get_task().label == "only"
 
 
-# --- both servers --------------------------------------------------------------------------------
+# --- every server -------------------------------------------------------------------------------
 
 
-@pytest.mark.both_servers
-def test_the_same_session_on_every_server(any_server: RunningServer, name: str) -> None:
+def test_the_same_session_on_every_server(every_server: RunningServer, name: str) -> None:
     config = config_of(algorithm={"replacement_rate": 0.05})
-    with Curriculum.open(any_server.url, name, config) as curriculum:
+    with Curriculum.open(every_server.url, name, config) as curriculum:
         session(curriculum)
         assert curriculum.check() == []
-        assert_whole(any_server, curriculum)
+        assert_whole(every_server, curriculum)
 
 
 def test_two_databases_are_two_worlds(tmp_path: Any) -> None:

@@ -118,10 +118,11 @@ def test_every_field_has_bounds_here() -> None:
 @pytest.mark.parametrize("value", [True, "0.5", None])
 def test_no_value_is_coerced(field: str, value: Any) -> None:
     kept = LearningProgressConfig.model_fields[field].annotation
+    fields: dict[str, Any] = {field: value}
     if (value is None and field == "failure_score") or (value is True and kept is bool):
         return
     with pytest.raises(InvalidInputError, match=field):
-        LearningProgressConfig(**{field: value})
+        LearningProgressConfig(**fields)
 
 
 def test_numbers_may_be_of_numpy_and_become_plain() -> None:

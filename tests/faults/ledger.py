@@ -44,7 +44,8 @@ def config_of(size: int = 16, algorithm: dict[str, Any] | None = None) -> Curric
 
 def settings_of(**fields: Any) -> WorkerSettings:
     """Quick to time out, slow to give up."""
-    return WorkerSettings(**{"timeout_s": 0.25, "retry_deadline_s": 60.0} | fields)
+    defaults: dict[str, Any] = {"timeout_s": 0.25, "retry_deadline_s": 60.0}
+    return WorkerSettings(**defaults | fields)
 
 
 Result = tuple[int, int]

