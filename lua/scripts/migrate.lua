@@ -3,11 +3,12 @@
 -- ARGV[1] generation int the staged generation
 -- ARGV[2] current str what meta.generation must be
 -- ARGV[3] token str as given to stage_begin and to moment_begin
--- ARGV[4] older int what meta.schema must be
--- ARGV[5] events_retained int length of the event stream
--- ARGV[6..] meta str fields and values of meta that change
+-- ARGV[4] steps int number of the last call of stage
+-- ARGV[5] older int what meta.schema must be
+-- ARGV[6] events_retained int length of the event stream
+-- ARGV[7..] meta str fields and values of meta that change
 -- Returns 1
--- Errors RCSTALE generation: it is another now; RCLOST token: a claim has ended; RCCHANGED what: a worker wrote since the moment, or holds a lease
+-- Errors RCSTALE generation: it is another now; RCLOST token: a claim has ended, or the server has lost what was staged; RCCHANGED what: a worker wrote since the moment, or holds a lease
 -- Atomic. O(1). Epochs, random stream and counters of meta stay as they are.
 
 --@include keys
@@ -20,7 +21,8 @@ end
 if live[1] ~= current or live[3] ~= older then
   return redis.error_reply('RCSTALE ' .. (live[1] or 'gone'))
 end
-if call('HGET', prefix .. 'restore', 'token') ~= token or call('HGET', prefix .. 'snapshot', 'token') ~= token then
+--@include staged
+if call('HGET', prefix .. 'snapshot', 'token') ~= token then
   return redis.error_reply('RCLOST ' .. token)
 end
 for _, copies in ipairs({ prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels' }) do

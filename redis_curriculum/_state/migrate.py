@@ -272,6 +272,6 @@ class _InPlace(Stage):
         Raises:
             MigrationError: A worker of the older version has written, or holds a lease.
         """
-        args = [*self.head, schema, self.intake.config.events_retained]
+        args = [*self.head, self.steps, schema, self.intake.config.events_retained]
         args += [word for pair in self.meta.items() for word in pair]
         yield from ask(Run(MIGRATE, self.keys.meta, args), self.deadline_s)

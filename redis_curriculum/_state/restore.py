@@ -91,7 +91,8 @@ def _flip(stage: Stage) -> Plan[None]:
         "forced": canonical_json(manifest.forced + intake.forced),
     }
     note = canonical_json(intake.forced) if intake.forced else ""
-    args: list[str | int | bytes] = [*stage.head, oldest, config.events_retained, note]
+    args: list[str | int | bytes] = [*stage.head, stage.steps, oldest]
+    args += [config.events_retained, note]
     args += [len(stage.epochs), *sorted(stage.epochs)]
     args += [word for pair in meta.items() for word in pair]
     yield from ask(Run(FLIP, stage.keys.meta, args), stage.deadline_s)

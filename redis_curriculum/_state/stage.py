@@ -65,6 +65,8 @@ class Stage:
         """The first arguments of every script that stages."""
         self.epochs: set[str] = set()
         """Epoch counters that were staged: ``<epoch>:<what>``."""
+        self.steps = 0
+        """How many calls have staged; the server refuses one if it lacks the one before."""
 
     @property
     def meta(self) -> dict[str, str | int | bytes]:
@@ -198,7 +200,7 @@ class Stage:
     def abandon(self) -> Plan[None]:
         """Let the next claim begin at once; never fails, never retries."""
         with suppress(CurriculumError):  # the claim will end by itself
-            yield Run(STAGE, self.keys.meta, [*self.head, 0, EXPIRE_MS])
+            yield Run(STAGE, self.keys.meta, [*self.head, 0, EXPIRE_MS, self.steps])
 
     def discard(self) -> Plan[None]:
         """Let all that was written go at once; never fails, never retries."""
@@ -216,10 +218,12 @@ class Stage:
 
     def put(self, commands: Sequence[Words], *, expire_ms: int = EXPIRE_MS) -> Plan[None]:
         """Send some commands; the claim holds on."""
-        args: list[str | int | float | bytes] = [*self.head, _LEASE_MS, expire_ms]
+        step = self.steps + 1
+        args: list[str | int | float | bytes] = [*self.head, _LEASE_MS, expire_ms, step]
         for words in commands:
             args += [len(words), *words]
         yield from ask(Run(STAGE, self.keys.meta, args), self.deadline_s)
+        self.steps = step
 
 
 def _fields(task: TaskLine, scorer: Scorer) -> Iterator[str | int | float | bytes]:

@@ -92,7 +92,8 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
     ),
     "RCLOST": lambda detail: SnapshotError(
-        f"the lease of this export or restore ended, it took too long between two calls: {detail}"
+        "the server no longer holds what this export, restore or migration claims; it took too long"
+        f" between two calls, or a failover lost some of it: {detail}"
     ),
 }
 _ELSEWHERE_CODES: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})

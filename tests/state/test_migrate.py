@@ -29,7 +29,7 @@ from redis_curriculum._state import migrate as migrate_module
 from redis_curriculum._state.format import COUNTERS, Manifest, TaskLine
 from redis_curriculum._state.migrate import Migration, migrating
 from redis_curriculum._state.reader import read
-from redis_curriculum._store.contracts import MIGRATE, MOMENT_BEGIN
+from redis_curriculum._store.contracts import MIGRATE, MOMENT_BEGIN, STAGE
 from redis_curriculum._values.rules import canonical_json
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
@@ -666,6 +666,49 @@ def test_what_a_killed_migration_has_staged_goes(
         assert old_state(client, name).keys() == before.keys() - {"workers", "worker:killed"}
         assert nothing_is_left_of_it(client, name, but_the_marker=True)
         wipe(client, name)
+
+
+@pytest.mark.parametrize("at", ["a call that stages", "the flip"])
+def test_what_a_failover_has_lost_is_not_made_current(
+    server: RunningServer, client: Any, name: str, at: str
+) -> None:
+    """A call was acknowledged, but had not been copied: the new primary lacks it."""
+    _, flip, _ = requests_of(client, server.url, "labels", name)
+    plant(client, "labels", name)
+    old = old_state(client, name)
+
+    def lose() -> None:
+        client.hincrby(Keys(name).restore, "step", -1)
+
+    with (
+        on_request(flip if at == "the flip" else flip // 2, lose),
+        pytest.raises(MigrationError, match="failover lost some"),
+    ):
+        migrated(server.url, name)
+    assert old_state(client, name) == old
+    assert migrated(server.url, name).tasks == 40
+
+
+def test_a_call_that_arrives_late_changes_nothing(
+    server: RunningServer, client: Any, name: str
+) -> None:
+    """The first copy of a call that was sent again: after the last one it would undo PERSIST."""
+    _, flip, _ = requests_of(client, server.url, "labels", name)
+    plant(client, "labels", name)
+    staging: list[Sequence[str | int | float]] = []
+    call = DirectLink.call
+
+    def keeping(link: DirectLink, words: Sequence[str | int | float], key: str) -> Any:
+        if STAGE.sha in words:
+            staging.append(words)
+        return call(link, words, key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectLink, "call", keeping)
+        with on_request(flip, lambda: client.execute_command(*staging[0])):
+            migrated(server.url, name)
+    assert len(staging) > 3
+    assert all(stays for _, _, stays in dump(client, name).values())
 
 
 # --- several at once -----------------------------------------------------------------------------
