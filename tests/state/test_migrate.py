@@ -153,6 +153,14 @@ def test_it_goes_on_as_the_old_library_did(
         assert one[field] == other[field], field
 
 
+def test_on_every_server_there_is(every_server: RunningServer, name: str) -> None:
+    with connect(every_server) as client:
+        plant(client, "labels", name)
+    with Curriculum.open(every_server.url, name) as curriculum:
+        assert curriculum.check() == []
+        assert play(curriculum, MORE, seed=11) == fixture("labels")["drawn"]
+
+
 def timeless(line: Any) -> Any:
     """When a task was created, and a label lost its last one, depends on when this test runs."""
     if isinstance(line, Manifest):
