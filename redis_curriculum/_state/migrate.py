@@ -115,6 +115,7 @@ def migrate(
         As ``migrating``.
     """
     until = time.monotonic() + settings.retry_deadline_s
+    refused: MigrationError | None = None
     while True:
         words = ("HMGET", Keys(name).meta, "schema", "generation", "config")
         found = yield from ask(Command(words, Keys(name).meta), settings.retry_deadline_s)
@@ -124,36 +125,46 @@ def migrate(
         if not is_older(schema):
             require_schema(name, schema)
             return Migration(name, SCHEMA, SCHEMA, 0)
-        keys = Keys(name, int(generation))
+        # Only now: the live workers may have been those of another process that has migrated.
+        if refused and (time.monotonic() >= until or (refused.workers and not wait)):
+            raise refused
         try:
-            yield from _require_no_workers(keys, schema, settings, until if wait else 0)
-            return (yield from _in_place(keys, schema, config, settings, progress))
+            keys = Keys(name, int(generation))
+            return (yield from _attempt(keys, schema, config, settings, progress))
         except (SnapshotRunningError, StaleGenerationError) as error:
-            if time.monotonic() >= until:
-                raise MigrationError(f"curriculum {name!r} is not migrated yet: {error}") from error
-            yield Sleep(_LOOK_S)
-        except CurriculumNotFoundError:
-            raise
-        except (SnapshotError, ValueError, KeyError) as error:
-            message = f"curriculum {name!r} was not migrated and is as it was: {error}"
-            raise MigrationError(message) from error
-
-
-def _require_no_workers(
-    keys: Keys, schema: str, settings: WorkerSettings, until: float
-) -> Plan[None]:
-    while live := (yield from workers(keys, settings.retry_deadline_s, live_only=True)):
-        if time.monotonic() >= until:
-            who = ", ".join(map(_described, live[:_LISTED]))
-            more = f" and {len(live) - _LISTED} more" if len(live) > _LISTED else ""
-            raise MigrationError(
-                f"curriculum {keys.name!r} has keys of schema {schema}, this library knows"
-                f" {SCHEMA}, and workers of the older version are live: {who}{more}; end them, or"
-                " wait until their leases have ended, then run:"
-                f" redis-curriculum migrate {keys.name}",
-                workers=[worker.worker_id for worker in live],
-            )
+            refused = MigrationError(f"curriculum {name!r} is not migrated yet: {error}")
+        except MigrationError as error:
+            if not error.workers:
+                raise
+            refused = error
         yield Sleep(_LOOK_S)
+
+
+def _attempt(
+    keys: Keys, schema: str, stored: str, settings: WorkerSettings, progress: Progress | None
+) -> Plan[Migration]:
+    """Migrate, or say what is in the way."""
+    live = yield from workers(keys, settings.retry_deadline_s, live_only=True)
+    if live:
+        raise _are_live(keys.name, schema, live)
+    try:
+        return (yield from _in_place(keys, schema, stored, settings, progress))
+    except (SnapshotRunningError, CurriculumNotFoundError):
+        raise
+    except (SnapshotError, ValueError, KeyError) as error:
+        message = f"curriculum {keys.name!r} was not migrated and is as it was: {error}"
+        raise MigrationError(message) from error
+
+
+def _are_live(name: str, schema: str, live: Sequence[WorkerRow]) -> MigrationError:
+    who = ", ".join(map(_described, live[:_LISTED]))
+    more = f" and {len(live) - _LISTED} more" if len(live) > _LISTED else ""
+    return MigrationError(
+        f"curriculum {name!r} has keys of schema {schema}, this library knows {SCHEMA}, and workers"
+        f" of the older version are live: {who}{more}; end them, or wait until their leases have"
+        f" ended, then run: redis-curriculum migrate {name}",
+        workers=[worker.worker_id for worker in live],
+    )
 
 
 def _described(worker: WorkerRow) -> str:
@@ -165,7 +176,7 @@ def _described(worker: WorkerRow) -> str:
 def _in_place(
     keys: Keys, schema: str, stored: str, settings: WorkerSettings, progress: Progress | None
 ) -> Plan[Migration]:
-    """One attempt: read, stage, compare and flip."""
+    """Read, stage, compare and flip."""
     config = CurriculumConfig.from_json(canonical_json(config_of_2(json.loads(stored))))
     moment = Moment(keys, settings.retry_deadline_s, variant_of(config.algorithm))
     stage: _InPlace | None = None

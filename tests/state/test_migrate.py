@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -749,6 +749,22 @@ def test_all_workers_of_the_new_version_start_at_once(
         with Curriculum.open(server.url, name) as curriculum:
             assert curriculum.check() == []
         wipe(client, name)
+
+
+def test_a_live_worker_of_the_new_version_is_no_reason_to_refuse(
+    server: RunningServer, client: Any, name: str
+) -> None:
+    """Another process migrates, and its worker comes, between two looks of this one."""
+    plant(client, "labels", name)
+    with ExitStack() as stack:
+
+        def overtake() -> None:
+            other = stack.enter_context(Curriculum.open(server.url, name))
+            other.get_task()
+
+        with on_request(3, overtake) as seen:  # INFO, HMGET; then it looks for workers
+            assert migrated(server.url, name) == Migration(name, SCHEMA, SCHEMA, 0)
+        assert seen[:3] == ["INFO", "HMGET", "ZSCAN"]
 
 
 def test_an_exporter_of_the_older_version_is_waited_for(
