@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis_curriculum._protocol.asking import ask
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import (
     audit,
     durability,
     enforce,
-    parse_info,
     require_schema,
 )
 from redis_curriculum._sampling.random_stream import RandomStream
@@ -53,13 +52,13 @@ def opening(
     config = _checked(config, generator)
     if config is not None and can_generate(config):
         next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
-    keys, deadline_s = Keys(name), settings.retry_deadline_s
-    info = parse_info((yield from ask(Command(("INFO",), keys.meta), deadline_s)))
+    server = Server(Keys(name), settings.retry_deadline_s)
+    info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
     fixed = address.kind not in ("sentinel", "cluster")
     enforce(audit(info, fixed=fixed, persistent=False) + failing, address.public)
-    reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
+    reply = yield from server.run(OPEN, *_arguments(config))
     if not reply:
         raise CurriculumNotFoundError(name)
     created, schema, generation, stored, next_index, size, epoch = reply
@@ -67,7 +66,7 @@ def opening(
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
-    store = Store(name, generation, config, settings, epoch)
+    store = Store(server.at(generation), config, settings, epoch)
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
         enforce(kept, address.public)
@@ -89,9 +88,9 @@ def _checked(
 
 def _arguments(config: CurriculumConfig | None) -> list[Any]:
     if config is None:
-        return [1, SCHEMA, "", "", ""]
+        return [SCHEMA, "", "", ""]
     state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
-    return [1, SCHEMA, config.to_json(), config.sha256(), state]
+    return [SCHEMA, config.to_json(), config.sha256(), state]
 
 
 def _agreed(

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from redis_curriculum._protocol.asking import ask, scan, scan_keys
 from redis_curriculum._protocol.keys import COUNTS, PARTS
-from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.weights import Sums
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
 from redis_curriculum._state.expected import Place, Totals, places_of
@@ -44,9 +43,9 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
 
 def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     """Every task that a record, a sorted set or a label's set knows."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
+    server, keys = store.server, store.server.keys
     ids: set[int] = set((yield from task_ids(store)))
-    found = yield from scan_keys(keys.pool, keys.meta, deadline_s)
+    found = yield from server.scan_keys(keys.pool)
     problems, labels = [], set[str]()
     for key in found:
         family, colon, rest = key.removeprefix(keys.pool).partition(":")
@@ -58,16 +57,15 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
             problems.append(f"key {key}: nothing knows it")
     seen: set[tuple[int, str]] = set()
     for label in sorted(labels):
-        members = yield from scan("SSCAN", keys.label(label), deadline_s)
+        members = yield from server.scan("SSCAN", keys.label(label))
         seen.update((int(member), label) for member in members)
     seen.update((task_id, "") for task_id in ids - {task_id for task_id, _ in seen})
-    current = str(keys.generation)
-    places = yield from places_of(keys, current, sorted(seen), deadline_s)
+    places = yield from places_of(server, str(keys.generation), sorted(seen))
     return places, problems
 
 
 def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
-    moment = Moment(store.keys, store.settings.retry_deadline_s)
+    moment = Moment(store.server)
     yield from moment.begin()
     try:
         totals, labels = Totals(store.config.algorithm.hypers), []
@@ -123,20 +121,17 @@ def _label_problems(totals: Totals, label: LabelState) -> Iterator[str]:
 
 def _repair(store: Store) -> Plan[None]:
     """Tasks to their places, then labels' counts, then what the totals lack; workers go on."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    hypers = store.config.algorithm.hypers
+    server, hypers = store.server, store.config.algorithm.hypers
     places, _ = yield from _places(store)
     wrong = [place for place in places if any(place.problems(hypers))]
-    head = [keys.generation, hypers.min_samples_for_lp, hypers.min_presentations_for_eviction]
+    head = (hypers.min_samples_for_lp, hypers.min_presentations_for_eviction)
     for start in range(0, len(wrong), CHUNK):
         groups = [_group(place) for place in wrong[start : start + CHUNK]]
-        args = [*head, *(word for group in groups for word in group)]
-        yield from ask(Run(REPAIR_TASKS, keys.meta, args), deadline_s)
+        yield from server.run(REPAIR_TASKS, *head, *(word for group in groups for word in group))
     totals, _, labels = yield from _totals(store)
     names = sorted({*totals.active, *(label.label for label in labels)} - {""})
     for start in range(0, len(names), CHUNK):
-        args = [keys.generation, *names[start : start + CHUNK]]
-        yield from ask(Run(REPAIR_LABELS, keys.meta, args), deadline_s)
+        yield from server.run(REPAIR_LABELS, *names[start : start + CHUNK])
     totals, _, labels = yield from _totals(store)
     lacking = [
         (label.label, totals.eligible[label.label] - int(label.progress.get("eligible_count", 0)))
@@ -162,5 +157,5 @@ def _mend(store: Store, lack: Sums, labels: Iterable[tuple[str, int]]) -> Plan[N
     if lack == Sums() and not flat:
         return
     sums = (lack.s, lack.q0, lack.q1, lack.q2)
-    args = [store.keys.generation, pooled, hypers.performance_bonus_weight, *sums, *flat]
-    yield Run(REPAIR_SUMS, store.keys.meta, args)
+    head = (pooled, hypers.performance_bonus_weight)
+    yield store.server.request(REPAIR_SUMS, *head, *sums, *flat)

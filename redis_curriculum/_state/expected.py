@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from redis_curriculum._protocol.asking import ask
-from redis_curriculum._protocol.keys import PARTS, Keys
-from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import PARTS
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.weights import Sums, drive
 from redis_curriculum._state.consistent_read import CHUNK
 from redis_curriculum._store.contracts import VERIFY
@@ -97,15 +97,12 @@ def part_of(completions: int, hypers: LearningProgressConfig) -> str:
     return PARTS[1] if completions < hypers.min_presentations_for_eviction else PARTS[2]
 
 
-def places_of(
-    keys: Keys, current: str, seen: Sequence[tuple[int, str]], deadline_s: float
-) -> Plan[list[Place]]:
+def places_of(server: Server, current: str, seen: Sequence[tuple[int, str]]) -> Plan[list[Place]]:
     """Look at some tasks, given with the label in whose set each was seen; a chunk a call."""
     places = []
     for start in range(0, len(seen), CHUNK):
         chunk = seen[start : start + CHUNK]
-        args = [keys.generation, current, *(word for pair in chunk for word in pair)]
-        flat = yield from ask(Run(VERIFY, keys.meta, args), deadline_s)
+        flat = yield from server.run(VERIFY, current, *(word for pair in chunk for word in pair))
         for i, (task_id, label) in enumerate(chunk):
             row = flat[_WIDTH * i : _WIDTH * (i + 1)]
             scores = (row[6], row[7], row[8])

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from redis_curriculum._protocol.keys import EPOCH
-from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import PROGRESS_FIELDS, TaskRecord
-from redis_curriculum._protocol.requirements import parse_info
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
 from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer
 from redis_curriculum._state.format import (
@@ -40,9 +39,8 @@ def export(
 ) -> Plan[SnapshotInfo]:
     """Write a snapshot beside ``path`` and rename it there; see ``Curriculum.snapshot``."""
     target = Target(path, overwrite=overwrite, keep=keep)
-    deadline_s = store.settings.retry_deadline_s
-    info = parse_info((yield from store.worker.ask(Command(("INFO",), store.keys.meta))))
-    moment = Moment(store.keys, deadline_s)
+    info = yield from store.server.info()
+    moment = Moment(store.server)
     yield from moment.begin()
     try:
         with target.writing() as writer:
@@ -100,7 +98,7 @@ def _manifest(moment: Moment, redis: str) -> Manifest:
         format=FORMAT,
         library=__version__,
         redis=redis,
-        name=moment.keys.name,
+        name=moment.server.keys.name,
         created_ms=moment.started_ms,
         seed=known["config"]["seed"],
         counters={name: int(value) for name, value in meta.items()},

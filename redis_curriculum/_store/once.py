@@ -19,9 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis_curriculum._protocol.asking import Attempts, ask
-from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.plan import Command, Plan, Request, Run
+from redis_curriculum._protocol.asking import Attempts, Server
+from redis_curriculum._protocol.plan import Command, Plan, Run
 from redis_curriculum._protocol.requirements import Finding, audit, enforce, parse_info
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._store.contracts import LEAVE, REGISTER, RENEW, RESUME
@@ -65,8 +64,8 @@ class Write:
 class Worker:
     """A worker's id, lease and numbers; its methods are plans. Not shared by handles."""
 
-    def __init__(self, keys: Keys, settings: WorkerSettings) -> None:
-        self.keys = keys
+    def __init__(self, server: Server, settings: WorkerSettings) -> None:
+        self.server = server
         self.settings = settings
         self._pending: Write | None = None
         self._run_id, self._known = "", list[Finding]()
@@ -128,10 +127,6 @@ class Worker:
                     kept.args = args
                 return
 
-    def ask(self, request: Request) -> Plan[Any]:
-        """Send what changes nothing, or the same whenever it comes; again until the deadline."""
-        return ask(request, self.settings.retry_deadline_s)
-
     def register(self) -> Plan[None]:
         """Make this handle a new worker at once; what was pending or to be replayed is given up."""
         yield from self.leave()
@@ -149,11 +144,10 @@ class Worker:
             return
         self.is_registered = False
         attempts = Attempts(_LEAVING_S)
-        args = [self.keys.generation, self.worker_id, self._token, self.sequence]
         with suppress(CurriculumError):  # the lease will end by itself
             while True:
                 try:
-                    yield Run(LEAVE, self.keys.meta, args)
+                    yield self._run(LEAVE, self._token, self.sequence)
                 except SequenceGapError as gap:
                     yield from self._replay(gap, attempts)
                 except CurriculumError as error:
@@ -166,13 +160,12 @@ class Worker:
         if not self.is_registered:
             yield from self._register()
             return
-        attempts = Attempts(self.settings.retry_deadline_s)
+        attempts = self.server.attempts()
         while True:
             started = time.monotonic()
-            head = (self.keys.generation, self.worker_id, self.sequence, self.settings.lease_ms)
             try:
                 info = yield from self._audit()
-                yield Run(RENEW, self.keys.meta, head)
+                yield self._run(RENEW, self.sequence, self.settings.lease_ms)
             except CurriculumError as error:
                 yield from self._mend(error, attempts)
             else:
@@ -182,22 +175,22 @@ class Worker:
 
     def _register(self) -> Plan[None]:
         lease_ms, host = self.settings.lease_ms, socket.gethostname()[:64]
-        identity = [self.keys.generation, self.worker_id, self._token, self._previous]
-        args = [*identity, self._first, lease_ms, host, os.getpid()]
+        identity = (self.worker_id, self._token, self._previous)
+        args = (*identity, self._first, lease_ms, host, os.getpid())
         started = time.monotonic()
-        last, self._reaped = yield from self.ask(Run(REGISTER, self.keys.meta, args))
+        last, self._reaped = yield from self.server.run(REGISTER, *args)
         self.sequence = self.sequence if self.is_registered else last
         self.is_registered, self._lease_from = True, started
 
     def _audit(self) -> Plan[dict[str, str]]:
         """Look at the server again, with each renewal: its settings may have changed meanwhile."""
         try:
-            info = parse_info((yield Command(("INFO",), self.keys.meta)))
+            info = parse_info((yield Command(("INFO",), self.server.key)))
         except CurriculumError as error:
             error.applied = "no"  # the write that follows has not been sent
             raise
         news = [finding for finding in audit(info, fixed=False) if finding not in self._known]
-        enforce(news, f"the server of curriculum {self.keys.name!r}")
+        enforce(news, f"the server of curriculum {self.server.keys.name!r}")
         return info
 
     def _settle(self, pending: Write) -> Plan[None]:
@@ -211,17 +204,16 @@ class Worker:
 
     def _send(self, write: Write, *, leased: bool) -> Plan[None]:
         """Send and number one write; an interruption at any line finds it either way whole."""
-        attempts = Attempts(self.settings.retry_deadline_s, unknown=write.number > 0)
+        attempts = self.server.attempts(unknown=write.number > 0)
         while True:
             started = time.monotonic()
             due = leased and self._lease_is_due(started)
             lease_ms = self.settings.lease_ms if due else 0
             if not write.number:
                 write.number, self._pending = self.sequence + 1, write
-            head = (self.keys.generation, self.worker_id, write.number, lease_ms)
             try:
                 info = (yield from self._audit()) if due else None
-                reply = yield Run(write.script, self.keys.meta, (*head, *write.args))
+                reply = yield self._run(write.script, write.number, lease_ms, *write.args)
             except CurriculumError as error:
                 # A script that was cut short is not sent again: its half would be added twice.
                 stops = isinstance(error, (KeyTypeError, PermissionDeniedError))
@@ -251,12 +243,11 @@ class Worker:
         Only one that was started again, or another one, can have; and it has if the worker's entry
         is not there, though nobody was reaped since it came. In doubt its writes stand.
         """
-        entry = self.keys.worker(self.worker_id)
-        if (yield from self.ask(Command(("EXISTS", entry), self.keys.meta))):
+        server, keys = self.server, self.server.keys
+        if (yield from server.command("EXISTS", keys.worker(self.worker_id))):
             return False
-        info = parse_info((yield from self.ask(Command(("INFO", "server"), self.keys.meta))))
-        words = ("HGET", self.keys.meta, "reaped_count")
-        reaped = int((yield from self.ask(Command(words, self.keys.meta))) or 0)
+        info = yield from server.info("server")
+        reaped = int((yield from server.command("HGET", keys.meta, "reaped_count")) or 0)
         if info.get("run_id", "") == self._run_id or reaped > self._reaped:
             return False
         self._run_id = info.get("run_id", "")
@@ -279,9 +270,8 @@ class Worker:
                 yield from self._skip(gap.last, first - 1)
                 self._report_lost(first - 1 - gap.last)
             for write in held:
-                head = (self.keys.generation, self.worker_id, write.number, 0)
                 try:
-                    yield Run(write.script, self.keys.meta, (*head, *write.args))
+                    yield self._run(write.script, write.number, 0, *write.args)
                     attempts.progress()
                 except EpochError:  # another trainer has ended that epoch: nothing is missing
                     yield from self._skip(write.number - 1, write.number)
@@ -294,8 +284,10 @@ class Worker:
             yield from attempts.pause(error)
 
     def _skip(self, last: int, next_number: int) -> Plan[None]:
-        args = [self.keys.generation, self.worker_id, last, next_number]
-        yield Run(RESUME, self.keys.meta, args)
+        yield self._run(RESUME, last, next_number)
+
+    def _run(self, script: Script, *args: Argument) -> Run:
+        return self.server.request(script, self.worker_id, *args)
 
     def _report_lost(self, count: int) -> None:
         self.lost_writes += count

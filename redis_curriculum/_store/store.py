@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
-from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._store.contracts import HYPERS
 from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.once import Worker, Write
@@ -33,8 +33,7 @@ class Store:
 
     def __init__(
         self,
-        name: str,
-        generation: int,
+        server: Server,
         config: CurriculumConfig,
         settings: WorkerSettings,
         epoch: int = 0,
@@ -42,9 +41,9 @@ class Store:
         playing: bool = True,
     ) -> None:
         self._playing = playing  # who only looks builds no generator: its class may run anything
-        self.keys = Keys(name, generation)
+        self.server = server
         self.settings = settings
-        self.worker = Worker(self.keys, settings)
+        self.worker = Worker(server, settings)
         self.caller: Callable[[], object] = threading.current_thread
         """Who calls: threads (or asyncio tasks) that share a handle repeat their own calls only."""
         self.unfinished: WeakKeyDictionary[object, Play] = WeakKeyDictionary()

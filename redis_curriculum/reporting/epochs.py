@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Final
 
-from redis_curriculum._protocol.asking import scan_hash
 from redis_curriculum._protocol.keys import COUNTS
-from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._store.contracts import END_EPOCH, NOTE_EPOCH
 from redis_curriculum._store.once import Argument, Write
 from redis_curriculum._store.read import labels, numbers
@@ -95,8 +94,8 @@ def end_epoch(store: Store) -> Plan[EpochReport]:
 def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]:
     """Read one epoch's counters; None where it is not retained, or not yet begun."""
     number = _checked(epoch)
-    words = ("HMGET", store.keys.meta, "epoch", "epoch_started_ms", "created_ms")
-    current, started, created = yield from store.worker.ask(Command(words, store.keys.meta))
+    words = ("HMGET", store.server.keys.meta, "epoch", "epoch_started_ms", "created_ms")
+    current, started, created = yield from store.server.command(*words)
     if number is None:
         number = int(current)
     counts = yield from _counts(store, number)
@@ -164,7 +163,7 @@ def _rates(store: Store, epoch: int, what: str) -> Plan[Rates]:
 
 
 def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:
-    return (yield from scan_hash(store.keys.epoch(epoch, what), store.settings.retry_deadline_s))
+    return (yield from store.server.scan_hash(store.server.keys.epoch(epoch, what)))
 
 
 def _checked(epoch: object) -> int | None:

@@ -16,9 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from redis_curriculum._protocol.asking import scan_counts, server_now_ms
 from redis_curriculum._protocol.keys import COUNTS
-from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.pool import Pool, distribution
 from redis_curriculum._sampling.weights import weights
 from redis_curriculum._store.read import numbers, task_ids
@@ -92,7 +91,7 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 200 tasks or so many labels a call."""
-    meta = store.keys.meta
+    server, keys = store.server, store.server.keys
     ids = yield from task_ids(store)
     tasks, found = yield from numbers(store, "task", _TASK, ids)
     there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
@@ -103,10 +102,9 @@ def read_census(store: Store) -> Plan[Census]:
     of_labels, _ = yield from numbers(store, "progress", _LABEL, labels)
     label_progress, label_true, label_success, label_score, _ = of_labels.T
     counts = yield from _read_counts(store)
-    now_ms = yield from server_now_ms(meta, store.settings.retry_deadline_s)
-    words = ("HMGET", meta, "epoch", "late_count")
-    epoch, late_count = yield from store.worker.ask(Command(words, meta))
-    quarantined = yield from store.worker.ask(Command(("HLEN", store.keys.quarantine), meta))
+    now_ms = yield from server.now_ms()
+    epoch, late_count = yield from server.command("HMGET", keys.meta, "epoch", "late_count")
+    quarantined = yield from server.command("HLEN", keys.quarantine)
     pool = Pool(
         task_ids=np.array(ids, dtype=np.int64)[there],
         completion_count=completions.astype(np.int64),
@@ -135,8 +133,7 @@ def read_census(store: Store) -> Plan[Census]:
 def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
     counts = {}
     for what in COUNTS:
-        key = store.keys.count(what)
-        counts[what] = yield from scan_counts(key, store.settings.retry_deadline_s)
+        counts[what] = yield from store.server.scan_counts(store.server.keys.count(what))
     return counts
 
 

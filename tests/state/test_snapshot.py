@@ -212,7 +212,7 @@ def test_what_was_read_before_and_after_a_change_is_the_moment(url: str, name: s
     with Curriculum.open(url, name, config_of()) as curriculum:
         play(curriculum, 300)
         store, link = curriculum._store, curriculum._link  # noqa: SLF001
-        moment = Moment(store.keys, 5)
+        moment = Moment(store.server)
         ids = curriculum.task_ids()
         before = {i: curriculum.get_task_stats(i) for i in ids}
         labels = curriculum.labels()
@@ -240,7 +240,7 @@ def test_the_copies_go_when_it_is_done(server: RunningServer, name: str, tmp_pat
     with Curriculum.open(server.url, name, config_of()) as curriculum:
         curriculum.snapshot(tmp_path / "a.rcs")
         play(curriculum, 10)
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         assert client.exists(keys.snapshot, keys.snapshot_tasks, keys.snapshot_labels) == 0
         assert client.hget(keys.meta, "snapshot") is None
 
@@ -251,7 +251,7 @@ def test_the_copies_go_when_it_is_done(server: RunningServer, name: str, tmp_pat
 def test_a_second_exporter_is_told(url: str, name: str, tmp_path: Path) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         link = curriculum._link  # noqa: SLF001
-        moment = Moment(curriculum._store.keys, 5)  # noqa: SLF001
+        moment = Moment(curriculum._store.server)  # noqa: SLF001
         drive(moment.begin(), link)
         with pytest.raises(SnapshotRunningError):
             curriculum.snapshot(tmp_path / "a.rcs")
@@ -281,7 +281,7 @@ def test_an_exporter_that_lost_its_lease_stops(
     server: RunningServer, name: str, tmp_path: Path
 ) -> None:
     with Curriculum.open(server.url, name, config_of(500)) as curriculum:
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         path = tmp_path / "a.rcs"
         path.write_text("old")
 
@@ -314,7 +314,7 @@ def test_a_killed_exporter_leaves_the_old_file_and_its_copies_expire(
         assert process.returncode == -signal.SIGKILL
         assert path.read_bytes() == old
         assert len(list(tmp_path.iterdir())) == 2, "what it had written"
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         play(curriculum, 20)
         copies = (keys.snapshot, keys.snapshot_tasks, keys.snapshot_labels)
         assert all(client.pttl(key) > 0 for key in copies)
@@ -348,11 +348,11 @@ def test_what_a_live_exporter_writes_is_left_to_it(url: str, name: str, tmp_path
 def test_the_exporters_copies_are_bounded_by_the_pool(server: RunningServer, name: str) -> None:
     with Curriculum.open(server.url, name, config_of(50, replacement_rate=0.0)) as curriculum:
         link = curriculum._link  # noqa: SLF001
-        moment = Moment(curriculum._store.keys, 5)  # noqa: SLF001
+        moment = Moment(curriculum._store.server)  # noqa: SLF001
         drive(moment.begin(), link)
         play(curriculum, 1000)
         client = server.client()
-        assert client.hlen(curriculum._store.keys.snapshot_tasks) <= 50 + 1  # noqa: SLF001
+        assert client.hlen(curriculum._store.server.keys.snapshot_tasks) <= 50 + 1  # noqa: SLF001
         drive(moment.end(), link)
 
 

@@ -7,6 +7,8 @@ import struct
 
 import pytest
 
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.scripts import folder
 from redis_curriculum._store.contracts import HYPERS
 from redis_curriculum._store.store import Store
@@ -35,7 +37,7 @@ NUMBERS = {
 
 
 def stored(config: CurriculumConfig) -> bytes:
-    return Store("x", 1, config, WorkerSettings()).hypers
+    return Store(Server(Keys("x"), 0), config, WorkerSettings()).hypers
 
 
 @pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")
