@@ -15,7 +15,7 @@ from redis_curriculum._protocol.requirements import (
 )
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._store.contracts import OPEN
-from redis_curriculum._store.fill import fill as fill_pool
+from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.generate import can_generate, new_tasks
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_name
@@ -72,7 +72,7 @@ def opening(
         enforce(kept, address.public)
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
-        yield from fill_pool(store, next_index)
+        yield from Filling(next_index, config.num_active_tasks - size).plan(store)
     return store
 
 

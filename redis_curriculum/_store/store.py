@@ -8,21 +8,16 @@ the same call is made again after an error. Both handles (room ``_client``) run 
 from __future__ import annotations
 
 import struct
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from typing import Final
 
 from redis_curriculum._protocol.asking import Server
+from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.contracts import HYPERS
 from redis_curriculum._store.generate import can_generate
-from redis_curriculum._store.once import Worker, Write
+from redis_curriculum._store.once import Worker
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.tasks.outcome import Outcome
-
-if TYPE_CHECKING:
-    from redis_curriculum._store.play import Play
 
 OUTCOMES: Final = (Outcome.EVICTED, Outcome.APPLIED, Outcome.QUARANTINED)
 """By the numbers that the scripts answer with."""
@@ -44,22 +39,15 @@ class Store:
         self.server = server
         self.settings = settings
         self.worker = Worker(server, settings)
-        self.caller: Callable[[], object] = threading.current_thread
-        """Who calls: threads (or asyncio tasks) that share a handle repeat their own calls only."""
-        self.unfinished: WeakKeyDictionary[object, Play] = WeakKeyDictionary()
-        self.unanswered: WeakKeyDictionary[object, Write] = WeakKeyDictionary()
+        self.unfinished = Unfinished()
         self.epoch = epoch
         """The epoch that this handle believes current; only its trainer's handle needs to."""
-        self.ending: Write | None = None
-        """The end of an epoch whose report has not been handed over."""
         self.configure(config)
 
     def begin_anew(self) -> None:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
         self.unfinished.clear()
-        self.unanswered.clear()
-        self.ending = None
 
     def configure(self, config: CurriculumConfig) -> None:
         """Take over a config: the hypers travel with every call, packed once."""
