@@ -66,9 +66,8 @@ class Scene:
 
     def arguments(self) -> tuple[Any, ...]:
         """Those of the next trial: of tasks that are in a full pool."""
-        if self.case.is_full:
+        while len(ids := self.pool()) < SIZE:
             self.keeper.get_task()
-        ids = self.pool()
         for _ in range(self.case.gaps):
             self.keeper.evict(ids.pop())
         if self.case.algorithm:
@@ -110,7 +109,6 @@ class Case:
     arguments: Callable[[list[int], int], tuple[Any, ...]] = lambda ids, n: ()
     options: dict[str, Any] = field(default_factory=dict)
     algorithm: dict[str, Any] = field(default_factory=dict)
-    is_full: bool = True
     gaps: int = 0
     """How many tasks the pool lacks."""
 
@@ -160,7 +158,6 @@ CASES: Final = {
         numbers(3),
         lambda ids, n: (3,),
         algorithm={"replacement_rate": 1.0, "exploration_share": 1.0},
-        is_full=False,
     ),
     "update": Case(
         "update_task_performance", {"completions": 1}, is_applied, lambda ids, n: (ids[0], 0.5)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, WorkerSettings
+from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, Step, Task, WorkerSettings
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import Words
@@ -285,3 +285,38 @@ def test_every_reply_may_be_lost(scene: Scene, worker: WorkerSettings) -> None:
                 assert lost > 1
                 break
     scene.end()
+
+
+@BY_WHOM
+@pytest.mark.parametrize(
+    "scene", ["get_task", "get_tasks", "next_task", "next_tasks", "replaced"], indirect=True
+)
+def test_a_lost_draw_whose_tasks_were_evicted_meanwhile(
+    scene: Scene, worker: WorkerSettings
+) -> None:
+    """They are handed over all the same, as if they had been evicted a moment later."""
+    curriculum, link = losing(scene, worker)
+
+    def evict_all() -> None:
+        for task_id in scene.pool():
+            scene.keeper.evict(task_id)
+
+    link.meanwhile = evict_all
+    with curriculum:
+        scene.call(curriculum)()  # the server knows the scripts
+        for lost in count(1):
+            call, before = scene.call(curriculum), scene.counts()
+            link.lose = lost
+            answer = answered(call, worker)
+            assert len(tasks_of(answer)) == scene.case.counted["samples"]
+            assert scene.grown(before)["samples"] == scene.case.counted["samples"]
+            if link.lose > 0:
+                assert lost > 1
+                break
+    scene.end()
+
+
+def tasks_of(answer: Any) -> list[Task]:
+    if isinstance(answer, Task):
+        return [answer]
+    return answer.tasks if isinstance(answer, Step) else list(answer)

@@ -73,7 +73,8 @@ def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path:
         assert manifest["config"] == json.loads(curriculum.config.to_json())
         assert manifest["seed"] == 3
         assert len(manifest["random"]) == 6
-        assert manifest["workers"][curriculum.worker_id]["sequence"]
+        told = {"lease_end_ms", "sequence", "host", "pid", "started"}
+        assert set(manifest["workers"][curriculum.worker_id]) == told, "no token"
         kinds = [line["type"] for line in middle]
         assert kinds.count("task") == end["tasks"] == info.tasks == 60
         assert kinds.count("label") == end["labels"] == info.labels
