@@ -292,7 +292,7 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
         for start in range(0, scale.read, 1_000):
             pipe = client.pipeline(transaction=False)
             for task_id in planted.ids[start : start + 1_000]:
-                pipe.hgetall(hand.store.keys.task(task_id))
+                pipe.hgetall(hand.store.server.keys.task(task_id))
             records = pipe.execute()
             np.array([[float(r.get(field, "nan")) for field in fields] for r in records])
         return time.perf_counter() - started

@@ -21,6 +21,7 @@ from redis_curriculum._state.file import Progress, SnapshotInfo
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
 from redis_curriculum._store import read
+from redis_curriculum._store.calls import Call
 from redis_curriculum._store.once import RENEWALS_PER_LEASE
 from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
@@ -81,7 +82,7 @@ class AsyncCurriculum(Handle):
         super().__init__(address, store)
         self._link = link
         self._lock = asyncio.Lock()
-        store.caller = asyncio.current_task
+        store.unfinished.caller = asyncio.current_task
 
     @classmethod
     def open(
@@ -140,47 +141,46 @@ class AsyncCurriculum(Handle):
 
     async def get_task(self) -> Task:
         """As ``Curriculum.get_task``."""
-        return (await self._run(play(self._store, (), 1))).tasks[0]
+        return (await self._call(play(self._store, (), 1))).tasks[0]
 
     async def get_tasks(self, count: int) -> list[Task]:
         """As ``Curriculum.get_tasks``."""
-        return (await self._run(play(self._store, (), checked_count(count)))).tasks
+        return (await self._call(play(self._store, (), checked_count(count)))).tasks
 
     async def update_task_performance(self, task_id: int, score: float) -> Outcome:
         """As ``Curriculum.update_task_performance``."""
-        return (await self._run(play(self._store, [(task_id, score)], 0))).outcomes[0]
+        return (await self._call(play(self._store, [(task_id, score)], 0))).outcomes[0]
 
     async def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
         """As ``Curriculum.update_many``."""
-        return (await self._run(play(self._store, checked_results(results), 0))).outcomes
+        return (await self._call(play(self._store, checked_results(results), 0))).outcomes
 
     async def next_task(self, finished: tuple[int, float] | None = None) -> Task:
         """As ``Curriculum.next_task``."""
         results = () if finished is None else (finished,)
-        return (await self._run(play(self._store, results, 1))).tasks[0]
+        return (await self._call(play(self._store, results, 1))).tasks[0]
 
     async def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
         """As ``Curriculum.next_tasks``."""
-        return await self._run(play(self._store, finished, checked_count(count)))
+        return await self._call(play(self._store, finished, checked_count(count)))
 
     async def evict(self, task_id: int) -> Outcome:
         """As ``Curriculum.evict``."""
-        return await self._run(evict(self._store, task_id))
+        return await self._call(evict(self._store, task_id))
 
     async def set_label(self, task_id: int, label: str) -> Outcome:
         """As ``Curriculum.set_label``."""
-        return await self._run(set_label(self._store, task_id, label))
+        return await self._call(set_label(self._store, task_id, label))
 
     async def report_failure(
         self, task_id: int, error: BaseException | str, *, permanent: bool = False
     ) -> Outcome:
         """As ``Curriculum.report_failure``."""
-        plan = report_failure(self._store, task_id, error, permanent=permanent)
-        return await self._run(plan)
+        return await self._call(report_failure(self._store, task_id, error, permanent=permanent))
 
     async def end_epoch(self) -> EpochReport:
         """As ``Curriculum.end_epoch``."""
-        return await self._run(end_epoch(self._store))
+        return await self._call(end_epoch(self._store))
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -285,6 +285,18 @@ class AsyncCurriculum(Handle):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an AsyncCurriculum belongs to its event loop; open another one there")
+
+    async def _call(self, call: Call[T]) -> T:
+        self._here()
+        unfinished = self._store.unfinished
+        call = unfinished.resumed(call)
+        try:
+            answer = await self._run(call.plan(self._store))
+            unfinished.end(call)
+            return answer
+        except BaseException:
+            unfinished.keep(call)
+            raise
 
     async def _run(self, plan: Plan[T]) -> T:
         self._here()

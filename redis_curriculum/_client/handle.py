@@ -40,7 +40,7 @@ class Handle(ABC):
     @property
     def name(self) -> str:
         """The curriculum's name."""
-        return self._store.keys.name
+        return self._store.server.keys.name
 
     @property
     def url(self) -> str:

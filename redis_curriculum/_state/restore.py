@@ -16,10 +16,10 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Final, TypeVar
 
-from redis_curriculum._protocol.asking import ask, scan_keys
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
-from redis_curriculum._protocol.requirements import audit, enforce, parse_info
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.requirements import audit, enforce
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.expected import part_of, places_of
 from redis_curriculum._state.file import Progress
@@ -60,11 +60,10 @@ def restoring(
     ``url`` is the server's, without password: messages name it.
     """
     name = validate_name(intake.manifest.name if name is None else name)
-    meta, deadline_s = Keys(name).meta, settings.retry_deadline_s
-    info = parse_info((yield from ask(Command(("INFO",), meta), deadline_s)))
+    server = Server(Keys(name), settings.retry_deadline_s)
+    info = yield from server.info()
     enforce(audit(info, persistent=False), url)
-    words = ("HMGET", meta, "generation", "schema")
-    current, schema = yield from ask(Command(words, meta), deadline_s)
+    current, schema = yield from server.command("HMGET", server.keys.meta, "generation", "schema")
     if current is not None and schema != str(SCHEMA):
         raise SnapshotError(f"curriculum {name!r} has keys of schema {schema}, not {SCHEMA}")
     if current is not None and not replace:
@@ -72,9 +71,9 @@ def restoring(
             f"curriculum {name!r} exists on {url}; replace=True (--replace) replaces it"
         )
     # Whoever creates it now begins after the generation of a deleted curriculum.
-    deleted = yield from ask(Command(("GET", Keys(name).deleted), meta), deadline_s)
-    keys = Keys(name, int(current or int(deleted or 0) + 1) + 1)
-    stage = _Stage(keys, current or "", intake, deadline_s)
+    deleted = yield from server.command("GET", server.keys.deleted)
+    server = server.at(int(current or int(deleted or 0) + 1) + 1)
+    stage = _Stage(server, current or "", intake)
     try:
         yield from stage.begin()
         yield from stage.tasks(progress)
@@ -92,35 +91,32 @@ def restoring(
             ) from None
         raise
     with suppress(CurriculumError):  # what is left is for the next restore, or for gc
-        yield from drop_generations(keys, deadline_s)
+        yield from drop_generations(server)
     return name
 
 
-def drop_generations(keys: Keys, deadline_s: float) -> Plan[int]:
-    """Remove every generation but the one of ``keys``, 500 keys a call; return how many keys."""
-    found = yield from scan_keys(f"{keys.prefix}g", keys.meta, deadline_s)
-    gone = [key for key in found if not key.startswith(keys.pool)]
+def drop_generations(server: Server) -> Plan[int]:
+    """Remove every generation but that of ``server.keys``, 500 keys a call; return how many."""
+    found = yield from server.scan_keys(f"{server.keys.prefix}g")
+    gone = [key for key in found if not key.startswith(server.keys.pool)]
     for start in range(0, len(gone), 500):
-        yield from ask(Command(("UNLINK", *gone[start : start + 500]), keys.meta), deadline_s)
+        yield from server.command("UNLINK", *gone[start : start + 500])
     return len(gone)
 
 
 class _Stage:
     """One generation being written; every key of it expires until ``keep``."""
 
-    def __init__(self, keys: Keys, current: str, intake: Intake, deadline_s: float) -> None:
-        self._keys, self._current, self._intake = keys, current, intake
-        self._deadline_s = deadline_s
-        self._token = secrets.token_hex(8)
-        self._head = (keys.generation, current, self._token)
+    def __init__(self, server: Server, current: str, intake: Intake) -> None:
+        self._server, self._current, self._intake = server, current, intake
+        self._head = (current, secrets.token_hex(8))
         self._epochs: set[str] = set()
 
     def begin(self) -> Plan[None]:
         """Claim the generation; take away what killed restores have left."""
-        args = [*self._head, _LEASE_MS]
-        yield from ask(Run(STAGE_BEGIN, self._keys.meta, args), self._deadline_s)
-        keys = Keys(self._keys.name, self._keys.generation - 1)
-        yield from drop_generations(keys, self._deadline_s)
+        server = self._server
+        yield from server.run(STAGE_BEGIN, *self._head, _LEASE_MS)
+        yield from drop_generations(server.at(server.keys.generation - 1))
 
     def tasks(self, progress: Progress | None) -> Plan[None]:
         """Write the records, the sorted sets and the labels' sets."""
@@ -190,12 +186,10 @@ class _Stage:
         Raises:
             SnapshotError: The server does not hold what was sent.
         """
-        keys, totals = self._keys, self._intake.totals
+        server, keys, totals = self._server, self._server.keys, self._intake.totals
         for tasks in _chunks(self._intake.tasks()):
             seen = [(task.task_id, task.label) for task in tasks]
-            places = yield from places_of(
-                keys, self._current, seen, self._intake.config, self._deadline_s
-            )
+            places = yield from places_of(server, self._current, seen, self._intake.config)
             for place, task in zip(places, tasks, strict=True):
                 for problem in place.problems(totals.scorer):
                     raise SnapshotError(f"staging failed: {problem}")
@@ -208,20 +202,20 @@ class _Stage:
             yield from self._expect(count, "SCARD", keys.label(label))
             yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
         words = ("HMGET", keys.sums, *asdict(totals.sums))
-        found = yield from ask(Command(words, keys.meta), self._deadline_s)
+        found = yield from server.command(*words)
         if Sums(*(int(text or 0) for text in found)) != totals.sums:
             raise SnapshotError(f"staging failed: sums are {found}, not {totals.sums}")
 
     def _expect(self, value: object, *words: str) -> Plan[None]:
-        found = yield from ask(Command(words, self._keys.meta), self._deadline_s)
+        found = yield from self._server.command(*words)
         if found != value:
             raise SnapshotError(f"staging failed: {' '.join(words)} is {found}, not {value}")
 
     def keep(self) -> Plan[None]:
         """Let nothing of it expire any more."""
-        keys = self._keys
-        found = yield from scan_keys(keys.pool, keys.meta, self._deadline_s)
-        words: list[Words] = [("PERSIST", key.removeprefix(keys.pool)) for key in found]
+        pool = self._server.keys.pool
+        found = yield from self._server.scan_keys(pool)
+        words: list[Words] = [("PERSIST", key.removeprefix(pool)) for key in found]
         for start in range(0, len(words), 2 * _CHUNK):
             yield from self._put(words[start : start + 2 * _CHUNK], expire_ms=0)
 
@@ -231,7 +225,7 @@ class _Stage:
         oldest = yield from self._oldest_epoch()
         meta: dict[str, str | int | bytes] = {
             "schema": SCHEMA,
-            "generation": self._keys.generation,
+            "generation": self._server.keys.generation,
             "config": config.to_json(),
             "config_sha256": config.sha256(),
             "hypers": packed_hypers(config),
@@ -250,23 +244,23 @@ class _Stage:
             *sorted(self._epochs),
             *(word for pair in (counters | meta).items() for word in pair),
         ]
-        yield from ask(Run(FLIP, self._keys.meta, args), self._deadline_s)
+        yield from self._server.run(FLIP, *args)
 
     def _oldest_epoch(self) -> Plan[int]:
-        stem = f"{self._keys.prefix}epoch:"
-        found = yield from scan_keys(stem, self._keys.meta, self._deadline_s)
+        stem = f"{self._server.keys.prefix}epoch:"
+        found = yield from self._server.scan_keys(stem)
         return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)
 
     def abandon(self) -> Plan[None]:
         """Let the next restore begin at once; never fails, never retries."""
         with suppress(CurriculumError):  # the claim will end by itself
-            yield Run(STAGE, self._keys.meta, [*self._head, 0, _EXPIRE_MS])
+            yield self._server.request(STAGE, *self._head, 0, _EXPIRE_MS)
 
     def _put(self, commands: Sequence[Words], *, expire_ms: int = _EXPIRE_MS) -> Plan[None]:
         args: list[str | int | float | bytes] = [*self._head, _LEASE_MS, expire_ms]
         for words in commands:
             args += [len(words), *words]
-        yield from ask(Run(STAGE, self._keys.meta, args), self._deadline_s)
+        yield from self._server.run(STAGE, *args)
 
 
 def _fields(task: TaskLine, scorer: Scorer) -> Iterator[str | int | float | bytes]:

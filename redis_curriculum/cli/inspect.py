@@ -43,7 +43,7 @@ def list_(*, url: Url = None, json: AsJson = False) -> None:
     rows = []
     with session(url) as server:
         for node in server.nodes():
-            rows += node.run(overview.curricula(node.settings.retry_deadline_s))
+            rows += node.run(overview.curricula(node.node))
     rows.sort(key=lambda row: row.name)
     if json:
         print_json(rows)
