@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -48,9 +47,21 @@ async def _run(steps: Steps[T]) -> T:
 
 async def _perform(step: Step) -> Any:
     if isinstance(step, Exchange):
-        return await _exchange(step.connection, step.words)
+        connection = step.connection
+        # One timeout around all of it; redis-py's own makes a task for each write.
+        async with asyncio.timeout(connection.socket_connect_timeout):
+            await connection.send_packed_command(step.packed, check_health=False)
+            return await connection.read_response()
     if isinstance(step, Connect):
-        return await _connect(step)
+        timeouts = {"socket_timeout": None, "socket_connect_timeout": step.timeout_s}
+        connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
+        try:
+            async with asyncio.timeout(step.timeout_s):
+                await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
     if isinstance(step, Drop):
         with suppress(exceptions.RedisError, OSError):
             await step.connection.disconnect(nowait=True)
@@ -58,22 +69,3 @@ async def _perform(step: Step) -> Any:
     if isinstance(step, InThread):
         return await asyncio.to_thread(step.function)
     return await asyncio.sleep(step.seconds)
-
-
-async def _exchange(connection: Any, words: Sequence[str | bytes]) -> Any:
-    # One timeout around the whole exchange; redis-py's own makes a task for each write.
-    async with asyncio.timeout(connection.socket_connect_timeout):
-        await connection.send_command(*words, check_health=False)
-        return await connection.read_response()
-
-
-async def _connect(step: Connect) -> Any:
-    timeouts = {"socket_timeout": None, "socket_connect_timeout": step.timeout_s}
-    connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
-    try:
-        async with asyncio.timeout(step.timeout_s):
-            await connection.connect()
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
-    return connection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -52,27 +51,19 @@ def _run(steps: Steps[T]) -> T:
 
 def _perform(step: Step) -> Any:
     if isinstance(step, Exchange):
-        return _exchange(step.connection, step.words)
+        step.connection.send_packed_command(step.packed, check_health=False)
+        return step.connection.read_response()
     if isinstance(step, Connect):
-        return _connect(step)
+        timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), step.timeout_s)
+        connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
     if isinstance(step, Drop):
         with suppress(exceptions.RedisError, OSError):
             step.connection.disconnect()
         return None
     return step.function() if isinstance(step, InThread) else time.sleep(step.seconds)
-
-
-def _exchange(connection: Any, words: Sequence[str | bytes]) -> Any:
-    connection.send_command(*words, check_health=False)
-    return connection.read_response()
-
-
-def _connect(step: Connect) -> Any:
-    timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), step.timeout_s)
-    connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
-    try:
-        connection.connect()
-    except BaseException:
-        connection.disconnect()
-        raise
-    return connection

@@ -8,7 +8,7 @@ redis-py's retries are off. A failed write is repeated with its own number, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,26 +16,28 @@ from typing import TYPE_CHECKING, Any, Final
 from redis import exceptions
 
 from redis_curriculum._protocol.plan import Command, Plan, Run, T, Words
-from redis_curriculum._wire.options import at, client_options, declared_keys
-from redis_curriculum._wire.primary import find_primary
-from redis_curriculum._wire.refusals import is_elsewhere, translate
+from redis_curriculum._wire.options import (
+    Place,
+    client_options,
+    declared_keys,
+    places,
+    sentinel_options,
+)
+from redis_curriculum._wire.primary import named_by_sentinel, owner_of_slot
+from redis_curriculum._wire.refusals import is_elsewhere, text_of, translate
 from redis_curriculum._wire.steps import (
     FAILURES,
     Connect,
     Drop,
     Exchange,
     InThread,
-    Node,
     Steps,
+    Text,
     converse,
 )
 from redis_curriculum._wire.tls import connect_first
 from redis_curriculum._wire.urls import Address
-from redis_curriculum.errors import (
-    CurriculumError,
-    MissingScriptError,
-    ServerUnavailableError,
-)
+from redis_curriculum.errors import CurriculumError, MissingScriptError, ServerUnavailableError
 
 if TYPE_CHECKING:
     from redis_curriculum._wire.embedded import Attachment
@@ -61,9 +63,9 @@ class Link:
         self._address = address
         self._timeout_s = timeout_s
         self._options = client_options(address)
-        self._hosts = list(address.hosts)
+        self._hosts = places(address)
         self._connection: Any = None
-        self._node: Node | None = None
+        self._place: Place | None = None
         self._attachment: Attachment | None = None
         self._attaching = threading.Lock()
         self._answered = False
@@ -102,8 +104,7 @@ class Link:
         Raises:
             CurriculumError: As ``translate`` says.
         """
-        # All as text: hiredis crashes the process if Ctrl-C comes while it writes a number.
-        text = [word if isinstance(word, (str, bytes)) else repr(word) for word in words]
+        text = tuple([w if isinstance(w, (str, bytes)) else repr(w) for w in words])
         for _ in range(MOST_REDIRECTS):
             connection = self._connection or (yield from self._open(key))
             try:
@@ -126,7 +127,7 @@ class Link:
         # Flushed in between, or the slot is moving to a node that was not asked to load it.
         return (yield from self.send(("EVAL", request.script.source, *tail), request.key))
 
-    def _exchange(self, connection: Any, text: Sequence[str | bytes]) -> Steps[Any]:
+    def _exchange(self, connection: Any, text: Text) -> Steps[Any]:
         self._connection = None  # until its reply has been read
         try:
             reply = yield Exchange(connection, text)
@@ -149,10 +150,10 @@ class Link:
         self._connection, self._answered = connection, True
         return reply
 
-    def _ask(self, node: Node, text: Sequence[str | bytes]) -> Steps[Any]:
+    def _ask(self, place: Place, text: Text) -> Steps[Any]:
         """Ask another node, to which the slot is on its way, this once."""
         try:
-            other = yield Connect(self._options | at(node), self._timeout_s)
+            other = yield Connect({**self._options, **place}, self._timeout_s)
         except FAILURES as error:
             raise translate(error, self._address) from error
         try:
@@ -160,43 +161,68 @@ class Link:
         except FAILURES as error:  # ASK or MOVED again, too: it went back, or on
             raise translate(error, self._address, applied="unknown") from error
 
-    def _leave(self, node: Node | None = None) -> Steps[None]:
-        """Close the connection; the next one goes to ``node``, else to the primary."""
-        connection, self._connection, self._node = self._connection, None, node
+    def _leave(self, place: Place | None = None) -> Steps[None]:
+        """Close the connection; the next one goes to ``place``, else to the primary."""
+        connection, self._connection, self._place = self._connection, None, place
         if connection is not None:
             yield Drop(connection)
 
-    def _named_by(self, error: exceptions.AskError) -> Node:
+    def _named_by(self, error: exceptions.AskError) -> Place:
         """Return where to go; a node that does not know its own name leaves it out."""
-        here = self._node or (self._hosts or [("localhost", 0)])[0]
-        return (error.host or here[0], error.port)
+        here = (self._place or {}).get("host", "localhost")
+        return {"host": error.host or here, "port": error.port}
 
     def _open(self, key: str) -> Steps[Any]:
-        node, self._node = self._node, None
+        place, self._place = self._place, None
         try:
             if self._address.kind == "embedded":
-                yield InThread(self._attach)
-            if node is None and self._address.kind in ("sentinel", "cluster"):
-                where = self._address, self._hosts, key
-                node = yield from find_primary(*where, self._options, self._connect)
-            connection = yield from self._connect(self._options | self._place(node))
+                place = yield InThread(self._attach)
+            elif place is None:
+                place = yield from self._find(key)
+            connection = yield from self._connect({**self._options, **place})
         except FAILURES as error:
             raise translate(error, self._address) from error
-        self._connection, self._node = connection, node
+        self._connection, self._place = connection, place
         return connection
 
-    def _connect(self, options: dict[str, Any]) -> Steps[Any]:
+    def _find(self, key: str) -> Steps[Place]:
+        """Ask the hosts of the URL, one after the other, for the primary that holds ``key``.
+
+        A host that hangs costs its own time-out and no other's. Whoever knows is asked first next
+        time. If all refuse, waiting would not help, and the first refusal is raised.
+        """
+        kind, hosts = self._address.kind, self._hosts
+        if kind not in ("sentinel", "cluster"):
+            return hosts[0]
+        options = sentinel_options(self._options) if kind == "sentinel" else self._options
+        failures: list[Exception] = []
+        for host in hosts:
+            try:
+                connection = yield from self._connect({**options, **host})
+                if kind == "sentinel":
+                    place = yield from named_by_sentinel(connection, self._address.service)
+                else:
+                    place = yield from owner_of_slot(connection, key, host)
+            except FAILURES as error:
+                failures.append(error)
+            else:
+                self._hosts = [host, *(other for other in hosts if other is not host)]
+                return place
+        refusals = (exceptions.ResponseError, exceptions.AuthenticationError)
+        if all(isinstance(error, refusals) for error in failures):
+            raise failures[0]
+        said = [
+            f"{h['host']}:{h['port']}: {text_of(e)}" for h, e in zip(hosts, failures, strict=True)
+        ]
+        message = f"{self._address.public}: nobody knows the primary: {'; '.join(said)}"
+        raise ServerUnavailableError(message)
+
+    def _connect(self, options: Mapping[str, Any]) -> Steps[Any]:
         if self._answered:
             return (yield Connect(options, self._timeout_s))
         return (yield from connect_first(options, self._timeout_s, self._address.public))
 
-    def _place(self, node: Node | None) -> dict[str, Any]:
-        if node or self._hosts:
-            return at(node or self._hosts[0])
-        path = self._attachment.socket_path if self._attachment else self._address.path
-        return {"path": str(path)}
-
-    def _attach(self) -> None:
+    def _attach(self) -> Place:
         """Start the server of this machine or wait for it; ``hang_up`` also ends what it began."""
         from redis_curriculum._wire.embedded import attach
 
@@ -206,6 +232,7 @@ class Link:
                 self._attachment.ensure_running()
             else:
                 self._attachment = attach(Path(path) if path else None)
+            return {"path": str(self._attachment.socket_path)}
 
     def _detach(self) -> None:
         with self._attaching:

@@ -1,7 +1,4 @@
-"""redis-py's connections for an address: their class, and their arguments.
-
-Their own retries stay off, as they are by default.
-"""
+"""redis-py's arguments for a connection: where the server is and how to talk to it."""
 
 from __future__ import annotations
 
@@ -9,10 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from redis_curriculum._wire.steps import Node
 from redis_curriculum._wire.urls import SENTINEL_PASSWORD_VARIABLE, Address
 from redis_curriculum.errors import InvalidURLError
 
+Place = Mapping[str, Any]
+"""The arguments for where a server is: ``host`` and ``port``, or the ``path`` of its socket."""
 _TEXT: Final = {"decode_responses": True, "protocol": 2}
 
 
@@ -23,6 +21,13 @@ def declared_keys(address: Address, key: str) -> tuple[str, ...]:
     then refuses the call (TRYAGAIN) instead of running the script on the half that is still here.
     """
     return (key, f"{key}:absent") if address.kind == "cluster" else (key,)
+
+
+def places(address: Address) -> list[Place]:
+    """Return where the servers of an address are; none where one has to be started."""
+    if address.kind == "unix":
+        return [{"path": address.path}]
+    return [{"host": host, "port": port} for host, port in address.hosts]
 
 
 def client_options(address: Address) -> dict[str, Any]:
@@ -51,12 +56,7 @@ def sentinel_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def stranger_options(options: Mapping[str, Any], *, tls: bool) -> dict[str, Any]:
     """Return the arguments to see whether a port speaks TLS: no secret, and nobody is verified."""
     unverified = {"ssl_cert_reqs": "none", "ssl_check_hostname": False} if tls else {}
-    return _TEXT | at((options["host"], options["port"])) | unverified
-
-
-def at(node: Node) -> dict[str, Any]:
-    """Return the arguments for where a server is."""
-    return {"host": node[0], "port": node[1]}
+    return _TEXT | {name: options[name] for name in ("host", "port")} | unverified
 
 
 def is_tls(options: Mapping[str, Any]) -> bool:

@@ -130,9 +130,10 @@ def translate(error: Exception, address: Address, *, applied: Applied = "no") ->
     if isinstance(error, exceptions.RedisError):
         error.args = (text,)  # a traceback shows it too
     if isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in text:
-        return AuthenticationError(
-            f"{address.public}: wrong user or password{_where_it_is_set(address)}: {text}"
-        )
+        where = "" if address.password else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
+        if address.kind == "sentinel":
+            where += f" (that of the Sentinels is in {SENTINEL_PASSWORD_VARIABLE})"
+        return AuthenticationError(f"{address.public}: wrong user or password{where}: {text}")
     if isinstance(error, exceptions.BusyLoadingError):
         return ServerUnavailableError(f"{address.public} is loading its data: {text}")
     for phrase, rule in _WRONG_URL.items():
@@ -142,7 +143,7 @@ def translate(error: Exception, address: Address, *, applied: Applied = "no") ->
         return _refused(error, text)
     if isinstance(error, ValueError):
         return ScriptError(
-            f"{address.public}: a reply that cannot be read: {text}", applied=applied
+            f"{address.public}: a message that cannot be read or written: {text}", applied=applied
         )
     return ServerUnavailableError(f"{address.public} does not answer: {text}", applied=applied)
 
@@ -151,13 +152,6 @@ def text_of(error: Exception) -> str:
     """Return what an error says, without a password or the arguments of a command (a script)."""
     text = _ARGUMENTS.sub("", without_password(str(error)))
     return text or type(error).__name__
-
-
-def _where_it_is_set(address: Address) -> str:
-    hints = [] if address.password else [f"set {PASSWORD_VARIABLE}, or put it in the URL"]
-    if address.kind == "sentinel":
-        hints.append(f"that of the Sentinels is in {SENTINEL_PASSWORD_VARIABLE}")
-    return f" ({'; '.join(hints)})" if hints else ""
 
 
 def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
@@ -203,9 +197,6 @@ _BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
         r"(?=.*(?:user executing the script can't|ACL failure in script))"
         r".*?([0-9a-f]{40}).*?@user_script: ?(\d+)"
     ): _denied_inside,
-    re.compile(r"(?i)^unknown command"): lambda text: UnsupportedServerError(
-        f"this server lacks a command that is needed: {text}"
-    ),
 }
 
 

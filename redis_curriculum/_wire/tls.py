@@ -29,37 +29,28 @@ def connect_first(options: Mapping[str, Any], timeout_s: float, public: str) -> 
     """
     patience_s = min(PROBE_S, timeout_s)
     try:
-        mistake = (yield from _plain_port(options, patience_s)) if is_tls(options) else None
-        if mistake is None:
-            return (yield Connect(options, timeout_s))
+        if is_tls(options):
+            yield from _try_tls(options, patience_s)
+        return (yield Connect(options, timeout_s))
     except FAILURES as error:
-        mistake = yield from _mistake(error, options, patience_s)
-        if mistake is None:
+        if is_tls(options):
+            mistake = _said_by_tls(error)
+        else:
+            hung_up = "host" in options and _HUNG_UP.search(str(error))
+            wanted = hung_up and (yield from _speaks(options, patience_s, tls=True))
+            mistake = _WANTED if wanted else None
+        if not mistake:
             raise
         raise ServerRefusedError(f"{public}: {mistake}", code="TLS") from error
-    raise ServerRefusedError(f"{public}: {mistake}", code="TLS")
 
 
-def _plain_port(options: Mapping[str, Any], patience_s: float) -> Steps[str | None]:
-    """Try TLS with little patience: a server without it waits for more, and does not say so."""
+def _try_tls(options: Mapping[str, Any], patience_s: float) -> Steps[None]:
+    """Try it with little patience: a plain server waits for the end of a line, and is silent."""
     try:
         yield Drop((yield Connect(options, patience_s)))
-    except (TimeoutError, exceptions.TimeoutError):
-        return _PLAIN if (yield from _speaks(options, patience_s, tls=False)) else None
-    return None
-
-
-def _mistake(
-    error: BaseException, options: Mapping[str, Any], patience_s: float
-) -> Steps[str | None]:
-    """Say what is wrong with TLS; None where something else is."""
-    if is_tls(options):
-        said = _said_by_tls(error)
-        if said is None or _is_plain(said):
-            return said and _PLAIN
-        return f"TLS: {said}; check ssl_ca_certs and the server's certificate"
-    hung_up = "host" in options and _HUNG_UP.search(str(error))
-    return _WANTED if hung_up and (yield from _speaks(options, patience_s, tls=True)) else None
+    except (TimeoutError, exceptions.TimeoutError) as error:
+        if (yield from _speaks(options, patience_s, tls=False)):
+            raise ssl.SSLError(_PLAIN) from error
 
 
 def _speaks(options: Mapping[str, Any], patience_s: float, *, tls: bool) -> Steps[bool]:
@@ -70,23 +61,16 @@ def _speaks(options: Mapping[str, Any], patience_s: float, *, tls: bool) -> Step
     except (exceptions.ResponseError, exceptions.AuthenticationError, exceptions.BusyLoadingError):
         return True  # refused, but answered
     except FAILURES as error:  # a server that asks for a client's certificate speaks TLS
-        said = _said_by_tls(error)
-        return tls and said is not None and not _is_plain(said)
+        return tls and _said_by_tls(error) not in (None, _PLAIN)
     return True
 
 
-def _is_plain(said: str) -> bool:
-    """Whether TLS failed at bytes that are something else."""
-    return "WRONG_VERSION" in said or "record layer" in said
-
-
-def _said_by_tls(error: BaseException) -> str | None:
-    """Return what TLS complains of; a line that was cut, as may happen to any, is no complaint."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            return (
-                None if isinstance(seen, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) else str(seen)
-            )
-        seen = seen.__cause__ or seen.__context__
-    return None
+def _said_by_tls(error: BaseException | None) -> str | None:
+    """Return what TLS complains of; that a line was cut, as may happen to any, is no complaint."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if error is None or isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return None
+    if any(sign in str(error) for sign in (_PLAIN, "WRONG_VERSION", "record layer")):
+        return _PLAIN
+    return f"TLS: {error}; check ssl_ca_certs and the server's certificate"

@@ -9,8 +9,9 @@ from typing import Any
 from redis import exceptions
 
 from redis_curriculum._protocol.plan import T
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, InThread, Node, Step, Steps
+from redis_curriculum._wire.steps import Connect, Drop, Exchange, InThread, Step, Steps
 
+Node = tuple[str, int]
 Words = tuple[str | bytes, ...]
 Server = Callable[[Words], Any]
 """Answers a command; an error that it returns is raised, as redis-py does with an error reply."""
@@ -74,6 +75,7 @@ class Network:
                 connection.is_open = False
             case InThread(function):
                 self.threads.append(function)
+                return {"path": "/started"}
             case _:
                 raise AssertionError(step)
         return None

@@ -102,7 +102,7 @@ def test_a_reply_that_cannot_be_read() -> None:
     """redis-py raises ``ValueError`` for it: text that is not UTF-8, a MOVED without an address."""
     unreadable = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
     link, network = link_to(HOME), at(home=replies(unreadable, "after"))
-    with pytest.raises(ScriptError, match="cannot be read") as failed:
+    with pytest.raises(ScriptError, match="cannot be read or written") as failed:
         get(link, network)
     assert failed.value.applied == "unknown"
     assert network.open == []
