@@ -20,6 +20,7 @@ from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import Plan, Request, Run
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET
 from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.steps import Steps
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import (
     CurriculumDeletedError,
@@ -295,14 +296,14 @@ def test_gc_is_bounded(curriculum: Curriculum, client: Any, name: str, link: Dir
     for i in range(1_201):
         client.hset(Keys(name, 7).task(i), "task_id", i)
     sizes = []
-    call = link.call
+    send = link.send
 
-    def counted(words: Any, key: str) -> Any:
+    def counted(words: Any, key: str) -> Steps[Any]:
         if COLLECT.sha in words:
             sizes.append(len(words) - 5)
-        return call(words, key)
+        return (yield from send(words, key))
 
-    link.call = counted  # type: ignore[method-assign]
+    link.send = counted  # type: ignore[method-assign]
     (found,) = drive(gc(Server(Keys(name), 5.0)), link)
     assert found.count == 1_201
     assert [size for size in sizes if size][-3:] == [500, 500, 201]

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, Task, WorkerSettings
-from redis_curriculum._wire.asyncio import AsyncLink
+from redis_curriculum._wire import asyncio as wire
+from redis_curriculum._wire.steps import Exchange, Step
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumError,
@@ -180,21 +181,22 @@ class Flaky:
     @contextmanager
     def stopping(self, moment: str) -> Iterator[None]:
         """The next call cancels its task ``before`` it is sent, or once it has been applied."""
-        original = AsyncLink._exchange  # noqa: SLF001 - the place where bytes come and go
+        original = wire._perform  # noqa: SLF001 - the place where bytes come and go
 
-        async def exchange(link: AsyncLink, connection: Any, words: Any) -> Any:
-            self._monkeypatch.setattr(AsyncLink, "_exchange", original)
+        async def perform(step: Step) -> Any:
+            assert isinstance(step, Exchange)
+            self._monkeypatch.setattr(wire, "_perform", original)
             self.stopped += 1
             task = asyncio.current_task()
             assert task is not None
             if moment == "applied":
-                await original(link, connection, words)
+                await original(step)
             task.cancel()
-            return await original(link, connection, words if moment == "before" else ("PING",))
+            return await original(step if moment == "before" else step._replace(words=("PING",)))
 
-        self._monkeypatch.setattr(AsyncLink, "_exchange", exchange)
+        self._monkeypatch.setattr(wire, "_perform", perform)
         yield
-        self._monkeypatch.setattr(AsyncLink, "_exchange", original)
+        self._monkeypatch.setattr(wire, "_perform", original)
 
 
 @pytest.mark.parametrize("moment", ["before", "applied"])
