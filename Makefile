@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint layout bench faults examples constraints clean
+.PHONY: help demo test lint docs layout bench faults examples constraints clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 # /' | column -t -s '#'
@@ -21,21 +21,25 @@ lint: .venv/dev.stamp  ## ruff, mypy, and no Lua outside lua/
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/protocol/test_lua_in_files.py
 
+docs: .venv/docs.stamp  ## the documentation in out/docs; a warning or a broken link is an error
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs out/docs
+	$(BIN)/python docs/check_links.py out/docs
+
 layout: .venv/test.stamp  ## the rooms of the package and the arrows between them
 	$(BIN)/python -m tests.layout
 
 bench: .venv/bench.stamp  ## ratios and capacities on this machine
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-faults: .venv/test.stamp  ## all fault injections; their table goes into README.md (under 20 minutes)
-	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table README.md $(ARGS)
+faults: .venv/test.stamp  ## all fault injections; their table goes into docs/ (under 20 minutes)
+	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table docs/understand/faults.md $(ARGS)
 
 examples: .venv/examples.stamp  ## run every example (installs PyTorch, which is gigabytes)
 	$(BIN)/python -m pytest tests/examples -m "slow or not slow" $(ARGS)
 
 constraints:  ## pin what pip chooses today
 	rm -rf .venv/clean && $(PYTHON) -m venv .venv/clean
-	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench,examples]'
+	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench,docs,examples]'
 	(sed -n '/^#/p' constraints.txt; .venv/clean/bin/python -m pip freeze --exclude-editable) > .venv/new.txt
 	mv .venv/new.txt constraints.txt
 

@@ -6,18 +6,46 @@ of what the code says is kept. The functions need no Sphinx: the tests call ``ex
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import typer
 from typer.testing import CliRunner
 
-from redis_curriculum import CurriculumConfig, WorkerSettings, config, errors
+from redis_curriculum import (
+    CurriculumConfig,
+    TaskRecord,
+    WorkerSettings,
+    __version__,
+    config,
+    errors,
+    tasks,
+)
+from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._protocol.requirements import OLDEST_VERSION
+from redis_curriculum._state.format import FORMAT, MODELS, StatisticsLine
+from redis_curriculum._values.rules import In
 from redis_curriculum.cli import app as command_line
+from redis_curriculum.scorers.statistics import Progress
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -51,17 +79,32 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def settings(name: str) -> str:
-    """Return a table of a config model's fields."""
-    model: type[BaseModel] = getattr(config, name)
-    prefix = {CurriculumConfig: "", WorkerSettings: None}.get(model, "algorithm.")
+    """Return a table of the fields of a config model or a task generator."""
+    model: type[BaseModel] = getattr(config, name, None) or getattr(tasks, name)
+    is_stored = hasattr(config, name) and model is not WorkerSettings
+    prefix = "" if model is CurriculumConfig else "algorithm."
     rows = []
     for field, info in model.model_fields.items():
         if field != "kind":
-            resume = [] if prefix is None else [config.resume_rule(prefix + field).value]
+            resume = [config.resume_rule(prefix + field).value] if is_stored else []
             described = str(info.description)
             rows.append([f"`{field}`", _default(info), *resume, _values(info), described])
-    resume = [] if prefix is None else ["at resume"]
+    resume = ["at resume"] if is_stored else []
     return _table(["field", "default", *resume, "values", "what it is"], rows)
+
+
+def presets(name: str, *methods: str) -> str:
+    """Return a table of the fields in which presets of a scorer differ."""
+    model: Any = getattr(config, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", config.ConfigWarning)
+        values = [getattr(model, method)().model_dump() for method in methods]
+    rows = [
+        [f"`{field}`", *(f"`{preset[field]!r}`" for preset in values)]
+        for field in model.model_fields
+        if len({preset[field] for preset in values}) > 1
+    ]
+    return _table(["field", *(f"`.{method}()`" for method in methods)], rows)
 
 
 def _default(info: FieldInfo) -> str:
@@ -73,16 +116,79 @@ def _default(info: FieldInfo) -> str:
 
 def _values(info: FieldInfo) -> str:
     """Return type and interval, or the words to choose from."""
-    interval = [f" in {known.interval}" for known in info.metadata if hasattr(known, "interval")]
-    return _type(info.annotation) + "".join(interval)
+    return _type(info.annotation) + _interval(info.metadata)
 
 
 def _type(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(f"`{word!r}`" for word in get_args(kind))
-    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    names = ["None" if part is NoneType else (get_origin(part) or part).__name__ for part in parts]
-    return " or ".join(names)
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _type(args[0]) + _interval(args[1:])
+    if origin is Literal:
+        return " or ".join(f"`{word!r}`" for word in args)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_type, args)))
+    if origin is dict:
+        return f"dict of {_type(args[0])} to {_type(args[1])}"
+    if origin in (list, tuple):
+        parts = dict.fromkeys(_type(part) for part in args if part is not Ellipsis)
+        return f"{origin.__name__} of {' and '.join(parts)}"
+    return {NoneType: "None", StatisticsLine: "object"}.get(kind, str(kind.__name__))
+
+
+def _interval(notes: Sequence[Any]) -> str:
+    found = [note.interval.replace(", ", ",\u00a0") for note in notes if isinstance(note, In)]
+    return "".join(f" in {_plain(interval)}" for interval in found)
+
+
+# --- what is stored ------------------------------------------------------------------------------
+
+
+def record() -> str:
+    """Return a table of the fields of a task's record."""
+    known, hints = _meanings(TaskRecord), get_type_hints(TaskRecord)
+    rows = [
+        [f"`{field.name}`", _type(hints[field.name]), known[field.name]]
+        for field in fields(TaskRecord)
+    ]
+    return _table(["field", "type", "meaning"], rows)
+
+
+def snapshot_lines() -> str:
+    """Return a section for each kind of line in a snapshot."""
+    sections = []
+    for kind, model in MODELS.items():
+        known = _meanings(TaskRecord) | _meanings(model)
+        rows = [
+            [f"`{name}`", _values(info), known[name]]
+            for name, info in model.model_fields.items()
+            if name != "type"
+        ]
+        table = _table(["field", "values", "meaning"], rows)
+        sections.append(f"## {kind}\n\n{model.__doc__}\n\n{table}")
+    return "\n\n".join(sections)
+
+
+def versions() -> str:
+    """Return a table of all that has a version of its own."""
+    rows = [
+        ["library", __version__],
+        ["schema of the keys", str(SCHEMA)],
+        ["snapshot format, written", str(FORMAT)],
+        ["snapshot formats, read", f"0 to {FORMAT}"],
+        ["Redis", f"{'.'.join(map(str, OLDEST_VERSION))} or newer"],
+    ]
+    return _table(["what", "this version"], rows)
+
+
+def _meanings(model: type) -> dict[str, str]:
+    """Return the texts below the fields of a class, and what ``Progress`` says of statistics."""
+    found = dict(re.findall(r"^    +(\w+): (\S.*)$", str(Progress.__doc__), re.MULTILINE))
+    tree: Any = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    for field, text in itertools.pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            words = " ".join(ast.literal_eval(text.value).split())
+            found[ast.unparse(field.target)] = _plain(words)
+    return found
 
 
 # --- the command line ----------------------------------------------------------------------------
@@ -103,9 +209,10 @@ def commands() -> str:
 
 
 def error_tree() -> str:
-    """Return the tree at the top of ``redis_curriculum.errors``, then each error."""
+    """Return the tree at the top of ``redis_curriculum.errors``, then each error and warning."""
     tree = textwrap.dedent(str(errors.__doc__).partition("::\n\n")[2]).rstrip()
     names = [name for name in re.findall(r"(\w+Error)\b", tree) if hasattr(errors, name)]
+    names += [name for name in vars(errors) if name.endswith("Warning")]
     listed = "\n".join(f".. autoexception:: redis_curriculum.errors.{name}" for name in names)
     return f"```text\n{tree}\n```\n\n```{{eval-rst}}\n{listed}\n```"
 
@@ -164,5 +271,16 @@ def _plain(text: str) -> str:
 
 
 _WRITERS: Final[dict[str, Callable[..., str]]] = {
-    writer.__name__: writer for writer in (settings, commands, error_tree, scripts, includes)
+    writer.__name__: writer
+    for writer in (
+        commands,
+        error_tree,
+        includes,
+        presets,
+        record,
+        scripts,
+        settings,
+        snapshot_lines,
+        versions,
+    )
 }

@@ -76,7 +76,7 @@ def draw(run: Run, ink: str, line: str) -> Figure:
     figure = Figure(figsize=(9.6, 3.5))
     parts = figure.add_axes((0.0, 0.0, 0.43, 1.0), xlim=(0, 43), ylim=(0, 35))
     parts.set_axis_off()
-    for y in (25, 15, 5):
+    for y in (25.0, 15.0, 5.0):
         _box(parts, (1, y, 12, 6), ink, ink, "worker and\nenvironment")
         _arrow(parts, (13.4, y + 4, 27.4, 17 + (y - 15) * 0.35 + 2.4), ink)
         _arrow(parts, (27.4, 17 + (y - 15) * 0.35 + 0.6, 13.4, y + 2.2), ink)

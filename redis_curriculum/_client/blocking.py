@@ -167,7 +167,8 @@ class Curriculum(Handle):
         """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
 
         Raises:
-            As ``get_task``.
+            EmptyPoolError: There is no task, and this worker has no generator to make one.
+            GeneratorError: The generator failed for 16 task ids in a row.
         """
         return self._run(self._store.play((), checked_count(count))).tasks
 
@@ -276,7 +277,7 @@ class Curriculum(Handle):
         return self._run(self._store.distribution())
 
     def stats(self) -> dict[str, float]:
-        """Return every figure of the curriculum by name; the README's table explains each.
+        """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Counts are over the curriculum's life, labels' figures have names such as
         ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its

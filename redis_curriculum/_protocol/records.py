@@ -17,9 +17,13 @@ class TaskRecord:
     """
 
     task_id: int
+    """Never used again."""
     label: str
+    """The group of tasks that it belongs to."""
     label_hash: int
+    """Of the label, the same everywhere: first 8 bytes of SHA-256, low 53 bits."""
     params: dict[str, Any]
+    """What the environment gets."""
     created_ms: int
     """When the task was created, ms of the server's clock."""
     sample_count: int
@@ -27,6 +31,7 @@ class TaskRecord:
     completion_count: int
     """How many results were applied."""
     failure_count: int
+    """How many failures were reported."""
     total_score: float
     success_threshold: float
     """A score from here on is a success."""
@@ -40,7 +45,9 @@ class TaskRecord:
     random_baseline: float | None = None
     learning_progress: float | None = None
     consecutive_failures: int = 0
+    """Failures since the last result."""
     last_error: str | None = None
+    """Message of the last failure."""
 
     @classmethod
     def parse(cls, fields_: Mapping[str, str]) -> TaskRecord:

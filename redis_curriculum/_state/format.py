@@ -37,25 +37,37 @@ class Manifest(FrozenModel):
 
     type: Literal["manifest"] = "manifest"
     format: Natural
+    """Version of the file."""
     library: str
     """Version that wrote it."""
     redis: str
     """Version of the server."""
     name: str
+    """Of the curriculum."""
     created_ms: Natural
     """The moment, by the server's clock."""
     curriculum_created_ms: Natural
+    """When the curriculum was created."""
     config: dict[str, Any]
+    """All settings."""
     config_sha256: str
+    """Of the settings as canonical JSON."""
     seed: Annotated[int, In("[0, 2**63)")]
+    """The config's."""
     epoch: Natural
+    """The current one."""
     generation: Natural
+    """Of the keys that were read."""
     next_index: Natural
+    """Counter from which the next task id is made."""
     random: Annotated[list[Natural], Field(min_length=6, max_length=6)]
+    """State of the random stream."""
     counters: dict[str, Whole]
+    """Counts that have no label."""
     forced: list[dict[str, Any]]
     """Notes of restores that overrode structural fields."""
     workers: dict[str, dict[str, str]]
+    """Entry of each worker, by id; for people, a restore does not read it."""
 
 
 _LEFT_BY_COMPLETIONS: Final = (
@@ -99,11 +111,17 @@ class LabelLine(FrozenModel):
 
     type: Literal["label"] = "label"
     label: str
+    """Its name."""
     active: Natural
+    """Number of its tasks in the pool."""
     inactive_ms: Natural | None = None
+    """When its last task left."""
     progress: StatisticsLine
+    """The label's own statistics, the same as a task's."""
     count: dict[What, Natural]
+    """Counts over the curriculum's life."""
     epoch: dict[What, Natural]
+    """Counts within the current epoch."""
 
 
 class EpochLine(FrozenModel):
@@ -111,8 +129,11 @@ class EpochLine(FrozenModel):
 
     type: Literal["epoch"] = "epoch"
     epoch: Natural
+    """Its number, from 0."""
     what: OfEpoch
+    """Which part this line holds."""
     counts: dict[str, Natural | Amount]
+    """By label; of ``times``, started_ms and ended_ms."""
 
 
 class QuarantineLine(FrozenModel):
@@ -120,7 +141,9 @@ class QuarantineLine(FrozenModel):
 
     type: Literal["quarantine"] = "quarantine"
     task_id: Natural
+    """The task."""
     error: str
+    """Message of its last failure."""
 
 
 class TaskLine(StatisticsLine):
@@ -144,9 +167,13 @@ class EndLine(FrozenModel):
 
     type: Literal["end"] = "end"
     labels: Natural
+    """Number of label lines."""
     epochs: Natural
+    """Number of epoch lines."""
     quarantined: Natural
+    """Number of quarantine lines."""
     tasks: Natural
+    """Number of task lines."""
     sha256: str
     """Of all lines before this one, with their line feeds."""
 
