@@ -129,7 +129,7 @@ class Keys:
 
     @property
     def sums(self) -> str:
-        """String of four i64 (BITFIELD): exact sums over eligible tasks (``_sampling.weights.Sums``)."""
+        """String of four i64 (BITFIELD): exact sums over eligible tasks (``Sums``)."""
         return f"{self.pool}sums"
 
     def progress(self, label: str) -> str:

@@ -2,8 +2,8 @@
 
 Two looks. Each task's place in the indices is compared with its record inside one script call, so
 no write can come between. Totals (sums, counts by label, sizes) belong to one moment
-(``consistent_read.py``). ``repair`` rebuilds the indices from the records, which are the truth; counters
-are history, which no record holds: where they disagree, the problem is named and stays.
+(``consistent_read.py``). ``repair`` rebuilds the indices from the records, which are the truth;
+counters are history, which no record holds: where they disagree, the problem is named and stays.
 """
 
 from __future__ import annotations
