@@ -29,8 +29,10 @@ from typing import (
 )
 
 import typer
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
+import redis_curriculum
 from redis_curriculum import (
     CurriculumConfig,
     TaskRecord,
@@ -48,7 +50,6 @@ from redis_curriculum.cli import app as command_line
 from redis_curriculum.scorers.statistics import Progress
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
     from sphinx.application import Sphinx
 
@@ -111,7 +112,7 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     default = info.get_default(call_default_factory=True)
-    return f"`{type(default).__name__}()`" if hasattr(default, "model_fields") else f"`{default!r}`"
+    return f"`{type(default).__name__}()`" if isinstance(default, BaseModel) else f"`{default!r}`"
 
 
 def _values(info: FieldInfo) -> str:
@@ -138,6 +139,16 @@ def _type(kind: Any) -> str:
 def _interval(notes: Sequence[Any]) -> str:
     found = [note.interval.replace(", ", ",\u00a0") for note in notes if isinstance(note, In)]
     return "".join(f" in {_plain(interval)}" for interval in found)
+
+
+# --- the package ---------------------------------------------------------------------------------
+
+
+def rooms() -> str:
+    """Return the map at the top of the package, as a table."""
+    steps = re.findall(r"^    (\S.*?)  +(\S.*)$", str(redis_curriculum.__doc__), re.MULTILINE)
+    rows = [[", ".join(f"`{room}`" for room in names.split(", ")), what] for names, what in steps]
+    return _table(["rooms", "what is in them"], rows)
 
 
 # --- what is stored ------------------------------------------------------------------------------
@@ -278,6 +289,7 @@ _WRITERS: Final[dict[str, Callable[..., str]]] = {
         includes,
         presets,
         record,
+        rooms,
         scripts,
         settings,
         snapshot_lines,

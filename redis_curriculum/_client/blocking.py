@@ -166,9 +166,7 @@ class Curriculum(Handle):
     def get_tasks(self, count: int) -> list[Task]:
         """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
 
-        Raises:
-            EmptyPoolError: There is no task, and this worker has no generator to make one.
-            GeneratorError: The generator failed for 16 task ids in a row.
+        Raises what ``get_task`` raises.
         """
         return self._run(self._store.play((), checked_count(count))).tasks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from from_code import expanded
@@ -17,6 +18,7 @@ _INCLUDE = re.compile(
 )
 
 
+@cache
 def page(name: str) -> str:
     """A page as the site shows it: ``README.md``, or the path of one below docs/."""
     path = README if name == "README.md" else DOCS / name
