@@ -46,6 +46,7 @@ _OTHERS = "collections|contextlib|gymnasium|numpy|os|pathlib|pettingzoo|pydantic
 nitpick_ignore_regex = [("py:.*", rf"({_OTHERS})\..*")]
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = f"redis-curriculum {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
