@@ -44,7 +44,7 @@ from redis_curriculum import (
 )
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.requirements import OLDEST_VERSION
-from redis_curriculum._state.format import FORMAT, MODELS, StatisticsLine
+from redis_curriculum._state.format import FORMAT, MODELS
 from redis_curriculum._values.rules import In
 from redis_curriculum.cli import app as command_line
 from redis_curriculum.scorers.statistics import Progress
@@ -133,7 +133,8 @@ def _type(kind: Any) -> str:
     if origin in (list, tuple):
         parts = dict.fromkeys(_type(part) for part in args if part is not Ellipsis)
         return f"{origin.__name__} of {' and '.join(parts)}"
-    return {NoneType: "None", StatisticsLine: "object"}.get(kind, str(kind.__name__))
+    is_private = kind.__module__.startswith("redis_curriculum._")
+    return "None" if kind is NoneType else "object" if is_private else str(kind.__name__)
 
 
 def _interval(notes: Sequence[Any]) -> str:
@@ -191,9 +192,14 @@ def versions() -> str:
     return _table(["what", "this version"], rows)
 
 
+def _statistics() -> dict[str, str]:
+    """Return what each statistic of a task or label means."""
+    return dict(re.findall(r"^    +(\w+): (\S.*)$", str(Progress.__doc__), re.MULTILINE))
+
+
 def _meanings(model: type) -> dict[str, str]:
-    """Return the texts below the fields of a class, and what ``Progress`` says of statistics."""
-    found = dict(re.findall(r"^    +(\w+): (\S.*)$", str(Progress.__doc__), re.MULTILINE))
+    """Return the texts below the fields of a class, and those of statistics."""
+    found = _statistics()
     tree: Any = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     for field, text in itertools.pairwise(tree.body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
@@ -235,8 +241,9 @@ _ARGUMENT: Final = re.compile(r"((?:KEYS|ARGV)\[[\d.]+\]) (\w+) (\S+) ?(.*)")
 
 def scripts() -> str:
     """Return a section for each script, as its header says."""
-    files = sorted(path for path in LUA.rglob("*.lua") if "include" not in path.parts)
-    return "\n\n".join(_script(path) for path in files)
+    parts = {"include", "scorers"}
+    files = [path for path in LUA.rglob("*.lua") if path.parent.name not in parts]
+    return "\n\n".join(_script(path) for path in sorted(files))
 
 
 def _script(file: Path) -> str:
@@ -258,7 +265,8 @@ def includes() -> str:
     """Return a table of the parts that scripts share."""
     rows = []
     for file in sorted((LUA / "include").glob("*.lua")):
-        name, _, purpose = " ".join(_header(file)).partition(": ")
+        lines = [line for line in _header(file) if not line.startswith(("Needs", "Gives"))]
+        name, _, purpose = " ".join(lines).partition(": ")
         rows.append([f"`{name}`", _plain(purpose)])
     return _table(["part", "what it does"], rows)
 

@@ -21,7 +21,7 @@ class TaskRecord:
     label: str
     """The group of tasks that it belongs to."""
     label_hash: int
-    """Of the label, the same everywhere: first 8 bytes of SHA-256, low 53 bits."""
+    """The low 53 bits of the first 8 bytes of SHA-256 of the label."""
     params: dict[str, Any]
     """What the environment gets."""
     created_ms: int
