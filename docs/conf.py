@@ -15,6 +15,7 @@ project_copyright = author
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code", "public"]
+smartquotes = False  # tables quote settings such as pooling="task"
 exclude_patterns = ["_ext", "_static"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
