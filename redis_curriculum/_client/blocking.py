@@ -174,8 +174,7 @@ class Curriculum(Handle):
     def get_tasks(self, count: int) -> list[Task]:
         """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
 
-        Raises:
-            As ``get_task``.
+        Raises what ``get_task`` raises.
         """
         return self._call(play(self._store, (), checked_count(count))).tasks
 
@@ -284,7 +283,7 @@ class Curriculum(Handle):
         return self._run(read.distribution(self._store))
 
     def stats(self) -> dict[str, float]:
-        """Return every figure of the curriculum by name; the README's table explains each.
+        """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Counts are over the curriculum's life, labels' figures have names such as
         ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its

@@ -1,4 +1,4 @@
-"""docs/scaling.md: draws over 16 shards follow the single pool's distribution."""
+"""docs/operate/scaling.md: draws over 16 shards follow the single pool's distribution."""
 
 from __future__ import annotations
 
