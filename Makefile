@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench faults examples constraints clean
+.PHONY: help demo test lint layout bench faults examples constraints clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 # /' | column -t -s '#'
@@ -19,7 +19,10 @@ lint: .venv/dev.stamp  ## ruff, mypy, and no Lua outside lua/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet tests/unit/test_lua_in_files.py
+	$(BIN)/python -m pytest --quiet tests/protocol/test_lua_in_files.py
+
+layout: .venv/test.stamp  ## the rooms of the package and the arrows between them
+	$(BIN)/python -m tests.layout
 
 bench: .venv/bench.stamp  ## ratios and capacities on this machine
 	$(BIN)/python benchmarks/run.py $(ARGS)

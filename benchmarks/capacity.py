@@ -16,7 +16,7 @@ from measure import Row, arguments, console, in_turn, machine, report, server_us
 from pool import Hand, Planted, config_of, plant
 from server import Server
 
-from redis_curriculum.connection import Run
+from redis_curriculum._protocol.plan import Run
 
 
 @dataclass(frozen=True)

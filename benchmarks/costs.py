@@ -14,7 +14,7 @@ from measure import Row, arguments, machine, report, server_us
 from pool import Hand, config_of, plant
 from server import Server
 
-from redis_curriculum.connection import Run
+from redis_curriculum._protocol.plan import Run
 
 
 def costs(server: Server, client: Any, calls: int, rounds: int, tasks: int) -> list[Row]:

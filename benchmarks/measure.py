@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from server import Server
 
-from redis_curriculum.connection import Run
+from redis_curriculum._protocol.plan import Run
 
 OUT = Path("out")
 console = Console()

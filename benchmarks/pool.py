@@ -13,16 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from server import Server
 
-from redis_curriculum.check import part_of
+from redis_curriculum._client.open import opening
+from redis_curriculum._protocol.keys import COUNTS, Keys
+from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._state.expected import part_of
+from redis_curriculum._store.contracts import REPLACE
+from redis_curriculum._store.once import Write
+from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
-from redis_curriculum.connection import DirectLink, Plan, Run, drive
-from redis_curriculum.keys import COUNTS, Keys
-from redis_curriculum.opening import opening
-from redis_curriculum.scoring import Sums
-from redis_curriculum.store import REPLACE
-from redis_curriculum.tasks import Single, encode_params, label_hash, task_id_at
-from redis_curriculum.urls import parse
-from redis_curriculum.worker import Write
+from redis_curriculum.tasks import Single
+from redis_curriculum.tasks.ids import label_hash, task_id_at
+from redis_curriculum.tasks.task import encode_params
 
 PARAMS = {"size": 9, "density": 0.25}
 _CHUNK = 500

@@ -22,12 +22,14 @@ from processes import rates
 from server import Server
 
 from redis_curriculum import AsyncCurriculum, Curriculum
+from redis_curriculum._protocol.plan import Run
+from redis_curriculum._protocol.records import FIELDS
+from redis_curriculum._protocol.scripts import Script
+from redis_curriculum._sampling.draw import expected_trials
+from redis_curriculum._sampling.pool import Pool, PoolTask
+from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.connection import DirectLink, Run, drive
-from redis_curriculum.records import FIELDS
-from redis_curriculum.scoring import Pool, PoolTask, expected_trials
-from redis_curriculum.scripts import Script
-from redis_curriculum.urls import parse
 
 BATCH = 256
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import redis
 
-from redis_curriculum.audit import ServerWarning
-from redis_curriculum.embedded import find_server
+from redis_curriculum._wire.embedded import find_server
+from redis_curriculum.errors import ServerWarning
 
 warnings.simplefilter("ignore", ServerWarning)  # nothing here is to outlive its run
 

@@ -1,6 +1,7 @@
 """One curriculum over 16 shards, simulated: what merged and stale sums do to the draws.
 
-The procedure of docs/scaling.md, step by step, beside ``scoring.distribution`` of the whole pool.
+The procedure of docs/scaling.md, step by step, beside ``_sampling.pool.distribution`` of the whole
+pool.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from redis_curriculum._sampling.pool import Pool, distribution, fresh_share
+from redis_curriculum._sampling.weights import Moments, Sums, weights
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.scoring import Moments, Pool, Sums, distribution, fresh_share, weights
 
 SHARDS = 16
 Floats = NDArray[np.float64]

@@ -1,42 +1,35 @@
 """A learning-progress curriculum for reinforcement learning whose state lives in Redis.
 
-Where what lives, from the user's side down to the server's::
+The rooms of the package. A room uses only rooms below it::
 
-    curriculum, aio            the two handles; handle: what they share; opening: create or attach
-    config, tasks              all settings; task generators, ids, labels' hashes
-    outcome, records           what calls answer; the fields of a task's record
-    store                      drawing, reporting, evicting, reading: a plan an operation
-    failures, epochs, stats    failing tasks; counts between two end_epoch calls; all figures
-    reporting, health          where figures are logged; alerts
-    snapshot, restore, moment  the file; back from it; one moment read while others write
-    check, maintenance         invariants and repair; gc, delete, backup
-    overview, diagnosis, acl   what the command line shows; doctor; least-privilege users
-    worker                     a handle's identity: numbered writes, retries, lease, replay
-    connection, aiolink, urls  plans over sockets, blocking and asyncio; what a URL says
-    audit, embedded, keeper    is the server fit; the private server and the process beside it
-    scripts, keys              the Lua files and their headers; every key's name
-    scoring                    the formulas in NumPy, which the scripts equal bit for bit
-    validation, errors         rules for values; the error tree
-    envs/, demo/, cli/         environment wrappers; the demo; the command
+    __main__, cli, demo        the command; the demo
+    envs                       wrappers for training loops
+    _client                    the two handles, blocking and asyncio; open: create or attach
+    _admin                     look over curricula, clean up, back up, audit a server, ACLs
+    reporting                  figures, epochs, alerts, and the sinks that log them
+    _state                     snapshots of one moment, restore, check
+    _store                     one plan an operation; numbered writes; tasks that fail
+    _wire                      links to the server, URLs, TLS, the embedded server
+    _protocol                  keys, the Lua scripts, records, plans, requests that may be repeated
+    _sampling                  the NumPy reference of a draw
+    config                     every setting
+    scorers                    families of rules: statistics of a task or label, and its weight
+    tasks                      tasks, task ids, task generators
+    _values                    rules for values, the frozen models
+    errors, _version           the error tree; the version
 """
 
 from __future__ import annotations
 
-from redis_curriculum.aio import AsyncCurriculum
-from redis_curriculum.config import (
-    CurriculumConfig,
-    DiscreteRandomConfig,
-    LearningProgressConfig,
-    WorkerSettings,
-)
-from redis_curriculum.curriculum import Curriculum
-from redis_curriculum.epochs import EpochReport
+from redis_curriculum._client.asyncio import AsyncCurriculum
+from redis_curriculum._client.blocking import Curriculum
+from redis_curriculum._protocol.records import TaskRecord
+from redis_curriculum._version import __version__
+from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import CurriculumError
-from redis_curriculum.outcome import Outcome, Step
-from redis_curriculum.records import TaskRecord
-from redis_curriculum.tasks import Task, TaskSpec
-
-__version__ = "0.1.0"
+from redis_curriculum.reporting.epochs import EpochReport
+from redis_curriculum.scorers import DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.tasks import Outcome, Step, Task, TaskSpec
 
 __all__ = [
     "AsyncCurriculum",

@@ -250,3 +250,31 @@ def _short(value: object, limit: int = 200) -> str:
     """``repr`` of a value, cut so that an error message stays one line."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+class ConfigWarning(UserWarning):
+    """A config that is valid but will hardly do what is wanted; the message has the arithmetic."""
+
+
+class ServerWarning(UserWarning):
+    """The server works, but may lose what a user would expect it to keep."""
+
+
+class IndexTakenError(CurriculumError):
+    """Other workers created tasks meanwhile; carries the index to go on with. Internal."""
+
+    def __init__(self, next_index: int) -> None:
+        super().__init__(f"the next task index is {next_index}")
+        self.next_index = next_index
+
+
+class MissingScriptError(ServerError):
+    """The server has forgotten a script; it must be sent whole. Internal."""
+
+
+class LostWritesWarning(UserWarning):
+    """The server lost acknowledged writes that the worker cannot replay."""
+
+
+class SinkWarning(UserWarning):
+    """A sink failed; training and the other sinks go on."""

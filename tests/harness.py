@@ -15,11 +15,14 @@ from typing import Any, Protocol
 
 import redis
 
+from redis_curriculum._protocol.keys import PARTS, SCHEMA, Keys
+from redis_curriculum._protocol.scripts import Script, load
+from redis_curriculum._sampling.pool import Pool, PoolTask
+from redis_curriculum._sampling.random_stream import RandomStream, State
+from redis_curriculum._wire.refusals import error_of
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.keys import PARTS, SCHEMA, Keys
-from redis_curriculum.scoring import Pool, PoolTask, RandomStream, State
-from redis_curriculum.scripts import Script, error_of, load
-from redis_curriculum.tasks import Single, label_hash
+from redis_curriculum.tasks import Single
+from redis_curriculum.tasks.ids import label_hash
 from tests.model import Spec
 
 Argument = str | bytes | int | float

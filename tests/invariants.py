@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from redis_curriculum.keys import COUNTS, PARTS
-from redis_curriculum.records import PROGRESS_FIELDS
-from redis_curriculum.scoring import Progress, Sums
-from redis_curriculum.tasks import label_hash
+from redis_curriculum._protocol.keys import COUNTS, PARTS
+from redis_curriculum._protocol.records import PROGRESS_FIELDS
+from redis_curriculum._sampling.weights import Sums
+from redis_curriculum.scorers.statistics import Progress
+from redis_curriculum.tasks.ids import label_hash
 from tests.harness import Harness
 from tests.model import ModelCurriculum, ModelTask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from redis_curriculum.keys import COUNTS, EPOCH, PARTS, Keys
+from redis_curriculum._protocol.keys import COUNTS, EPOCH, PARTS, Keys
 
 _ANY: Final = Keys("NAME", 987654321)
 _LABEL, _ID = "LABEL", 123456789

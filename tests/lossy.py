@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from redis_curriculum import Curriculum
+from redis_curriculum._client.open import opening
+from redis_curriculum._protocol.plan import Words
+from redis_curriculum._protocol.scripts import load
+from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import WorkerSettings
-from redis_curriculum.connection import DirectLink, Words, drive
-from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import ServerUnavailableError
-from redis_curriculum.opening import opening
-from redis_curriculum.scripts import load
-from redis_curriculum.urls import parse
 
 
 class LossyLink(DirectLink):

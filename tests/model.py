@@ -2,7 +2,7 @@
 
 It keeps only what cannot be derived (records, label statistics, counters, the random stream) and
 computes everything else, each index included, from scratch. Whatever the store keeps up to date
-step by step must equal that. Formulas and draws are those of ``redis_curriculum.scoring``, which
+step by step must equal that. Formulas and draws are those of ``redis_curriculum._sampling``, which
 has its own tests.
 """
 
@@ -13,10 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis_curriculum import scoring
+from redis_curriculum._protocol.keys import COUNTS
+from redis_curriculum._sampling import draw
+from redis_curriculum._sampling.draw import Draws
+from redis_curriculum._sampling.pool import Pool, PoolTask, evictable
+from redis_curriculum._sampling.pool import distribution as distribution_of
+from redis_curriculum._sampling.random_stream import RandomStream
+from redis_curriculum._sampling.weights import Sums, drive
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.keys import COUNTS
-from redis_curriculum.scoring import Draws, Pool, PoolTask, Progress, RandomStream, Sums
+from redis_curriculum.scorers.statistics import Progress, fold
 
 Spec = tuple[int, str, Mapping[str, Any]]
 """What a new task is made of: task_id, label, params."""
@@ -90,10 +95,10 @@ class ModelCurriculum:
         if task is None:
             self.late_count += 1
             return False
-        task.progress = scoring.fold(task.progress, score, self.hypers)
+        task.progress = fold(task.progress, score, self.hypers)
         task.consecutive_failures = 0
         of_label = self.labels.get(task.label, Progress())
-        self.labels[task.label] = scoring.fold(of_label, score, self.hypers)
+        self.labels[task.label] = fold(of_label, score, self.hypers)
         self.completions[task.label] += 1
         return True
 
@@ -102,7 +107,7 @@ class ModelCurriculum:
         hypers = self.hypers
         if replacement_rate is not None:
             hypers = hypers.model_copy(update={"replacement_rate": replacement_rate})
-        draws = scoring.draw(self.pool(), hypers, self.stream, count)
+        draws = draw.draw(self.pool(), hypers, self.stream, count)
         for task_id in draws.task_ids:
             task = self.tasks[task_id]
             task.sample_count += 1
@@ -154,7 +159,7 @@ class ModelCurriculum:
 
         Which tasks may go is decided once, before the first goes.
         """
-        count = scoring.evictable(self.pool(), self.hypers, len(specs))
+        count = evictable(self.pool(), self.hypers, len(specs))
         evicted = [task_id for task_id, _ in self.indices().ripe[:count]]
         for task_id in evicted:
             self.evict(task_id)
@@ -194,7 +199,7 @@ class ModelCurriculum:
     def distribution(self) -> dict[int, float]:
         """The probability of each task."""
         pool = self.pool()
-        probabilities = scoring.distribution(pool, self.hypers)
+        probabilities = distribution_of(pool, self.hypers)
         return dict(zip(pool.task_ids.tolist(), probabilities.tolist(), strict=True))
 
     def indices(self) -> Indices:
@@ -223,4 +228,4 @@ class ModelCurriculum:
     def _drive(self, task: ModelTask) -> float:
         pooled = self.hypers.pooling == "label"
         progress = self.labels.get(task.label, Progress()) if pooled else task.progress
-        return scoring.drive(progress.learning_progress or 0.0, progress.p_true or 0.0, self.hypers)
+        return drive(progress.learning_progress or 0.0, progress.p_true or 0.0, self.hypers)

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 # One server process has everything imported; each worker is a fork of it.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["redis_curriculum.curriculum", "numpy"])
+_CONTEXT.set_forkserver_preload(["redis_curriculum", "numpy"])
 _START_S = 60.0
 _start: Any = None
 

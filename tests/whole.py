@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis_curriculum.curriculum import Curriculum
-from redis_curriculum.keys import PARTS, Keys
-from redis_curriculum.records import PROGRESS_FIELDS, TaskRecord
-from redis_curriculum.scoring import Progress, Sums
-from redis_curriculum.tasks import label_hash
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.keys import PARTS, Keys
+from redis_curriculum._protocol.records import PROGRESS_FIELDS, TaskRecord
+from redis_curriculum._sampling.weights import Sums
+from redis_curriculum.scorers.statistics import Progress
+from redis_curriculum.tasks.ids import label_hash
 from tests.harness import Server, connect
 from tests.model import ModelCurriculum, ModelTask
 

@@ -1,4 +1,4 @@
--- draw: choose tasks exactly by section 5's distribution, without a pass over the pool (scoring.draw).
+-- draw: choose tasks exactly by section 5's distribution, without a pass over the pool (_sampling/draw.py).
 -- Needs keys, guard, hypers, random, drive, evictable.
 local TRIALS, MOST_TRIALS, STRATA_FROM = 64, 1024, 32
 local fresh_count = call('ZCARD', pool .. 'fresh')

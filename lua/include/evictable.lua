@@ -1,5 +1,5 @@
 -- evictable: how many of the first `limit` ripe tasks, lowest LP first, rank within the lowest percentile of the pool.
--- Rank by position, so that ties do not make the whole pool evictable (scoring.evictable).
+-- Rank by position, so that ties do not make the whole pool evictable (_sampling/pool.py).
 local function evictable(limit, percentile)
   if limit < 1 then
     return {}

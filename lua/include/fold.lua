@@ -1,4 +1,4 @@
--- fold: one completion into the statistics of a task or of a label (scoring.fold, same order of operations).
+-- fold: one completion into the statistics of a task or of a label (scorers/statistics.py, same order of operations).
 -- A statistic that needs a result is nil before the first. Needs hypers.
 local function part_of(completions)
   return completions < min_samples and 'fresh' or completions < min_presentations and 'learning' or 'ripe'

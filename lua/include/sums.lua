@@ -1,4 +1,4 @@
--- sums: exact integer sums over the eligible tasks (scoring.Sums): s, q0, q1, q2 as i64 in one string.
+-- sums: exact integer sums over the eligible tasks (_sampling/weights.py): s, q0, q1, q2 as i64 in one string.
 -- The script sets pooled (pooling by label) and bonus (performance_bonus_weight) before.
 --@include drive
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double

@@ -15,10 +15,10 @@ from typing import Annotated, Final, Never
 
 import typer
 
-from redis_curriculum.cli import files, look, run, tend
+from redis_curriculum._wire.urls import without_password
+from redis_curriculum.cli import admin, inspect, server, snapshots
 from redis_curriculum.cli.output import say
 from redis_curriculum.errors import CurriculumError, InvalidInputError
-from redis_curriculum.urls import without_password
 
 app = typer.Typer(
     name="redis-curriculum",
@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for _module in (run, look, files, tend):
+for _module in (server, inspect, snapshots, admin):
     _module.add_to(app)
 
 # Typer has click inside or beside it, depending on its version; this is click's base of errors.
@@ -36,7 +36,7 @@ _INTERRUPTED: Final = 130
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's way to call it
     if wanted:
-        from redis_curriculum import __version__
+        from redis_curriculum._version import __version__
 
         sys.stdout.write(f"redis-curriculum {__version__}\n")
         raise typer.Exit

@@ -104,9 +104,6 @@ def progress_bar(what: str) -> Iterator[Any]:
         yield advance
 
 
-# --- cells ---------------------------------------------------------------------------------------
-
-
 def number(value: float | None, digits: int = 4) -> str:
     """A float for a table; ``-`` for never."""
     return "-" if value is None else f"{value:.{digits}f}"

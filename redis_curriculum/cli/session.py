@@ -9,13 +9,14 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from redis_curriculum.config import WorkerSettings
-from redis_curriculum.connection import DirectLink, Plan, drive
+from redis_curriculum._admin.overview import attach
+from redis_curriculum._protocol.keys import ROOT
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._store.store import Store
+from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.urls import Address, parse
+from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import InvalidURLError
-from redis_curriculum.keys import ROOT
-from redis_curriculum.overview import attach
-from redis_curriculum.store import Store
-from redis_curriculum.urls import Address, parse
 
 T = TypeVar("T")
 

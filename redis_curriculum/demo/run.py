@@ -9,14 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from redis_curriculum.config import (
-    CurriculumConfig,
-    DiscreteRandomConfig,
-    LearningProgressConfig,
-    WorkerSettings,
-)
-from redis_curriculum.connection import DirectLink
-from redis_curriculum.curriculum import Curriculum
+from redis_curriculum._client.blocking import Curriculum
+from redis_curriculum._protocol.keys import ROOT
+from redis_curriculum._values.rules import In
+from redis_curriculum._wire.blocking import DirectLink
+from redis_curriculum._wire.urls import parse
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.demo.agent import Network
 from redis_curriculum.demo.maps import (
     DENSITY,
@@ -36,10 +35,9 @@ from redis_curriculum.demo.report import (
 )
 from redis_curriculum.demo.training import HeldOut, train
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.keys import ROOT
-from redis_curriculum.tasks import Buckets, Span
-from redis_curriculum.urls import parse
-from redis_curriculum.validation import In
+from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.uniform import DiscreteRandomConfig
+from redis_curriculum.tasks.buckets import Buckets, Span
 
 TRAINING_SHARE = 0.28
 """Part of the demo's time that each training gets; the rest is starting up and measuring."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from redis_curriculum.envs.played import MisuseError, Params, Played, complaint, log
+from redis_curriculum.envs.episode import MisuseError, Params, Played, complaint, log
 from redis_curriculum.errors import FailingTasksError, TaskApplyError, WorkerFencedError
-from redis_curriculum.outcome import Outcome, Step
-from redis_curriculum.tasks import Task
+from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.tasks.task import Task
 
 ATTEMPTS: Final = 10
 """Failures in a row of one environment, with no episode finished between, that end the run."""

@@ -9,9 +9,9 @@ from typing import Any
 from pettingzoo.utils import BaseParallelWrapper
 from pettingzoo.utils.env import ParallelEnv
 
-from redis_curriculum.envs.applying import Apply, WatchedOptions, cannot_take, put_in
+from redis_curriculum.envs.apply import Apply, WatchedOptions, cannot_take, put_in
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.played import (
+from redis_curriculum.envs.episode import (
     INFO_KEY,
     MisuseError,
     Played,
@@ -20,7 +20,7 @@ from redis_curriculum.envs.played import (
     refuse_key,
     scored,
 )
-from redis_curriculum.tasks import Task
+from redis_curriculum.tasks.task import Task
 
 ByAgent = dict[Any, Any]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.played import INFO_KEY, Played, mean
+from redis_curriculum.envs.episode import INFO_KEY, Played, mean
 from redis_curriculum.errors import TaskApplyError
-from redis_curriculum.tasks import Task
+from redis_curriculum.tasks.task import Task
 
 try:
     from pufferlib import PufferEnv as PufferEnv  # noqa: PLC0414 - exported; its vector backends take nothing else

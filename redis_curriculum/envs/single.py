@@ -9,9 +9,9 @@ from typing import Any, SupportsFloat
 import gymnasium
 from gymnasium.utils import RecordConstructorArgs
 
-from redis_curriculum.envs.applying import Apply, WatchedOptions, cannot_take, put_in
+from redis_curriculum.envs.apply import Apply, WatchedOptions, cannot_take, put_in
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.played import (
+from redis_curriculum.envs.episode import (
     INFO_KEY,
     MisuseError,
     Played,
@@ -19,7 +19,7 @@ from redis_curriculum.envs.played import (
     refuse_key,
     scored,
 )
-from redis_curriculum.tasks import Task
+from redis_curriculum.tasks.task import Task
 
 Score = Callable[[dict[str, Any]], Any]
 """Makes the score of an episode from its final info."""

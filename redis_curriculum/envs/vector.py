@@ -9,9 +9,9 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.played import INFO_KEY, Played
+from redis_curriculum.envs.episode import INFO_KEY, Played
 from redis_curriculum.errors import TaskApplyError
-from redis_curriculum.tasks import Task
+from redis_curriculum.tasks.task import Task
 
 Infos = dict[str, Any]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from redis_curriculum._sampling.pool import distribution
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.scoring import distribution
 from tests.benchmarks.test_smoke import BENCHMARKS
 
 SHARDS = runpy.run_path(str(BENCHMARKS / "shards.py"))

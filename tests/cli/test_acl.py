@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
+import redis_curriculum
 from redis_curriculum import (
     AsyncCurriculum,
     Curriculum,
     CurriculumConfig,
     LearningProgressConfig,
     Outcome,
-    acl,
 )
-from redis_curriculum.acl import acl_lines
-from redis_curriculum.connection import DirectLink
+from redis_curriculum._admin.acl import CLUSTER, CONNECTING, READING, SCRIPTING, WRITING, acl_lines
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.scripts import commands_at, folder, load
+from redis_curriculum._wire.blocking import DirectLink
+from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import PermissionDeniedError, ScriptError
-from redis_curriculum.keys import Keys
-from redis_curriculum.scripts import commands_at, folder, load
-from redis_curriculum.urls import parse
 from tests.cli.conftest import MAZES, Cli
 from tests.harness import connect
 from tests.servers import RunningServer, redis_server
@@ -239,12 +239,12 @@ def test_all_that_is_sent_is_in_the_lists(any_server: RunningServer) -> None:
     """Each word of the package that is a command is a worker's, or an operator's."""
     with connect(any_server) as client:
         known = {entry[0].upper() for entry in client.execute_command("COMMAND")}
-    lists = (*acl.CONNECTING, *acl.SCRIPTING, *acl.READING, *acl.WRITING, *acl.CLUSTER)
+    lists = (*CONNECTING, *SCRIPTING, *READING, *WRITING, *CLUSTER)
     listed = {command.partition("|")[0].upper() for command in lists}
     operators = {"CONFIG", "BGSAVE", "BGREWRITEAOF"}
     passed = {"HSET", "SADD", "ZADD", "PERSIST"}  # to the script stage
     found: set[str] = set()
-    for path in Path(acl.__file__).parent.rglob("*.py"):
+    for path in Path(redis_curriculum.__file__).parent.rglob("*.py"):
         found.update(re.findall(r"\"([A-Z_]{3,})\"", path.read_text()))
     assert {"HMGET", "SCAN", "EVALSHA", "ZCARD", "BITFIELD_RO", "CONFIG"} <= found
     assert (found & known) - operators - passed <= listed

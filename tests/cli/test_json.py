@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from redis_curriculum import Curriculum
-from redis_curriculum.keys import Keys
+from redis_curriculum._protocol.keys import Keys
 from tests.cli.conftest import Cli, commands, process
-from tests.readme.blocks import section
+from tests.docs.blocks import section
 from tests.servers import RunningServer
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import redis_curriculum
-from redis_curriculum import Curriculum, CurriculumError, overview
+from redis_curriculum import Curriculum, CurriculumError
+from redis_curriculum._admin import overview
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.cli import main
-from redis_curriculum.keys import Keys
 from tests.cli.conftest import Cli, commands, process
 from tests.servers import RunningServer
 

@@ -7,8 +7,8 @@ import signal
 import time
 from collections import Counter
 
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.envs import CurriculumEnv
-from redis_curriculum.keys import Keys
 from tests.envs.worlds import Walk, Watched, completions, config_of, samples
 from tests.processes import all_together, in_background, in_processes
 from tests.servers import RunningServer

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.config import CurriculumConfig
 from redis_curriculum.envs import CurriculumEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
@@ -20,7 +21,6 @@ from redis_curriculum.errors import (
     TaskApplyError,
     WorkerFencedError,
 )
-from redis_curriculum.keys import Keys
 from redis_curriculum.tasks import Buckets, Single, Task
 from tests.envs.conftest import Opened
 from tests.envs.worlds import OptionWalk, Walk, Watched, broken, completions, samples

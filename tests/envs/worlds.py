@@ -8,11 +8,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from redis_curriculum import Curriculum
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import CurriculumError
-from redis_curriculum.outcome import Outcome, Step
-from redis_curriculum.tasks import Buckets
+from redis_curriculum.tasks import Buckets, Outcome, Step
 
 WALKS = Buckets(
     label="walk-{length}",

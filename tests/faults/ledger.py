@@ -13,12 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.scripts import load, names
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
-from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import ServerError
-from redis_curriculum.outcome import Outcome
-from redis_curriculum.scripts import load, names
-from redis_curriculum.tasks import Buckets, Task
+from redis_curriculum.tasks import Buckets, Outcome, Task
 from tests.faults.tally import Row
 from tests.servers import RunningServer
 

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from redis_curriculum.curriculum import Curriculum
+from redis_curriculum import Curriculum
 from tests.faults.ledger import Journal, settings_of
 
 

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from redis_curriculum.aio import AsyncCurriculum
+from redis_curriculum import AsyncCurriculum, Curriculum
+from redis_curriculum._wire.urls import PASSWORD_VARIABLE
 from redis_curriculum.config import WorkerSettings
-from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import AuthenticationError, CurriculumError, ServerRefusedError
-from redis_curriculum.urls import PASSWORD_VARIABLE
 from tests.faults.ledger import config_of, settings_of
 from tests.faults.proxy import Fate, every, proxy
 from tests.faults.topologies import free_ports

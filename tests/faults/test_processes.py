@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from redis_curriculum.curriculum import Curriculum
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.errors import WorkerFencedError
-from redis_curriculum.keys import Keys
-from redis_curriculum.outcome import Outcome
+from redis_curriculum.tasks import Outcome
 from tests.faults.ledger import (
     Journal,
     Ledger,

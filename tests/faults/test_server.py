@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from redis_curriculum.curriculum import Curriculum
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.errors import (
     KeyTypeError,
     ServerRefusedError,
     ServerUnavailableError,
     UnsupportedServerError,
 )
-from redis_curriculum.keys import Keys
-from redis_curriculum.outcome import Outcome
+from redis_curriculum.tasks import Outcome
 from tests.faults.ledger import (
     Ledger,
     config_of,

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from redis_curriculum.aio import AsyncCurriculum
-from redis_curriculum.curriculum import Curriculum
-from redis_curriculum.keys import Keys
+from redis_curriculum import AsyncCurriculum, Curriculum
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.tasks import Task
 from tests.faults.ledger import Ledger, config_of, judge, read_journal, settings_of
 from tests.faults.proxy import proxy

@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum.audit import ServerWarning
-from redis_curriculum.curriculum import Curriculum
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.keys import SCHEMA, Keys
 from redis_curriculum.errors import (
     CurriculumError,
+    LostWritesWarning,
     PermissionDeniedError,
     ServerUnavailableError,
+    ServerWarning,
     UnsupportedServerError,
     WorkerFencedError,
     WorkerInUseError,
 )
-from redis_curriculum.keys import SCHEMA, Keys
-from redis_curriculum.outcome import Outcome
-from redis_curriculum.worker import LostWritesWarning
+from redis_curriculum.tasks import Outcome
 from tests.faults.ledger import Ledger, config_of, held_by, judge, load_scripts, settings_of
 from tests.faults.proxy import every, proxy, the_nth_call
 from tests.faults.tally import Row

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from redis_curriculum import scoring
+from redis_curriculum._protocol.scripts import folder
+from redis_curriculum._sampling import draw
+from redis_curriculum._sampling.draw import expected_trials
+from redis_curriculum._sampling.pool import Pool, PoolTask, distribution
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.scoring import Pool, PoolTask, RandomStream
-from redis_curriculum.scripts import folder
 from tests.harness import Harness, Server, commands_run, connect, plant, text_config
 
-pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.config.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")
 
 MIN_SAMPLES, MIN_PRESENTATIONS = 3, 6
 FRESH, LEARNING, RIPE = 1, 4, 8
@@ -95,7 +97,7 @@ def assert_equal_draws(harness: Harness, pool: Pool, counts: list[int]) -> list[
     drawn = []
     for count in counts:
         stream = RandomStream(harness.stream_state)
-        expected = scoring.draw(pool, harness.hypers, stream, count)
+        expected = draw.draw(pool, harness.hypers, stream, count)
         reply = harness.sample(count)
         assert reply.ids == expected.task_ids
         assert reply.wanted == expected.wanted_replacements
@@ -163,7 +165,7 @@ def test_rejection_that_takes_long_goes_over_to_strata(any_server: Server, name:
     hypers = hypers_of(**STEEP)
     harness = harness_of(any_server, name, hypers)
     pool = plant(harness, steep_pool(400))
-    assert scoring.expected_trials(pool, hypers) > 64
+    assert expected_trials(pool, hypers) > 64
     assert_equal_draws(harness, pool, [1] * 10 + [2] * 10 + [31, 32, 100])
 
 
@@ -322,9 +324,7 @@ def test_draws_follow_the_distribution(
     hypers = hypers_of(**given)
     harness = harness_of(server, name, hypers)
     pool = plant(harness, tasks, labels_of(noise))
-    expected = dict(
-        zip(pool.task_ids.tolist(), scoring.distribution(pool, hypers).tolist(), strict=True)
-    )
+    expected = dict(zip(pool.task_ids.tolist(), distribution(pool, hypers).tolist(), strict=True))
     found = drawn(harness, BATCHED // 500, 500) if batched else drawn(harness, SINGLE, 1)
     assert found.total() == (BATCHED if batched else SINGLE)
     assert chi_square(found, expected) > ALPHA / len(ROWS)
@@ -345,7 +345,7 @@ def test_draws_over_recorded_scores_follow_the_distribution(
     for i, record in enumerate(harness.read(range(30))):
         lp = float(record["learning_progress"]) if "learning_progress" in record else None
         rows.append(PoolTask(i, record["label"], int(record["completion_count"]), lp, None))
-    expected = scoring.distribution(Pool.of(rows, {}), hypers)
+    expected = distribution(Pool.of(rows, {}), hypers)
     found = drawn(harness, BATCHED // 500, 500)
     assert chi_square(found, dict(enumerate(expected.tolist()))) > ALPHA
 
@@ -355,7 +355,7 @@ def test_chi_square_would_notice(server: Server, name: str) -> None:
     hypers = hypers_of(pooling="task", z_score_amplification=1.0)
     harness = harness_of(server, name, hypers)
     pool = plant(harness, cast(noise))
-    other = scoring.distribution(pool, hypers.model_copy(update={"z_score_amplification": 1.15}))
+    other = distribution(pool, hypers.model_copy(update={"z_score_amplification": 1.15}))
     expected = dict(zip(pool.task_ids.tolist(), other.tolist(), strict=True))
     assert chi_square(drawn(harness, BATCHED // 500, 500), expected) < ALPHA / len(ROWS)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._sampling.draw import expected_trials
+from redis_curriculum._sampling.pool import PoolTask
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
-from redis_curriculum.curriculum import Curriculum
-from redis_curriculum.keys import Keys
-from redis_curriculum.outcome import Outcome
-from redis_curriculum.scoring import PoolTask, expected_trials
-from redis_curriculum.tasks import Buckets
+from redis_curriculum.tasks import Buckets, Outcome
 from tests.harness import Harness, commands_run, connect, plant, text_config
 from tests.servers import RunningServer
 

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from redis_curriculum import scoring
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.records import PROGRESS_FIELDS
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.curriculum import Curriculum
 from redis_curriculum.errors import GeneratorError, InvalidInputError, ServerUnavailableError
-from redis_curriculum.keys import Keys
-from redis_curriculum.outcome import Outcome
-from redis_curriculum.records import PROGRESS_FIELDS
-from redis_curriculum.scoring import Progress
-from redis_curriculum.tasks import Buckets, TaskSpec
+from redis_curriculum.scorers.statistics import Progress, fold
+from redis_curriculum.tasks import Buckets, Outcome, TaskSpec
 from tests.harness import Harness, connect, text_config
 from tests.lossy import lossy
 from tests.processes import all_together, in_processes
@@ -120,9 +118,9 @@ def test_a_failure_score_is_folded_like_any_score(
         progress = Progress()
         for _ in range(2):
             curriculum.report_failure(task_id, "x")
-            progress = scoring.fold(progress, 0.25, hypers)
+            progress = fold(progress, 0.25, hypers)
         curriculum.update_task_performance(task_id, 1.0)
-        progress = scoring.fold(progress, 1.0, hypers)
+        progress = fold(progress, 1.0, hypers)
         record = curriculum.get_task_stats(task_id)
         assert record is not None
         assert {f: getattr(record, f) for f in PROGRESS_FIELDS} == {

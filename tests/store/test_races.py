@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import redis
 
+from redis_curriculum import Curriculum
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.curriculum import Curriculum
-from redis_curriculum.keys import Keys
-from redis_curriculum.outcome import Outcome
-from redis_curriculum.tasks import Buckets, task_id_at
+from redis_curriculum.tasks import Buckets, Outcome
+from redis_curriculum.tasks.ids import task_id_at
 from tests.processes import all_together, in_processes
 from tests.servers import RunningServer
 from tests.whole import assert_whole, total

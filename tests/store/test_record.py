@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from redis_curriculum._protocol.records import PROGRESS_FIELDS
+from redis_curriculum._protocol.scripts import folder
+from redis_curriculum._sampling.weights import Sums
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.records import PROGRESS_FIELDS
-from redis_curriculum.scoring import Sums
-from redis_curriculum.scripts import folder
 from tests.harness import Harness, Server, connect, text_config
 from tests.invariants import assert_same, stored_sums
 from tests.model import ModelCurriculum, Spec

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
+from redis_curriculum._protocol.keys import COUNTS, SCHEMA, Keys
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
+    IndexTakenError,
     SequenceGapError,
     StaleGenerationError,
     WorkerFencedError,
     WorkerInUseError,
 )
-from redis_curriculum.keys import COUNTS, SCHEMA, Keys
-from redis_curriculum.scoring import RandomStream
-from redis_curriculum.scripts import IndexTakenError
 from tests.harness import Harness, Server, connect, text_config
 from tests.invariants import assert_same, stored_state
 from tests.model import ModelCurriculum

@@ -22,16 +22,16 @@ from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
     EpochError,
+    IndexTakenError,
     SequenceGapError,
     StaleGenerationError,
     WorkerFencedError,
 )
-from redis_curriculum.scripts import IndexTakenError
 from tests.harness import Harness, Server, connect, text_config
 from tests.invariants import assert_same, stored_state
 from tests.model import ModelCurriculum, Spec
 
-pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.config.ConfigWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")
 
 CAPACITY = 10
 LABELS = ["a", "b", "with space", "ä:{}*?[x]", "c"]

@@ -1,0 +1,77 @@
+"""Least privilege: the ACL of a worker of one curriculum, and of somebody who only looks.
+
+Keys: the curriculum's own and no others. Commands: those that this library sends, and those inside
+the scripts, for Redis checks these too; hence a script, whoever wrote it, can do nothing that its
+caller may not do directly. EVAL stays refused: scripts are sent once, with SCRIPT LOAD.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.scripts import load, names
+from redis_curriculum._values.rules import validate_name
+
+CONNECTING: Final = ("info", "ping", "select")
+SCRIPTING: Final = ("evalsha", "script|load")
+READING: Final = (
+    "exists",
+    "hget",
+    "hgetall",
+    "hlen",
+    "hmget",
+    "hscan",
+    "pttl",
+    "scan",
+    "sscan",
+    "time",
+    "zcard",
+    "zcount",
+    "zscan",
+)
+"""What is sent to look at a curriculum. SCAN shows the names of all keys, but no content."""
+WRITING: Final = ("bitfield_ro", "get", "scard", "unlink")
+"""What is sent beside that to restore and to clear away."""
+CLUSTER: Final = ("asking", "cluster", "command", "eval", "readonly")
+"""What a cluster needs beside that: the client library asks where slots are and what commands
+there are, and a slot that moves to another node is asked with EVAL."""
+VIEWED: Final = ("numbers", "read")
+"""The scripts that read for a viewer."""
+
+_SETINFO_SINCE: Final = (7, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class AclLines:
+    """What to give to the server, once each, with PASSWORD replaced."""
+
+    worker: str
+    viewer: str
+
+
+def acl_lines(name: object, version: str, *, cluster: bool = False) -> AclLines:
+    """Return the ACL lines of one curriculum for a server of ``version``; nothing is sent.
+
+    Subcommands are spelled as Redis 6.2 understands them too; what a version does not know is
+    left out, since it would refuse the line.
+    """
+    keys = Keys(validate_name(name))
+    number = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+    common = {*CONNECTING, *SCRIPTING, *READING, *(CLUSTER if cluster else ())}
+    if number >= _SETINFO_SINCE:
+        common.add("client|setinfo")  # the client library introduces itself
+    scripts = {command for script in names() for command in load(script).commands}
+    looking = {command for script in VIEWED for command in load(script).commands}
+    return AclLines(
+        worker=_line(keys, "worker", common | set(WRITING) | scripts),
+        viewer=_line(keys, "viewer", common | looking),
+    )
+
+
+def _line(keys: Keys, role: str, commands: set[str]) -> str:
+    allowed = " ".join(f"+{command}" for command in sorted(commands))
+    user = f"{keys.name}-{role}"
+    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels ~{keys.prefix}* {allowed}"

@@ -1,0 +1,69 @@
+"""The whole server audit, for ``redis-curriculum doctor``: what ``audit`` knows, and more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from redis_curriculum._admin.backup import server_config
+from redis_curriculum._admin.overview import CurriculumRow, curricula
+from redis_curriculum._protocol.asking import ask
+from redis_curriculum._protocol.keys import ROOT, SCHEMA
+from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.requirements import Finding, audit, parse_info
+from redis_curriculum._wire.urls import Address
+from redis_curriculum.errors import PermissionDeniedError
+
+_FSYNC: Final = {
+    "always": Finding("pass", "appendfsync always: losing power loses nothing"),
+    "everysec": Finding("pass", "appendfsync everysec: losing power loses about a second"),
+}
+
+
+def diagnose(address: Address, deadline_s: float) -> Plan[list[Finding]]:
+    """Look at everything; some five round trips, and more with many curricula."""
+    info = parse_info((yield from ask(Command(("INFO",), ROOT), deadline_s)))
+    persistent = address.kind != "embedded" or bool(address.path)
+    findings = audit(info, persistent=persistent)
+    if persistent:
+        try:
+            config = yield from server_config(ROOT, deadline_s)
+        except PermissionDeniedError:
+            findings.append(Finding("warn", "CONFIG is denied: appendfsync and save are not known"))
+        else:
+            findings += _settings(config)
+    return [*findings, *_schemas((yield from curricula(deadline_s)))]
+
+
+def _settings(config: Callable[[str], str]) -> list[Finding]:
+    if config("appendonly") == "yes":
+        fsync = config("appendfsync")
+        lazy = Finding(
+            "warn",
+            f"appendfsync {fsync}: losing power loses what the system had not written yet",
+            "CONFIG SET appendfsync everysec (and in redis.conf)",
+        )
+        return [_FSYNC.get(fsync, lazy)]
+    if config("save"):
+        return [Finding("pass", f"saves to {config('dbfilename')}: {config('save')}")]
+    return [
+        Finding(
+            "warn",
+            "neither append-only file nor saves: a restart loses everything",
+            "CONFIG SET appendonly yes (and in redis.conf)",
+        )
+    ]
+
+
+def _schemas(rows: list[CurriculumRow]) -> list[Finding]:
+    findings = [
+        Finding(
+            "fail",
+            f"curriculum {row.name} has keys of schema {row.schema}, this library knows {SCHEMA}",
+            "use the library version that wrote it",
+        )
+        for row in rows
+        if row.schema != SCHEMA
+    ]
+    known = len(rows) - len(findings)
+    return [*findings, Finding("pass", f"{known} curricula of schema {SCHEMA}")]

@@ -1,0 +1,279 @@
+"""What is on a server: its curricula, one's state, tasks, labels and workers. For people to read.
+
+Reads only. Nobody is registered as a worker, nothing is filled, no generator is built: this works
+where the curriculum's own classes cannot be imported. Rows are read in bounded chunks, so they
+belong to one moment only where nobody writes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from redis_curriculum._protocol.asking import ask, scan, scan_counts, scan_keys, server_now_ms
+from redis_curriculum._protocol.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
+from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.records import TaskRecord, pairs
+from redis_curriculum._protocol.requirements import require_schema
+from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import validate_name
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.worker import WorkerSettings
+from redis_curriculum.errors import CurriculumNotFoundError, KeyTypeError, PermissionDeniedError
+
+_NAME: Final = re.compile(re.escape(ROOT) + r"\{([A-Za-z0-9_.-]{1,64})\}:")
+
+
+@dataclass(frozen=True, slots=True)
+class CurriculumRow:
+    """One curriculum of a server; what another schema hides is None."""
+
+    name: str
+    schema: int
+    generation: int
+    epoch: int
+    created_ms: int
+    tasks: int | None
+    capacity: int | None
+    labels: int | None
+    live_workers: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One curriculum's state in numbers."""
+
+    name: str
+    schema: int
+    generation: int
+    created_ms: int
+    epoch: int
+    tasks: int
+    capacity: int
+    parts: dict[str, int]
+    """Tasks in fresh, learning and ripe."""
+    labels: int
+    inactive_labels: int
+    live_workers: int
+    expired_workers: int
+    counters: dict[str, int]
+    """Lifetime: each of ``COUNTS``, and ``late``: results that came after their task had gone."""
+    epoch_counters: dict[str, int]
+    snapshot_running: bool
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One label: its tasks, its chance to be drawn next, its statistics; None means never."""
+
+    label: str
+    tasks: int
+    probability: float
+    learning_progress: float | None
+    success_rate_ema: float | None
+    reward_ema: float | None
+    p_fast: float | None
+    p_slow: float | None
+    p_true: float | None
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One worker; a negative ``lease_left_ms`` says how long ago its lease ended."""
+
+    worker_id: str
+    host: str
+    pid: int
+    sequence: int
+    started_ms: int
+    lease_left_ms: int
+    live: bool
+
+
+def attach(name: object, settings: WorkerSettings) -> Plan[Store]:
+    """Read what a store needs; one round trip.
+
+    Raises:
+        CurriculumNotFoundError: There is none of that name.
+        UnsupportedServerError: Its keys are of another schema.
+    """
+    keys = Keys(validate_name(name))
+    words = ("HMGET", keys.meta, "schema", "generation", "config")
+    found = yield from ask(Command(words, keys.meta), settings.retry_deadline_s)
+    schema, generation, config = found
+    if schema is None:
+        raise CurriculumNotFoundError(keys.name)
+    require_schema(keys.name, schema)
+    stored = CurriculumConfig.from_json(config)
+    return Store(keys.name, int(generation), stored, settings, playing=False)
+
+
+def names(deadline_s: float, *, key: str = ROOT) -> Plan[list[str]]:
+    """Names of which the node of ``key`` has any key at all, sorted; walks over all its keys."""
+    found = yield from scan_keys(f"{ROOT}{{", key, deadline_s)
+    matches = (_NAME.match(key) for key in found)
+    return sorted({match[1] for match in matches if match})
+
+
+def curricula(deadline_s: float) -> Plan[list[CurriculumRow]]:
+    """List a node's curricula; those that this user may not read are left out."""
+    rows = []
+    for name in (yield from names(deadline_s)):
+        try:
+            row = yield from _row(Keys(name), deadline_s)
+        except (KeyTypeError, PermissionDeniedError):
+            continue
+        rows += [row] if row else []
+    return rows
+
+
+def _row(keys: Keys, deadline_s: float) -> Plan[CurriculumRow | None]:
+    words = ("HMGET", keys.meta, "schema", "generation", "epoch", "created_ms", "config")
+    found = yield from ask(Command(words, keys.meta), deadline_s)
+    if found[0] is None:
+        return None
+    schema, generation, epoch, created_ms = (int(number or 0) for number in found[:4])
+    row = (keys.name, schema, generation, epoch, created_ms)
+    if schema != SCHEMA:
+        return CurriculumRow(*row, None, None, None, None)
+    keys = Keys(keys.name, generation)
+    asking = _Asking(keys, deadline_s)
+    sizes = yield from asking.parts()
+    labels = yield from asking.number("HLEN", keys.labels)
+    live, _ = yield from asking.workers()
+    capacity = json.loads(found[4])["num_active_tasks"]
+    return CurriculumRow(*row, sum(sizes.values()), capacity, labels, live)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Small questions about one curriculum."""
+
+    keys: Keys
+    deadline_s: float
+
+    def number(self, *words: str | int) -> Plan[int]:
+        return int((yield from ask(Command(words, self.keys.meta), self.deadline_s)))
+
+    def parts(self) -> Plan[dict[str, int]]:
+        sizes = {}
+        for part in PARTS:
+            sizes[part] = yield from self.number("ZCARD", f"{self.keys.pool}{part}")
+        return sizes
+
+    def workers(self) -> Plan[tuple[int, int]]:
+        """Live ones, and those whose lease has ended."""
+        now = yield from server_now_ms(self.keys.meta, self.deadline_s)
+        live = yield from self.number("ZCOUNT", self.keys.workers, now, "+inf")
+        known = yield from self.number("ZCARD", self.keys.workers)
+        return live, max(0, known - live)
+
+    def total(self, key: str) -> Plan[int]:
+        return sum((yield from scan_counts(key, self.deadline_s)).values())
+
+
+def status(store: Store) -> Plan[Status]:
+    """Read one curriculum's state; some 25 round trips, more with many labels."""
+    keys, deadline_s = store.keys, store.settings.retry_deadline_s
+    asking = _Asking(keys, deadline_s)
+    words = ("HMGET", keys.meta, "created_ms", "epoch", "late_count")
+    found = yield from ask(Command(words, keys.meta), deadline_s)
+    created_ms, epoch, late = (int(number or 0) for number in found)
+    parts = yield from asking.parts()
+    live, expired = yield from asking.workers()
+    counters, epoch_counters = {}, {}
+    for what in COUNTS:
+        counters[what] = yield from asking.total(keys.count(what))
+        epoch_counters[what] = yield from asking.total(keys.epoch(epoch, what))
+    return Status(
+        name=keys.name,
+        schema=SCHEMA,
+        generation=keys.generation,
+        created_ms=created_ms,
+        epoch=epoch,
+        tasks=sum(parts.values()),
+        capacity=store.config.num_active_tasks,
+        parts=parts,
+        labels=(yield from asking.number("HLEN", keys.labels)),
+        inactive_labels=(yield from asking.number("ZCARD", keys.inactive)),
+        live_workers=live,
+        expired_workers=expired,
+        counters={**counters, "late": late},
+        epoch_counters=epoch_counters,
+        snapshot_running=bool((yield from asking.number("EXISTS", keys.snapshot))),
+        config=store.config.model_dump(mode="json"),
+    )
+
+
+def tasks(store: Store) -> Plan[list[tuple[TaskRecord, float]]]:
+    """Every task's record and its probability to be drawn next, most likely first."""
+    chances = yield from store.distribution()
+    records = yield from store.read(list(chances))
+    rows = [(record, chances[record.task_id]) for record in records if record]
+    return sorted(rows, key=lambda row: (-row[1], row[0].task_id))
+
+
+def labels(store: Store) -> Plan[list[LabelRow]]:
+    """Every label, active ones first, the most likely on top; those without tasks are inactive."""
+    keys, deadline_s = store.keys, store.settings.retry_deadline_s
+    active = yield from store.labels()
+    inactive = (yield from scan("ZSCAN", keys.inactive, deadline_s))[::2]
+    known = [*active, *sorted(set(inactive) - active.keys())]
+    chances = yield from store.distribution()
+    table, names = yield from store.numbers("task", (), list(chances))
+    there = ~np.isnan(table[:, 0])  # others may have gone, or come, between two calls
+    shares = np.array(list(chances.values()))[there]
+    sums = np.bincount(table[there, 0].astype(np.intp), shares, len(names))
+    chance = dict(zip(names, sums.tolist(), strict=True))
+    statistics, _ = yield from store.numbers("progress", _OF_LABEL, known)
+    counts = {}
+    for what in COUNTS:
+        counts[what] = yield from scan_counts(keys.count(what), deadline_s)
+    rows = [
+        LabelRow(
+            label=label,
+            tasks=active.get(label, 0),
+            probability=chance.get(label, 0.0),
+            counters={what: found.get(label, 0) for what, found in counts.items()},
+            **{
+                name: None if math.isnan(value) else value
+                for name, value in zip(_OF_LABEL, row[:-1], strict=True)
+            },
+        )
+        for label, row in zip(known, statistics.tolist(), strict=True)
+    ]
+    return sorted(rows, key=lambda row: (row.tasks == 0, -row.probability, row.label))
+
+
+_OF_LABEL: Final = (
+    "learning_progress",
+    "success_rate_ema",
+    "reward_ema",
+    "p_fast",
+    "p_slow",
+    "p_true",
+)
+
+
+def workers(store: Store) -> Plan[list[WorkerRow]]:
+    """Every worker that is known, oldest first; one round trip each."""
+    keys, deadline_s = store.keys, store.settings.retry_deadline_s
+    leases = pairs((yield from scan("ZSCAN", keys.workers, deadline_s)))
+    now = yield from server_now_ms(keys.meta, deadline_s)
+    rows = []
+    for worker_id, lease_end in leases.items():
+        words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")
+        host, *numbers = yield from ask(Command(words, keys.meta), deadline_s)
+        if host is None:
+            continue  # it has left meanwhile
+        pid, sequence, started = (int(float(number)) for number in numbers)
+        left = int(float(lease_end)) - now
+        rows.append(WorkerRow(worker_id, host, pid, sequence, started, left, left >= 0))
+    return sorted(rows, key=lambda row: (row.started_ms, row.worker_id))

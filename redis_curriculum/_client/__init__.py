@@ -1,0 +1,1 @@
+"""The two handles, blocking and asyncio, and how one is opened."""

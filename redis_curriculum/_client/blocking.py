@@ -1,0 +1,450 @@
+"""The public handle: one curriculum, as one worker sees it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from redis_curriculum._client.handle import Handle, checked_count, checked_results, checked_settings
+from redis_curriculum._client.open import opening
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.records import TaskRecord
+from redis_curriculum._state.check import check
+from redis_curriculum._state.export import export
+from redis_curriculum._state.file import Progress, SnapshotInfo
+from redis_curriculum._state.intake import take_in
+from redis_curriculum._state.restore import restoring
+from redis_curriculum._store.failures import quarantine, report_failure
+from redis_curriculum._store.once import RENEWALS_PER_LEASE
+from redis_curriculum._store.store import Store
+from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.urls import Address, parse
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.worker import WorkerSettings
+from redis_curriculum.errors import CurriculumError
+from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
+from redis_curriculum.reporting.stats import stats
+from redis_curriculum.tasks.build import custom_generators
+from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.tasks.task import Task, TaskGenerator
+
+T = TypeVar("T")
+
+
+class Curriculum(Handle):
+    """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
+
+    Nothing of the pool is kept here: every method asks the server, so what one worker wrote every
+    other reads next. A handle is one worker with one connection; threads may share it, calls then
+    wait for each other. It pickles (name, URL without password, worker settings) and survives
+    ``fork``: in the other process it is a new worker.
+
+    After an error with ``applied == "unknown"`` the same call may be made again: it goes on where
+    it stopped and counts nothing twice, as long as no other call of this thread comes between.
+    """
+
+    def __init__(self, address: Address, store: Store, link: DirectLink) -> None:
+        super().__init__(address, store)
+        self._link = link
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        name: str,
+        config: CurriculumConfig | None = None,
+        *,
+        worker: WorkerSettings | None = None,
+        generator: TaskGenerator | None = None,
+    ) -> Self:
+        """Create the curriculum and fill its pool, or attach to the one of that name.
+
+        Three round trips, and one more for every ``worker.chunk`` tasks of a new or empty pool.
+        What a pool lacks otherwise the next draws add.
+
+        Args:
+            url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
+                ``redis+cluster://`` or ``embedded://``; the password may also come from the
+                environment variable ``REDIS_CURRICULUM_PASSWORD``.
+            name: 1 to 64 characters of ``A-Z a-z 0-9 _ . -``.
+            config: What to create; None attaches to what is there.
+            worker: How this handle talks to the server.
+            generator: Your own generator, where the config cannot rebuild it from its path.
+
+        Raises:
+            InvalidInputError: An argument breaks a rule; nothing was sent.
+            CurriculumNotFoundError: There is none of that name, and no config was given.
+            ConfigMismatchError: ``config`` differs from the stored one; lists every field.
+            UnsupportedServerError: The server is too old or would drop records.
+            ServerError: The server could not be reached or refused.
+        """
+        address, settings = parse(url), checked_settings(worker)
+        link = DirectLink(address, settings.timeout_s)
+        try:
+            store = drive(opening(address, name, config, settings, generator), link)
+        except BaseException:
+            link.close()
+            raise
+        return cls(address, store, link)
+
+    @classmethod
+    def restore(
+        cls,
+        path: str | os.PathLike[str],
+        url: str,
+        name: str | None = None,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        replace: bool = False,
+        force: bool = False,
+        shrink: bool = False,
+        worker: WorkerSettings | None = None,
+        generator: TaskGenerator | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Bring a snapshot back and open it: entirely, or not at all.
+
+        The file is checked to its end first; then the state is staged beside what is there,
+        verified, and made current in one step. Some four round trips per 100 tasks. A pool that
+        lacked tasks is filled by the next draw, as it would have been; one that grows, at once.
+
+        Args:
+            path: The snapshot.
+            url: The server, as for ``open``.
+            name: The curriculum's name; None: as saved.
+            overrides: Config fields by name, bare or dotted, to new values; all others are the
+                snapshot's.
+            replace: Replace a curriculum of that name; its workers get ``StaleGenerationError``.
+            force: Allow overrides of structural fields; noted in the curriculum's event stream
+                and in its later snapshots.
+            shrink: Allow a smaller ``num_active_tasks``: the tasks of lowest LP go.
+            worker: As for ``open``.
+            generator: As for ``open``.
+            progress: Called with (tasks done, tasks in all).
+
+        Raises:
+            SnapshotError: The file, or the name in use; nothing was changed.
+            ConfigMismatchError: An override changes a structural field; lists each.
+            InvalidInputError: An override is unknown or breaks a rule.
+        """
+        intake = take_in(Path(path), overrides, force=force, shrink=shrink)
+        address, settings = parse(url), checked_settings(worker)
+        link = DirectLink(address, settings.timeout_s)
+        try:
+            plan = restoring(
+                address.public, intake, name, settings, replace=replace, progress=progress
+            )
+            restored = drive(plan, link)
+            attaching = opening(
+                address, restored, None, settings, generator, fill=intake.is_to_fill
+            )
+            store = drive(attaching, link)
+        except BaseException:
+            link.close()
+            raise
+        return cls(address, store, link)
+
+    # --- playing ---------------------------------------------------------------------------------
+
+    def get_task(self) -> Task:
+        """Draw the next task to play; counts as one sample. One round trip.
+
+        Raises:
+            EmptyPoolError: There is no task, and this worker has no generator to make one.
+            GeneratorError: The generator failed for 16 task ids in a row.
+        """
+        return self._run(self._store.play((), 1)).tasks[0]
+
+    def get_tasks(self, count: int) -> list[Task]:
+        """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
+
+        Raises:
+            As ``get_task``.
+        """
+        return self._run(self._store.play((), checked_count(count))).tasks
+
+    def update_task_performance(self, task_id: int, score: float) -> Outcome:
+        """Report a finished episode's score, within ``config.score_range``. One round trip.
+
+        Returns:
+            APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
+            DUPLICATE, if a retry found it applied.
+        """
+        return self._run(self._store.play([(task_id, score)], 0)).outcomes[0]
+
+    def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
+        """Report (task_id, score) pairs, applied in order; one outcome each.
+
+        One round trip a chunk. Every pair is checked before anything is sent.
+        """
+        return self._run(self._store.play(checked_results(results), 0)).outcomes
+
+    def next_task(self, finished: tuple[int, float] | None = None) -> Task:
+        """Report a finished episode, if there is one, and draw the next task: one round trip."""
+        results = () if finished is None else (finished,)
+        return self._run(self._store.play(results, 1)).tasks[0]
+
+    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+        """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
+
+        The draws see the results.
+        """
+        return self._run(self._store.play(finished, checked_count(count)))
+
+    def evict(self, task_id: int) -> Outcome:
+        """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.
+
+        A worker with a generator puts a new task in its place with its next draw.
+        """
+        return self._run(self._store.evict(task_id))
+
+    def report_failure(
+        self, task_id: int, error: BaseException | str, *, permanent: bool = False
+    ) -> Outcome:
+        """Say that a task could not be built or run; it is replaced when that happens too often.
+
+        Counted for the task (``failure_count``, ``consecutive_failures``, ``last_error``), its
+        label and the epoch. After ``config.algorithm.max_consecutive_failures`` in a row, or at
+        once if ``permanent``, the task is evicted and its id kept with the message
+        (``quarantine``); this worker puts a new task in its place if it has a generator, else the
+        next one that has. Any score resets the row. Scores and averages do not move, unless
+        ``config.algorithm.failure_score`` is set: then it is applied like any score.
+
+        One round trip; two when the task is replaced.
+
+        Args:
+            task_id: The task.
+            error: The exception, or a text; stored as one printable line of up to 500 characters.
+            permanent: The task can never work; do not wait for more failures.
+
+        Returns:
+            APPLIED; QUARANTINED, if this failure took the task out; EVICTED, if it was not in the
+            pool (counted as late); DUPLICATE, if a retry found it applied.
+        """
+        return self._run(report_failure(self._store, task_id, error, permanent=permanent))
+
+    def end_epoch(self) -> EpochReport:
+        """Close the current epoch, open the next, and return what happened in the closed one.
+
+        For one owner, the trainer: the epoch that is closed is the one this handle believes
+        current (``epoch``). Counting goes on all the time, each count falls into one epoch. Nothing
+        else resets a counter. About 20 round trips, more with hundreds of labels.
+
+        The same call, made again after an error, goes on with the epoch it was closing: never
+        are two closed.
+
+        Raises:
+            EpochError: Another trainer has ended that epoch; nothing was closed. ``error.epoch`` is
+                the current one, which this handle now knows: its next call closes that.
+        """
+        return self._run(end_epoch(self._store))
+
+    def set_label(self, task_id: int, label: str) -> Outcome:
+        """Move a task to another label: APPLIED, or EVICTED if it is not in the pool.
+
+        Its past results stay in the old label's statistics. One round trip.
+        """
+        return self._run(self._store.set_label(task_id, label))
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def get_task_stats(self, task_id: int) -> TaskRecord | None:
+        """Return a task's record, or None if it is not in the pool. One round trip."""
+        return self._run(self._store.read_one(task_id))
+
+    def task_ids(self, label: str | None = None) -> list[int]:
+        """Return the ids of the pool's tasks, or of one label's, ascending; in bounded chunks."""
+        return self._run(self._store.task_ids(label))
+
+    def labels(self) -> dict[str, int]:
+        """Return each label's number of active tasks; in bounded chunks."""
+        return self._run(self._store.labels())
+
+    def distribution(self) -> dict[int, float]:
+        """Return each task's probability to be drawn next; they sum to 1.
+
+        Reads the pool in chunks of 350: not one moment while others write.
+        """
+        return self._run(self._store.distribution())
+
+    def stats(self) -> dict[str, float]:
+        """Return every figure of the curriculum by name; the README's table explains each.
+
+        Counts are over the curriculum's life, labels' figures have names such as
+        ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its
+        labels in chunks of 200, some seven round trips per 1,000 tasks; resets nothing, and is not
+        one moment while others write.
+        """
+        return self._run(stats(self._store))
+
+    def quarantine(self) -> dict[int, str]:
+        """Return the ids of tasks that were taken out for failing, with their last messages.
+
+        At most 1,000 are kept; beyond that any one of them makes room for the next.
+        """
+        return self._run(quarantine(self._store))
+
+    def epoch_report(self, epoch: int | None = None) -> EpochReport | None:
+        """Return what happened in an epoch: the current one so far, or one that was closed.
+
+        Reads only, from any process. About 15 round trips, more with hundreds of labels.
+
+        Args:
+            epoch: Its number, from 0; None: the current one.
+
+        Returns:
+            None for an epoch that has not begun or is older than ``config.epochs_retained``.
+        """
+        return self._run(epoch_report(self._store, epoch))
+
+    def check(self, *, repair: bool = False) -> list[str]:
+        """Name everything that disagrees in the stored state; [] when every invariant holds.
+
+        Reads the pool in chunks of 100 while workers run: about 3 round trips per 100 tasks, and
+        the keys of the whole server once. ``repair`` first rebuilds every index from the records.
+
+        Raises:
+            SnapshotRunningError: A snapshot or another check is at work on this curriculum.
+        """
+        return self._run(check(self._store, repair=repair))
+
+    def snapshot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        keep: int = 0,
+        progress: Progress | None = None,
+    ) -> SnapshotInfo:
+        """Write the whole state of one moment to a file, while workers go on.
+
+        Gzipped JSON Lines, written beside the target and renamed: a crash leaves the old file.
+        About one round trip per 100 tasks.
+
+        Args:
+            path: The target.
+            overwrite: Replace a file that is there.
+            keep: Keep so many (0 to 1,000) older files as ``path.1`` (the latest), ``path.2``, ...
+            progress: Called with (tasks done, tasks in all).
+
+        Raises:
+            InvalidInputError: ``keep`` is out of its range.
+            SnapshotError: The target cannot be written; nothing was left behind.
+            SnapshotRunningError: Another exporter is at work on this curriculum.
+        """
+        plan = export(self._store, Path(path), overwrite=overwrite, keep=keep, progress=progress)
+        return self._run(plan)
+
+    # --- this worker -----------------------------------------------------------------------------
+
+    def register(self) -> str:
+        """Become a new worker and return its id: after ``WorkerFencedError``. Two round trips.
+
+        A call whose outcome was unknown is a new one from here on: repeated, it may count twice.
+        """
+        self._run(self._store.worker.register())
+        return self.worker_id
+
+    def renew_lease(self) -> None:
+        """Say that this worker is alive, during an episode longer than its lease. One round trip.
+
+        Raises:
+            WorkerFencedError: It is too late.
+        """
+        self._run(self._store.worker.renew())
+
+    @contextmanager
+    def keeping_lease(self) -> Iterator[None]:
+        """Renew the lease from a thread while an episode longer than the lease runs.
+
+        Three renewals per lease, of two round trips each. A call of ours inside waits for one.
+
+        Raises:
+            WorkerFencedError: At the end: the lease ended all the same.
+            ServerError: At the end: the last renewal failed.
+        """
+        done, failures = threading.Event(), deque[CurriculumError](maxlen=1)
+
+        def renew() -> None:
+            while not done.wait(self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE):
+                failures.clear()
+                try:
+                    self.renew_lease()
+                except CurriculumError as error:
+                    failures.append(error)
+
+        thread = threading.Thread(target=renew, name=f"lease of {self.worker_id}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    def close(self) -> None:
+        """Say goodbye to the server and close the connection; the curriculum stays."""
+        if self._closed or self._pid != os.getpid():
+            return
+        try:
+            self._run(self._store.worker.leave())
+        finally:
+            self._closed = True
+            self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process needs to attach as a worker of its own; no secrets."""
+        settings = self._store.settings.model_copy(update={"worker_id": None})
+        return _reopen, (type(self), self.url, self.name, settings, _live_generator(self.config))
+
+    def _run(self, plan: Plan[T]) -> T:
+        self._here()
+        with self._lock:
+            self._check_open()
+            return drive(plan, self._link)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.RLock()
+        self._link = DirectLink(self._address, self._store.settings.timeout_s)
+
+
+def _reopen(
+    kind: type[Curriculum],
+    url: str,
+    name: str,
+    settings: WorkerSettings,
+    generator: TaskGenerator | None,
+) -> Curriculum:
+    return kind.open(url, name, worker=settings, generator=generator)
+
+
+def _live_generator(config: CurriculumConfig) -> TaskGenerator | None:
+    """The user's own object, where its path cannot rebuild it and it pickles."""
+    for custom in custom_generators(config.task_generator):
+        if custom.arguments is None and custom.is_bound:
+            try:
+                pickle.dumps(custom.live)
+            except Exception:  # noqa: BLE001 - whatever its class raises: it stays here
+                return None
+            return custom.live
+    return None

@@ -1,0 +1,102 @@
+"""What the blocking and the asyncio handle have in common: who and where they are."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from redis_curriculum._store.store import MOST_DRAWS, Store
+from redis_curriculum._values.rules import In
+from redis_curriculum._wire.urls import Address
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.worker import WorkerSettings
+from redis_curriculum.errors import CurriculumError, InvalidInputError
+
+
+class Handle(ABC):
+    """One curriculum as one worker of one process sees it."""
+
+    def __init__(self, address: Address, store: Store) -> None:
+        self._address = address
+        self._store = store
+        self._pid = os.getpid()
+        self._closed = False
+
+    @property
+    def config(self) -> CurriculumConfig:
+        """The stored config."""
+        return self._store.config
+
+    @property
+    def epoch(self) -> int:
+        """The epoch this handle believes current: as of open, or of its own last ``end_epoch``."""
+        return self._store.epoch
+
+    @property
+    def name(self) -> str:
+        """The curriculum's name."""
+        return self._store.keys.name
+
+    @property
+    def url(self) -> str:
+        """The URL, without password."""
+        return self._address.public
+
+    @property
+    def worker_id(self) -> str:
+        """This handle's id as a worker; another one after a fork."""
+        self._here()
+        return self._store.worker.worker_id
+
+    @property
+    def lost_writes(self) -> int:
+        """Acknowledged writes of this handle that the server lost and that it could not replay.
+
+        A failover loses what was not yet copied; the last ``worker.replay_buffer`` writes are sent
+        again with the next call. Each loss is also warned of (``LostWritesWarning``).
+        """
+        return self._store.worker.lost_writes
+
+    def __repr__(self) -> str:
+        """Name, URL without password, worker."""
+        return f"<{type(self).__name__} {self.name!r} at {self.url}, worker {self.worker_id}>"
+
+    def _here(self) -> None:
+        """After a fork the parent keeps connection and identity; this process gets its own."""
+        if self._pid == os.getpid():
+            return
+        self._begin_anew()
+        self._store.begin_anew()
+        self._pid = os.getpid()
+
+    @abstractmethod
+    def _begin_anew(self) -> None:
+        """Replace lock and connection, which another process holds."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CurriculumError(f"this handle of curriculum {self.name!r} is closed")
+
+
+_COUNT = In(f"[1, {MOST_DRAWS}]")
+
+
+def checked_count(count: object) -> int:
+    """Return how many tasks to draw, if it is an integer in [1, 1,000,000]."""
+    return int(_COUNT.require(count, "count"))
+
+
+def checked_results(results: object) -> list[tuple[int, float]]:
+    """Return the results to report, if there are any; the store checks each."""
+    found = list(results) if isinstance(results, Iterable) else []
+    if not found:
+        raise InvalidInputError("results", "at least one (task_id, score)", results)
+    return found
+
+
+def checked_settings(worker: WorkerSettings | None) -> WorkerSettings:
+    """Return the worker's settings; None is the defaults."""
+    if worker is not None and not isinstance(worker, WorkerSettings):
+        raise InvalidInputError("worker", "a WorkerSettings", worker)
+    return worker or WorkerSettings()

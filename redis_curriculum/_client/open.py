@@ -1,0 +1,111 @@
+"""Create a curriculum or attach to it; the same plan for the blocking and asyncio handles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis_curriculum._protocol.asking import ask
+from redis_curriculum._protocol.keys import SCHEMA, Keys
+from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.requirements import (
+    audit,
+    durability,
+    enforce,
+    parse_info,
+    require_schema,
+)
+from redis_curriculum._sampling.random_stream import RandomStream
+from redis_curriculum._store.contracts import OPEN
+from redis_curriculum._store.fill import can_generate, new_tasks
+from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import validate_name
+from redis_curriculum._wire.urls import Address
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.worker import WorkerSettings
+from redis_curriculum.errors import ConfigMismatchError, CurriculumNotFoundError, InvalidInputError
+from redis_curriculum.tasks.task import TaskGenerator
+
+
+def opening(
+    address: Address,
+    name: object,
+    config: CurriculumConfig | None,
+    settings: WorkerSettings,
+    generator: TaskGenerator | None,
+    *,
+    fill: bool = False,
+) -> Plan[Store]:
+    """Audit the server, create or attach; three round trips, more while filling the pool.
+
+    It is filled where it is new (whoever comes first) or empty, or if ``fill``. A later gap is for
+    the next draw: who attaches changes nothing, and a resumed run draws what it would have drawn.
+
+    Raises:
+        InvalidInputError: The name, the config or the generator cannot be used.
+        GeneratorError: The generator fails for 16 task ids in a row.
+        KeyTypeError: Something else stands at one of our keys.
+        CurriculumNotFoundError: There is none of that name, and no config was given.
+        ConfigMismatchError: ``config`` differs from the stored one.
+        UnsupportedServerError: The server would lose data, or its keys are of another version.
+    """
+    name = validate_name(name)
+    config = _checked(config, generator)
+    if config is not None and can_generate(config):
+        next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
+    keys, deadline_s = Keys(name), settings.retry_deadline_s
+    info = parse_info((yield from ask(Command(("INFO",), keys.meta), deadline_s)))
+    kept = durability(info) if address.kind != "embedded" else []
+    failing = [finding for finding in kept if finding.level == "fail"]
+    fixed = address.kind not in ("sentinel", "cluster")
+    enforce(audit(info, fixed=fixed, persistent=False) + failing, address.public)
+    reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
+    if not reply:
+        raise CurriculumNotFoundError(name)
+    created, schema, generation, stored, next_index, size, epoch = reply
+    require_schema(name, schema)
+    if not created:
+        config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
+    assert config is not None  # noqa: S101 - given, or read from the server
+    store = Store(name, generation, config, settings, epoch)
+    store.worker.meet(info)
+    if created:  # who creates it is told how long it will live; its workers need not be
+        enforce(kept, address.public)
+    filled = size > 0 and next_index >= config.num_active_tasks
+    if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
+        yield from store.fill(next_index)
+    return store
+
+
+def _checked(
+    config: CurriculumConfig | None, generator: TaskGenerator | None
+) -> CurriculumConfig | None:
+    if config is not None and not isinstance(config, CurriculumConfig):
+        raise InvalidInputError("config", "a CurriculumConfig", config)
+    if config is not None and generator is not None:
+        config = config.bind(generator)
+    return config
+
+
+def _arguments(config: CurriculumConfig | None) -> list[Any]:
+    if config is None:
+        return [1, SCHEMA, "", "", ""]
+    state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
+    return [1, SCHEMA, config.to_json(), config.sha256(), state]
+
+
+def _agreed(
+    name: str,
+    stored: CurriculumConfig,
+    given: CurriculumConfig | None,
+    generator: TaskGenerator | None,
+) -> CurriculumConfig:
+    """The stored config; a given one must equal it, and brings the user's own generators."""
+    if given is None:
+        return stored if generator is None else stored.bind(generator)
+    differences = stored.differences(given)
+    if differences:
+        raise ConfigMismatchError(
+            f"curriculum {name!r} exists with another config (open it without one to use that):",
+            differences,
+        )
+    return given

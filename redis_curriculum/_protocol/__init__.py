@@ -1,0 +1,1 @@
+"""What is spoken with the server: keys, scripts, records, plans, repeatable requests."""

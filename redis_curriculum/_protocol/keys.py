@@ -1,0 +1,146 @@
+"""Every key of a curriculum, its type and its meaning. Nothing else spells a key.
+
+The scripts spell the same names from the one key they are given (``lua/include/keys.lua``); a test
+holds both to this list. The braces put a whole curriculum into one Redis Cluster slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SCHEMA: Final = 1
+"""Version of the keys and of what they hold; a server with another one is refused."""
+
+ROOT: Final = "rc:"
+"""What every key of this library begins with."""
+
+COUNTS: Final = ("completions", "samples", "evictions", "failures", "created")
+"""What is counted by label, over the curriculum's life and within each epoch."""
+
+EPOCH: Final = (*COUNTS, "times", "success", "progress")
+"""What is kept of each epoch: its counts; of a closed one, its times and where its labels stood."""
+
+PARTS: Final = ("fresh", "learning", "ripe")
+"""The three sorted sets, in the order in which a task moves through them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one generation of one curriculum; plain text, no server involved."""
+
+    name: str
+    generation: int = 1
+
+    @property
+    def prefix(self) -> str:
+        """What every key of the curriculum begins with; also its ACL pattern's stem."""
+        return f"{ROOT}{{{self.name}}}:"
+
+    @property
+    def meta(self) -> str:
+        """Hash: schema, generation, config, epoch and its start, random stream, counters."""
+        return f"{self.prefix}meta"
+
+    @property
+    def workers(self) -> str:
+        """Sorted set: worker id -> end of its lease, ms of the server's clock."""
+        return f"{self.prefix}workers"
+
+    def worker(self, worker_id: str) -> str:
+        """Hash: last applied sequence number, last draw, host, pid, started."""
+        return f"{self.prefix}worker:{worker_id}"
+
+    @property
+    def events(self) -> str:
+        """Stream, capped: creations, evictions, failures, restores, epochs."""
+        return f"{self.prefix}events"
+
+    def epoch(self, epoch: int, what: str) -> str:
+        """Hash: label -> count of ``what`` within one epoch (one of ``EPOCH``).
+
+        Of a closed epoch also ``times`` (started_ms, ended_ms) and, by label at its end,
+        ``success`` (success_rate_ema) and ``progress`` (learning_progress).
+        """
+        return f"{self.prefix}epoch:{epoch}:{what}"
+
+    @property
+    def snapshot(self) -> str:
+        """Hash, expires with the exporter: a running snapshot's token and moment."""
+        return f"{self.prefix}snapshot"
+
+    @property
+    def snapshot_tasks(self) -> str:
+        """Hash, expires: task id -> its record at the moment, for tasks changed since."""
+        return f"{self.prefix}snapshot:tasks"
+
+    @property
+    def snapshot_labels(self) -> str:
+        """Hash, expires: label -> its statistics and counts at the moment, if changed since."""
+        return f"{self.prefix}snapshot:labels"
+
+    @property
+    def restore(self) -> str:
+        """Hash, expires with the importer: which generation a running restore stages."""
+        return f"{self.prefix}restore"
+
+    @property
+    def deleted(self) -> str:
+        """String: last generation of a deleted curriculum; expires once its keys have gone."""
+        return f"{self.prefix}deleted"
+
+    @property
+    def pool(self) -> str:
+        """What the keys of this generation begin with."""
+        return f"{self.prefix}g{self.generation}:"
+
+    def task(self, task_id: int | str) -> str:
+        """Hash: the task's record, one readable field each (``records.FIELDS``)."""
+        return f"{self.pool}task:{task_id}"
+
+    @property
+    def fresh(self) -> str:
+        """Sorted set by LP: tasks with fewer completions than ``min_samples_for_lp``."""
+        return f"{self.pool}fresh"
+
+    @property
+    def learning(self) -> str:
+        """Sorted set by LP: from there to ``min_presentations_for_eviction`` completions."""
+        return f"{self.pool}learning"
+
+    @property
+    def ripe(self) -> str:
+        """Sorted set by LP: from there on; only these may be evicted for low LP."""
+        return f"{self.pool}ripe"
+
+    def label(self, label: str) -> str:
+        """Set: ids of the label's active tasks."""
+        return f"{self.pool}label:{label}"
+
+    @property
+    def labels(self) -> str:
+        """Hash: label -> number of its active tasks, never 0."""
+        return f"{self.pool}labels"
+
+    @property
+    def inactive(self) -> str:
+        """Sorted set: label without active tasks -> when its last one left, ms."""
+        return f"{self.pool}inactive"
+
+    @property
+    def sums(self) -> str:
+        """String of four i64 (BITFIELD): exact sums over eligible tasks (``Sums``)."""
+        return f"{self.pool}sums"
+
+    def progress(self, label: str) -> str:
+        """Hash: the label's own statistics and its number of eligible tasks."""
+        return f"{self.pool}progress:{label}"
+
+    def count(self, what: str) -> str:
+        """Hash: label -> lifetime count of ``what``; '' holds those of forgotten labels."""
+        return f"{self.pool}count:{what}"
+
+    @property
+    def quarantine(self) -> str:
+        """Hash, bounded: id of a task evicted for failing -> the last error message."""
+        return f"{self.pool}quarantine"

@@ -1,0 +1,50 @@
+"""Plans and their requests: what is to be done, without a socket.
+
+A plan is a generator. Each value that it yields is one request (``Run``, ``Command``, ``Sleep``).
+The plan receives the reply, or the error is raised at the ``yield``. So the blocking and the
+asyncio handle run the same plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from redis_curriculum._protocol.scripts import Script
+
+T = TypeVar("T")
+Words = Sequence[str | bytes | int | float]
+"""A command and its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Call a script on one curriculum; the reply is the script's."""
+
+    script: Script
+    key: str
+    args: Sequence[Any]
+    """Text, bytes, int or float; floats keep 17 digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Send one command that reads, or does the same whenever it comes.
+
+    ``key`` says to which node of a cluster.
+    """
+
+    words: Words
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait; the reply is None."""
+
+    seconds: float
+
+
+Request = Run | Command | Sleep
+Plan = Generator[Request, Any, T]

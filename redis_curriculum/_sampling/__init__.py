@@ -1,0 +1,1 @@
+"""The NumPy reference of a draw, which the scripts equal bit for bit."""

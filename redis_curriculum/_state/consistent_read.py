@@ -1,0 +1,164 @@
+"""One moment of a curriculum, read in chunks while workers go on writing.
+
+``begin`` marks the moment. From then on every script that changes a task or a label first copies
+what was (``lua/include/moment.lua``); readers take the copy where there is one. So what is read is
+the state of one moment, no script reads the pool in one go, and nobody waits. The copies expire if
+the reader dies.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from redis_curriculum._protocol.asking import ask, scan, scan_hash
+from redis_curriculum._protocol.keys import COUNTS, PARTS, Keys
+from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.records import pairs
+from redis_curriculum._protocol.scripts import Script
+from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
+from redis_curriculum.errors import CurriculumError
+
+CHUNK: Final = 100
+"""Tasks or labels a call: about 1 ms of the server, well below the 5 ms that may block others."""
+_LEASE_MS: Final = 30_000
+_FRACTIONS: Final = ("success", "progress")
+_ALWAYS_THERE: Final = "\n"  # the field with which moment_begin makes the copies' keys
+
+
+@dataclass(frozen=True, slots=True)
+class LabelState:
+    """A label at the moment."""
+
+    label: str
+    """The empty one holds the counts of forgotten labels."""
+    active: int
+    """Its tasks in the pool."""
+    inactive_ms: int | None
+    """Since when it has had none."""
+    progress: dict[str, str]
+    count: dict[str, int]
+    epoch: dict[str, int]
+
+
+@dataclass(slots=True)
+class Moment:
+    """A moment being read; its methods are plans, to be run before its lease of 30 s ends.
+
+    Every call renews the lease.
+    """
+
+    keys: Keys
+    deadline_s: float
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    meta: dict[str, str] = field(default_factory=dict)
+    sums: Sums = Sums()  # noqa: RUF009 - frozen
+    sizes: tuple[int, int, int] = (0, 0, 0)
+    """Tasks in fresh, learning and ripe."""
+    workers: dict[str, dict[str, str]] = field(default_factory=dict)
+    started_ms: int = 0
+    """The moment, by the server's clock."""
+
+    def begin(self) -> Plan[None]:
+        """Mark the moment. One round trip.
+
+        Raises:
+            SnapshotRunningError: Another exporter is at work.
+        """
+        request = Run(MOMENT_BEGIN, self.keys.meta, [self.keys.generation, self.token, _LEASE_MS])
+        meta, sums, sizes, workers, now = yield from ask(request, self.deadline_s)
+        self.meta, self.sums, self.sizes = pairs(meta), _sums(sums), tuple(sizes)
+        self.started_ms = int(now)
+        self.workers = {
+            entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
+        }
+
+    def end(self) -> Plan[None]:
+        """Stop the copying. One round trip."""
+        request = Run(MOMENT_END, self.keys.meta, [self.keys.generation, self.token])
+        yield from ask(request, self.deadline_s)
+
+    def abandon(self) -> Plan[None]:
+        """Stop the copying if the server can be told so; never fails, never retries."""
+        with suppress(CurriculumError):  # the lease will end by itself
+            yield Run(MOMENT_END, self.keys.meta, [self.keys.generation, self.token])
+
+    def task_ids(self) -> Plan[list[int]]:
+        """Ids to read, ascending; some of them may have been born after the moment."""
+        found: set[str] = set()
+        for part in PARTS:  # tasks only move forward, so none is missed
+            found.update((yield from self._scan("ZSCAN", f"{self.keys.pool}{part}"))[::2])
+        found.update((yield from self._scan("HSCAN", self.keys.snapshot_tasks))[::2])
+        found.discard(_ALWAYS_THERE)
+        return sorted(map(int, found))
+
+    def tasks(self, task_ids: Sequence[int]) -> Plan[list[dict[str, str]]]:
+        """Read some records, at most ``CHUNK``; those that did not exist are left out."""
+        found = yield from self._read(MOMENT_TASKS, task_ids)
+        flats = [json.loads(flat or "[]") if isinstance(flat, str) else flat for flat in found]
+        return [pairs(flat) for flat in flats if flat]
+
+    def label_names(self) -> Plan[list[str]]:
+        """Labels to read, sorted; the first is the nameless one."""
+        found = {""}
+        found.update((yield from self._scan("HSCAN", self.keys.labels))[::2])
+        found.update((yield from self._scan("ZSCAN", self.keys.inactive))[::2])
+        found.update((yield from self._scan("HSCAN", self.keys.snapshot_labels))[::2])
+        found.discard(_ALWAYS_THERE)
+        return sorted(found)
+
+    def labels(self, names: Sequence[str]) -> Plan[list[LabelState]]:
+        """Read some labels, at most ``CHUNK``; those that did not exist are left out."""
+        found = yield from self._read(MOMENT_LABELS, names)
+        states = [
+            _label_state(name, json.loads(text)) for name, text in zip(names, found, strict=True)
+        ]
+        return [s for s in states if s.active or s.inactive_ms is not None or not s.label]
+
+    def quarantine(self) -> Plan[dict[int, str]]:
+        """Ids of tasks evicted for failing, to their last error.
+
+        Read it first: what came to it after the moment is among the ``task_ids`` read later.
+        """
+        found = yield from scan_hash(self.keys.quarantine, self.deadline_s)
+        return {int(task_id): error for task_id, error in found.items()}
+
+    def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
+        """Read a closed epoch's counts or figures by label; they change no more."""
+        found = yield from scan_hash(self.keys.epoch(epoch, what), self.deadline_s)
+        as_number = float if what in _FRACTIONS else int
+        return {label: as_number(number) for label, number in found.items()}
+
+    def _read(self, script: Script, names: Sequence[str | int]) -> Plan[list[Any]]:
+        args = [self.keys.generation, self.token, _LEASE_MS, *names]
+        found: list[Any] = yield from ask(Run(script, self.keys.meta, args), self.deadline_s)
+        return found
+
+    def _scan(self, command: str, key: str) -> Plan[list[str]]:
+        return (yield from scan(command, key, self.deadline_s))
+
+
+def _sums(octets: list[int]) -> Sums:
+    """BITFIELD's four big-endian i64; what is not stored is 0."""
+    raw = bytes(octets).ljust(32, b"\0")
+    return Sums(*(int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, 32, 8)))
+
+
+def _label_state(label: str, found: dict[str, Any]) -> LabelState:
+    return LabelState(
+        label=label,
+        active=int(found.get("active") or 0),
+        inactive_ms=int(float(found["inactive"])) if found.get("inactive") else None,
+        progress=pairs(found["progress"] or []),
+        count=_counts(found["count"]),
+        epoch=_counts(found["epoch"]),
+    )
+
+
+def _counts(found: dict[str, Any]) -> dict[str, int]:
+    return {what: int(found[what]) for what in COUNTS if found and found.get(what)}

@@ -1,0 +1,113 @@
+"""Check a whole snapshot file, and the config it gives with the overrides; no server involved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis_curriculum._state.expected import Totals
+from redis_curriculum._state.format import EndLine, LabelLine, Line, Manifest, TaskLine
+from redis_curriculum._state.reader import read
+from redis_curriculum._values.rules import canonical_json
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.resume import structural_differences
+from redis_curriculum.errors import ConfigMismatchError, SnapshotError
+
+
+@dataclass(slots=True)
+class Intake:
+    """What the first reading of the file has shown; the tasks themselves are read again."""
+
+    path: Path
+    sha256: str
+    manifest: Manifest
+    config: CurriculumConfig
+    forced: list[dict[str, Any]]
+    """Structural fields that were overridden: field, saved, given."""
+    totals: Totals
+    labels: list[LabelLine]
+    dropped: frozenset[int] = frozenset()
+    """Tasks that a smaller pool has no room for."""
+    dropped_of: Counter[str] = field(default_factory=Counter)
+    """How many, by label."""
+
+    def again(self) -> Iterator[Line]:
+        """Read the lines again; they must be the same."""
+        return read(self.path, checked=self.sha256)
+
+    def tasks(self) -> Iterator[TaskLine]:
+        """Read the tasks again, without the dropped ones."""
+        for line in self.again():
+            if isinstance(line, TaskLine) and line.task_id not in self.dropped:
+                yield line
+
+    @property
+    def is_to_fill(self) -> bool:
+        """Whether to fill the pool at once: it has more room than it had, or no task at all."""
+        room = self.config.num_active_tasks
+        grows = room > self.manifest.config.get("num_active_tasks", room)
+        return grows or not self.totals.parts.total()
+
+    def drop(self, task_ids: frozenset[int]) -> None:
+        """Do without some tasks."""
+        for task in self.tasks():
+            if task.task_id in task_ids:
+                self.totals.add(vars(task), times=-1)
+                self.dropped_of[task.label] += 1
+        self.dropped = task_ids
+
+
+def take_in(
+    path: Path, overrides: Mapping[str, Any] | None, *, force: bool, shrink: bool
+) -> Intake:
+    """Check the whole file, and the config it gives with the overrides; no server involved.
+
+    Raises:
+        SnapshotError: The file is not a whole and valid snapshot, or the pool would shrink.
+        ConfigMismatchError: An override changes what the stored numbers mean.
+        InvalidInputError: An override is unknown or breaks a rule.
+    """
+    lines = read(path)
+    manifest = next(lines, None)
+    if not isinstance(manifest, Manifest):
+        raise SnapshotError("the file is empty", line=1)
+    config, forced = _agreed(manifest, overrides or {}, force=force)
+    totals, ranks, labels, sha256 = Totals(config.algorithm.hypers), [], [], ""
+    for line in lines:
+        if isinstance(line, LabelLine):
+            labels.append(line)
+        elif isinstance(line, TaskLine):
+            totals.add(vars(line))
+            ranks.append((line.learning_progress or 0.0, line.task_id))
+        elif isinstance(line, EndLine):
+            sha256 = line.sha256
+    surplus = len(ranks) - config.num_active_tasks
+    if surplus > 0 and not shrink:
+        raise SnapshotError(
+            f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
+            " shrink=True (--shrink) drops those of lowest learning progress"
+        )
+    intake = Intake(path, sha256, manifest, config, forced, totals, labels)
+    if surplus > 0:
+        intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
+    for label in labels:
+        totals.add_label(label.label, vars(label.progress))
+    return intake
+
+
+def _agreed(
+    manifest: Manifest, overrides: Mapping[str, Any], *, force: bool
+) -> tuple[CurriculumConfig, list[dict[str, Any]]]:
+    saved = CurriculumConfig.from_json(canonical_json(manifest.config))
+    config = saved.with_overrides(overrides) if overrides else saved
+    differences = structural_differences(saved, config)
+    if differences and not force:
+        raise ConfigMismatchError(
+            "these fields say what the snapshot's numbers mean; force=True (--force) changes them:",
+            differences,
+        )
+    forced = [{"field": name, "saved": old, "given": new} for name, old, new in differences]
+    return config, forced

@@ -1,0 +1,202 @@
+"""Read a snapshot: every line is checked before anyone acts on it.
+
+A reader's mistakes are ``SnapshotError`` with line and field.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from redis_curriculum._state.format import (
+    COUNTED,
+    FORMAT,
+    MIGRATIONS,
+    MODELS,
+    MOST_LINE_BYTES,
+    MOST_TASKS,
+    EndLine,
+    EpochLine,
+    LabelLine,
+    Line,
+    Manifest,
+    TaskLine,
+)
+from redis_curriculum._values.rules import (
+    canonical_json,
+    parse_json_object,
+    validate_label,
+    validate_name,
+)
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.errors import InvalidInputError, SnapshotError
+from redis_curriculum.tasks.ids import label_hash
+from redis_curriculum.tasks.task import encode_params
+
+
+def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
+    """Yield the lines, checked one by one; the closing one only if everything before it agrees.
+
+    ``checked`` is the SHA-256 of a file that was read to its end before: its lines are taken as
+    they are, as long as they are the same.
+
+    Raises:
+        SnapshotError: With line and field.
+    """
+    reader = _Reader(checked)
+    try:
+        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
+            while text := file.readline(MOST_LINE_BYTES + 1):
+                yield reader.line(text)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SnapshotError(f"{path} cannot be read: {error}", line=reader.number + 1) from error
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not reader.ended:
+        raise SnapshotError("the closing line is missing", line=reader.number + 1)
+
+
+class _Reader:
+    """Line by line: text to JSON, older formats to this one, then the rules."""
+
+    def __init__(self, checked: str | None) -> None:
+        self.number = 0
+        self.ended = False
+        self._checked_before = checked
+        self._format = FORMAT
+        self._sha256 = hashlib.sha256()
+        self._counts: Counter[str] = Counter()
+        self._ids: set[int] = set()
+        self._labels: dict[str, int] = {}
+        self._active: Counter[str] = Counter()
+
+    def line(self, text: bytes) -> Line:
+        self.number += 1
+        try:
+            line = self._checked(text)
+        except InvalidInputError as error:
+            rule = f"must be {error.rule}, got {_short(error.value)}"
+            raise SnapshotError(rule, line=self.number, field=error.field) from None
+        if not isinstance(line, EndLine):
+            self._sha256.update(text)
+        return line
+
+    def _checked(self, text: bytes) -> Line:
+        if self.ended:
+            raise InvalidInputError("line", "none after the closing line", text[:40])
+        if len(text) > MOST_LINE_BYTES:
+            raise InvalidInputError("line", f"at most {MOST_LINE_BYTES} bytes", f"{text[:40]!r}...")
+        if self._checked_before and self.number > 1:
+            return self._as_it_is(text)
+        fields = parse_json_object(_decoded(text), field="line")
+        line = self._modelled(fields)
+        if (self.number == 1) != isinstance(line, Manifest):
+            raise InvalidInputError("type", "manifest in the first line, and only there", line.type)
+        self._counts[line.type] += 1
+        self._check(line)
+        return line
+
+    def _check(self, line: Line) -> None:
+        match line:
+            case Manifest():
+                _check_manifest(line)
+            case LabelLine():
+                self._check_label(line)
+            case TaskLine():
+                self._check_task(line)
+            case EndLine():
+                self._check_end(line)
+            case EpochLine():
+                for label in filter(None, line.counts):
+                    validate_label(label)
+
+    def _as_it_is(self, text: bytes) -> Line:
+        fields = self._migrated(json.loads(text))
+        line = cast("Line", MODELS[fields["type"]].model_construct(**fields))
+        if isinstance(line, EndLine):
+            if self._checked_before != self._sha256.hexdigest():
+                raise InvalidInputError("sha256", "that of the first reading", line.sha256)
+            self.ended = True
+        return line
+
+    def _modelled(self, fields: dict[str, Any]) -> Line:
+        if self.number == 1:
+            self._format = _format_of(fields)
+        fields = self._migrated(fields)
+        kind = fields.get("type")
+        model = MODELS.get(kind) if isinstance(kind, str) else None
+        if model is None:
+            raise InvalidInputError("type", f"one of {', '.join(MODELS)}", kind)
+        return cast("Line", model.model_validate(fields))
+
+    def _migrated(self, fields: dict[str, Any]) -> dict[str, Any]:
+        for older in range(self._format, FORMAT):
+            fields = MIGRATIONS[older](fields)
+        return fields
+
+    def _check_label(self, line: LabelLine) -> None:
+        if line.label:
+            validate_label(line.label)
+        if line.label in self._labels:
+            raise InvalidInputError("label", "listed once", line.label)
+        self._labels[line.label] = line.active
+
+    def _check_task(self, line: TaskLine) -> None:
+        validate_label(line.label)
+        encode_params(line.params)  # its size
+        if line.label_hash != label_hash(line.label):
+            raise InvalidInputError("label_hash", f"that of {line.label!r}", line.label_hash)
+        if line.task_id in self._ids:
+            raise InvalidInputError("task_id", "unique", line.task_id)
+        self._ids.add(line.task_id)
+        self._active[line.label] += 1
+        if len(self._ids) > MOST_TASKS:
+            raise InvalidInputError("line", f"at most {MOST_TASKS} tasks", self.number)
+
+    def _check_end(self, line: EndLine) -> None:
+        for kind, field in COUNTED.items():
+            if getattr(line, field) != self._counts[kind]:
+                raise InvalidInputError(field, f"{self._counts[kind]}", getattr(line, field))
+        if line.sha256 != self._sha256.hexdigest():
+            raise InvalidInputError("sha256", self._sha256.hexdigest(), line.sha256)
+        listed = {label: count for label, count in self._labels.items() if count}
+        if listed != dict(self._active):
+            wrong = min({k for k, _ in listed.items() ^ self._active.items()})
+            rule = f"{self._active[wrong]} for label {wrong!r}"
+            raise InvalidInputError("active", rule, listed.get(wrong, 0))
+        self.ended = True
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError("line", "UTF-8", str(error)) from None
+
+
+def _check_manifest(line: Manifest) -> None:
+    validate_name(line.name)
+    config = CurriculumConfig.from_json(canonical_json(line.config))
+    if config.seed != line.seed:
+        raise InvalidInputError("seed", f"the config's, {config.seed}", line.seed)
+
+
+def _format_of(fields: dict[str, Any]) -> int:
+    found = fields.get("format")
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise InvalidInputError("format", "a format number", found)
+    if found > FORMAT:
+        rule = f"at most {FORMAT}, which this library knows (install a newer one)"
+        raise InvalidInputError("format", rule, found)
+    return found
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."  # noqa: PLR2004

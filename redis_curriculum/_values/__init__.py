@@ -1,0 +1,1 @@
+"""The rules that values must keep, and the models that hold them."""

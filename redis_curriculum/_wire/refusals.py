@@ -1,0 +1,187 @@
+"""Errors in our own words: redis-py's, the server's and our scripts' codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from redis import exceptions
+
+from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._protocol.scripts import commands_at
+from redis_curriculum._wire.urls import PASSWORD_VARIABLE, Address, without_password
+from redis_curriculum.errors import (
+    Applied,
+    AuthenticationError,
+    CurriculumDeletedError,
+    CurriculumError,
+    CurriculumNotFoundError,
+    EpochError,
+    IndexTakenError,
+    InvalidURLError,
+    KeyTypeError,
+    MissingScriptError,
+    PermissionDeniedError,
+    ScriptError,
+    SequenceGapError,
+    ServerRefusedError,
+    ServerUnavailableError,
+    SnapshotError,
+    SnapshotRunningError,
+    StaleGenerationError,
+    UnsupportedServerError,
+    WorkerFencedError,
+    WorkerInUseError,
+)
+
+
+def error_of(code: str, detail: str) -> CurriculumError:
+    """Return the exception for a script's error reply ``<code> <detail>``; nothing was written."""
+    make = _ERRORS.get(code)
+    return make(detail) if make else ScriptError(f"unknown answer of a script: {code} {detail}")
+
+
+def _stale(detail: str) -> CurriculumError:
+    if detail == "gone":
+        return CurriculumNotFoundError()
+    if detail.startswith("schema:"):
+        return UnsupportedServerError(
+            f"the curriculum's keys are now of schema {detail.removeprefix('schema:')}, this"
+            f" library knows {SCHEMA}; use the library version that wrote it"
+        )
+    return StaleGenerationError(
+        f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+    )
+
+
+_ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
+    "RCSTALE": _stale,
+    "RCFENCED": lambda detail: WorkerFencedError(
+        f"the lease of worker {detail} has ended; register() makes this handle a new worker"
+    ),
+    "RCINUSE": lambda detail: WorkerInUseError(
+        f"worker id {detail!r} belongs to another live process; choose another"
+    ),
+    "RCGAP": lambda detail: SequenceGapError(
+        f"the server has seen this worker's writes only up to number {detail}", last=int(detail)
+    ),
+    "RCTYPE": lambda detail: KeyTypeError(
+        f"something else stands at our key {detail}; remove it or choose another name", key=detail
+    ),
+    "RCINDEX": lambda detail: IndexTakenError(int(detail)),
+    "RCEPOCH": lambda detail: EpochError(
+        f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)
+    ),
+    "RCSNAPSHOT": lambda detail: SnapshotRunningError(
+        f"another snapshot or check is at work since {detail} ms of the server's clock; if it was"
+        " killed, try again in half a minute"
+    ),
+    "RCRESTORE": lambda detail: SnapshotRunningError(
+        f"another restore (token {detail}) is at work on this curriculum; if it was killed, try"
+        " again in a minute"
+    ),
+    "RCDELETED": lambda detail: CurriculumDeletedError(
+        f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
+    ),
+    "RCLOST": lambda detail: SnapshotError(
+        f"the lease of this export or restore ended, it took too long between two calls: {detail}"
+    ),
+}
+_ELSEWHERE_CODES: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})
+_HINTS: Final = {
+    "OOM": "raise maxmemory or evict tasks; reads and evictions still work",
+    "MISCONF": "the server cannot save to disk; free space or see its log",
+    "NOREPLICAS": "too few replicas are connected (min-replicas-to-write)",
+    "READONLY": "this server is a replica; connect to the primary",
+    "BUSY": "a script runs too long; see SCRIPT KILL",
+}
+_OUR_CODE: Final = re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)")
+_SERVER_CODE: Final = re.compile(
+    r"\b(WRONGTYPE|OOM|MISCONF|READONLY|NOREPLICAS|NOPERM|BUSY|LOADING|TRYAGAIN|CLUSTERDOWN"
+    r"|MASTERDOWN|MOVED|ASK)\b"
+)
+_DENIED: Final = re.compile(r"'([\w|]+)' command")
+_CUT_SHORT: Final = re.compile(
+    r"(?=.*(?:user executing the script can't|ACL failure in script))"
+    r".*?([0-9a-f]{40}).*?@user_script: ?(\d+)"
+)
+
+
+def is_elsewhere(refusal: CurriculumError) -> bool:
+    """Whether the node that refused is not, or no longer, the primary: it must be looked for.
+
+    Redis 6.2 wraps what a script was refused, so redis-py's own classes do not tell.
+    """
+    return isinstance(refusal, ServerRefusedError) and refusal.code in _ELSEWHERE_CODES
+
+
+def translate(error: Exception, address: Address, *, applied: Applied = "no") -> CurriculumError:
+    """Return our error for one of redis-py's; ``applied`` if the request may have arrived."""
+    text = without_password(str(error))
+    if isinstance(error, exceptions.NoScriptError):
+        return MissingScriptError(text)
+    if isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in text:
+        where = "" if address.password else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
+        return AuthenticationError(f"{address.public}: wrong user or password{where}: {text}")
+    if isinstance(error, exceptions.BusyLoadingError):
+        return ServerUnavailableError(f"{address.public} is loading its data: {text}")
+    if "DB index is out of range" in text:
+        return InvalidURLError("url", "with a database that the server has", address.public)
+    if isinstance(error, exceptions.ResponseError):
+        return _refused(error, text)
+    says = ":" if isinstance(error, exceptions.RedisClusterException) else " does not answer:"
+    return ServerUnavailableError(
+        f"{address.public}{says} {text or type(error).__name__}", applied=applied
+    )
+
+
+def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
+    ours = _OUR_CODE.search(text)
+    if ours:
+        return error_of(ours[1], ours[2])
+    cut_short = _CUT_SHORT.search(text)
+    if cut_short:
+        return _denied_inside(text, *cut_short.groups())
+    if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
+        denied = _DENIED.search(text)
+        command = denied[1] if denied else None
+        return PermissionDeniedError(
+            f"this user may not use {command or 'one of our keys or commands'}; "
+            f"`redis-curriculum acl NAME` prints what is needed: {text}",
+            command=command,
+        )
+    known = _SERVER_CODE.search(text) or _SERVER_CODE.search(_code_of(error))
+    if known is None:
+        return ScriptError(f"the server refused a call: {text}")
+    if known[1] == "WRONGTYPE":
+        return KeyTypeError(f"something else stands at one of our keys: {text}", applied="unknown")
+    hint = f" ({_HINTS[known[1]]})" if known[1] in _HINTS else ""
+    return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
+
+
+def _denied_inside(text: str, sha: str, line: str) -> PermissionDeniedError:
+    """The ACL stopped a script half-way; older servers say only in which line."""
+    denied = _DENIED.search(text)
+    commands = [denied[1]] if denied else [] if "keys" in text else commands_at(sha, int(line))
+    error = PermissionDeniedError(
+        f"this user may not use {' or '.join(commands) or 'one of our keys'}, a script was cut"
+        f" short; `redis-curriculum acl NAME` prints what is needed, check() what is left: {text}",
+        command=commands[0] if len(commands) == 1 else None,
+    )
+    error.applied = "unknown"
+    return error
+
+
+def _code_of(error: exceptions.ResponseError) -> str:
+    """redis-py strips the code from the errors it knows by class."""
+    known = {
+        exceptions.ReadOnlyError: "READONLY",
+        exceptions.OutOfMemoryError: "OOM",
+        exceptions.TryAgainError: "TRYAGAIN",
+        exceptions.ClusterDownError: "CLUSTERDOWN",
+        exceptions.MasterDownError: "MASTERDOWN",
+        exceptions.MovedError: "MOVED",
+        exceptions.AskError: "ASK",
+    }
+    return next((code for kind, code in known.items() if isinstance(error, kind)), "")

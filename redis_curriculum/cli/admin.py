@@ -1,0 +1,116 @@
+"""Commands that tend a server: ``gc``, ``delete``, ``doctor``, ``acl``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from redis_curriculum._admin import cleanup, overview
+from redis_curriculum._admin.acl import acl_lines
+from redis_curriculum._admin.doctor import diagnose
+from redis_curriculum._protocol.keys import ROOT
+from redis_curriculum._protocol.requirements import parse_info
+from redis_curriculum.cli.output import print_json, print_line, print_table
+from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("gc")(gc)
+    app.command("delete")(delete)
+    app.command("doctor")(doctor)
+    app.command("acl")(acl)
+
+
+def gc(
+    name: Annotated[
+        str | None, typer.Argument(show_default=False, help="One curriculum; else all.")
+    ] = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
+    """Remove what dead processes have left.
+
+    Staged and old generations, copies of dead snapshots, expired workers, and what is left of
+    deleted curricula. Nothing that a live process may need.
+    """
+    found = []
+    with session(url, WORKING) as server:
+        deadline_s = server.settings.retry_deadline_s
+        for node in [server] if name else server.nodes():
+            for each in [name] if name else node.run(overview.names(deadline_s)):
+                found += node.run(cleanup.gc(each, deadline_s, dry_run=dry_run))
+    if json:
+        print_json({"dry_run": dry_run, "removed": found})
+    elif found:
+        heading = "would remove" if dry_run else "removed"
+        rows = ((leftover.name, leftover.what, leftover.count) for leftover in found)
+        print_table(("curriculum", heading, ">count"), rows)
+    else:
+        print_line("nothing to remove")
+
+
+def delete(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """Delete a curriculum, whoever uses it.
+
+    Its workers get an error with their next call. The keys go in small steps; should this be
+    interrupted, the same command or `gc` goes on.
+    """
+    with session(url, WORKING) as server:
+        keys = server.run(cleanup.delete(name, server.settings.retry_deadline_s))
+    if json:
+        print_json({"name": name, "keys": keys})
+    else:
+        print_line(f"{name} deleted: {keys} keys")
+
+
+def doctor(
+    server_url: Annotated[
+        str | None, typer.Argument(metavar="[URL]", show_default=False, help="As --url.")
+    ] = None,
+    *,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
+    """Say whether the server is fit to keep curricula.
+
+    Everything that is looked at, with pass, warn or fail and the command that mends it. Exit code
+    1 if anything fails.
+    """
+    found = []
+    with session(server_url or url) as server:
+        for node in server.nodes():
+            where = node.address.public
+            findings = node.run(diagnose(node.address, node.settings.retry_deadline_s))
+            found += [{"server": where, **finding._asdict()} for finding in findings]
+    if json:
+        print_json(found)
+    else:
+        for finding in found:
+            print_line(f"{finding['level']}  {finding['what']}")
+            if finding["remedy"]:
+                print_line(f"      -> {finding['remedy']}")
+    if any(finding["level"] == "fail" for finding in found):
+        raise typer.Exit(1)
+
+
+def acl(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """Print least-privilege users for a worker and a viewer.
+
+    Lines for redis-cli, for this server's version; nothing is changed. Put a password of your own
+    where PASSWORD stands. The curriculum need not exist.
+    """
+    with session(url) as server:
+        info = parse_info(server.link.call(("INFO", "server"), ROOT))
+        version = info.get("redis_version", "unknown")
+        lines = acl_lines(name, version, cluster=server.address.kind == "cluster")
+    if json:
+        print_json({"version": version, "worker": lines.worker, "viewer": lines.viewer})
+    else:
+        print_line(lines.worker)
+        print_line(lines.viewer)

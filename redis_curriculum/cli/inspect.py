@@ -1,0 +1,214 @@
+"""Commands that look at curricula: ``list``, ``status``, ``tasks``, ``task``, ``labels``, ..."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from redis_curriculum._admin import overview
+from redis_curriculum._state.check import check as check_plan
+from redis_curriculum.cli.output import (
+    duration,
+    moment,
+    number,
+    percent,
+    print_facts,
+    print_json,
+    print_line,
+    print_table,
+)
+from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
+from redis_curriculum.errors import TaskNotFoundError
+from redis_curriculum.scorers import DiscreteRandomConfig, LearningProgressConfig
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("list")(list_)
+    app.command("status")(status)
+    app.command("tasks")(tasks)
+    app.command("task")(task)
+    app.command("labels")(labels)
+    app.command("workers")(workers)
+    app.command("check")(check)
+
+
+def list_(*, url: Url = None, json: AsJson = False) -> None:
+    """List the server's curricula."""
+    rows = []
+    with session(url) as server:
+        for node in server.nodes():
+            rows += node.run(overview.curricula(node.settings.retry_deadline_s))
+    rows.sort(key=lambda row: row.name)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("name", ">tasks", ">capacity", ">labels", ">workers", ">epoch", "created"),
+        (
+            (
+                row.name if row.tasks is not None else f"{row.name} (schema {row.schema})",
+                *("-" if n is None else n for n in (row.tasks, row.capacity, row.labels)),
+                "-" if row.live_workers is None else row.live_workers,
+                row.epoch,
+                moment(row.created_ms),
+            )
+            for row in rows
+        ),
+    )
+
+
+def status(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """Show one curriculum: pool, workers, counters, settings."""
+    with session(url) as server:
+        found = server.run(overview.status(server.store(name)))
+        where = server.address.public
+    if json:
+        print_json({"url": where, **asdict(found)})
+        return
+    print_facts(
+        [
+            ("name", found.name),
+            ("server", where),
+            ("created", f"{moment(found.created_ms)}, generation {found.generation}"),
+            ("tasks", f"{found.tasks} of {found.capacity}: {_counts(found.parts)}"),
+            ("labels", f"{found.labels} active, {found.inactive_labels} inactive"),
+            ("workers", f"{found.live_workers} live, {found.expired_workers} expired"),
+            ("lifetime", _counts(found.counters)),
+            (f"epoch {found.epoch}", _counts(found.epoch_counters)),
+            ("snapshot", "one is being written" if found.snapshot_running else "none is running"),
+            ("algorithm", _algorithm(found.config["algorithm"])),
+        ]
+    )
+
+
+def _algorithm(stored: Mapping[str, object]) -> str:
+    """Its kind, and what is not as usual; all of its settings are in ``--json``."""
+    models = (LearningProgressConfig(), DiscreteRandomConfig())
+    usual = next((m.model_dump(mode="json") for m in models if m.kind == stored["kind"]), {})
+    own = {name: value for name, value in stored.items() if usual.get(name) != value}
+    return ", ".join([str(stored["kind"]), _counts(own) or "all settings as usual"])
+
+
+def _counts(numbers: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in numbers.items())
+
+
+def tasks(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """List the pool's tasks, the likeliest to be drawn first."""
+    with session(url) as server:
+        rows = server.run(overview.tasks(server.store(name)))
+    if json:
+        print_json([{**asdict(record), "probability": chance} for record, chance in rows])
+        return
+    print_table(
+        ("task", "label", ">samples", ">results", ">success", ">progress", ">probability"),
+        (
+            (
+                record.task_id,
+                record.label,
+                record.sample_count,
+                record.completion_count,
+                number(record.success_rate_ema, 2),
+                number(record.learning_progress),
+                percent(chance),
+            )
+            for record, chance in rows
+        ),
+    )
+
+
+def task(
+    name: Name,
+    task_id: Annotated[int, typer.Argument(metavar="ID", show_default=False)],
+    *,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
+    """Show one task's record; - stands for never."""
+    with session(url) as server:
+        record = server.run(server.store(name).read_one(task_id))
+    if record is None:
+        raise TaskNotFoundError(task_id)
+    fields = asdict(record)
+    if json:
+        print_json(fields)
+        return
+    fields["params"] = json_.dumps(record.params)
+    fields["created_ms"] = f"{record.created_ms} ({moment(record.created_ms)})"
+    print_facts((field, "-" if value is None else value) for field, value in fields.items())
+
+
+def labels(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """List the labels: chances, learning progress, counts."""
+    with session(url) as server:
+        rows = server.run(overview.labels(server.store(name)))
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("label", ">tasks", ">probability", ">progress", ">success", ">samples", ">results"),
+        (
+            (
+                row.label,
+                row.tasks,
+                percent(row.probability),
+                number(row.learning_progress),
+                number(row.success_rate_ema, 2),
+                row.counters["samples"],
+                row.counters["completions"],
+            )
+            for row in rows
+        ),
+    )
+
+
+def workers(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """List the workers and what is left of their leases."""
+    with session(url) as server:
+        rows = server.run(overview.workers(server.store(name)))
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("worker", "host", ">pid", ">sequence", "started", ">lease"),
+        (
+            (
+                row.worker_id,
+                row.host,
+                row.pid,
+                row.sequence,
+                moment(row.started_ms),
+                duration(row.lease_left_ms) if row.live else "expired",
+            )
+            for row in rows
+        ),
+    )
+
+
+def check(
+    name: Name,
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="First rebuild every index from the records.")
+    ] = False,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
+    """Compare every index with the records.
+
+    Workers may go on meanwhile. Exit code 1 if anything disagrees.
+    """
+    with session(url, WORKING) as server:
+        problems = server.run(check_plan(server.store(name), repair=repair))
+    if json:
+        print_json({"repaired": repair, "problems": problems})
+    else:
+        for problem in problems or ["every index agrees with the records"]:
+            print_line(problem)
+    if problems:
+        raise typer.Exit(1)

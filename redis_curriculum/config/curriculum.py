@@ -1,0 +1,172 @@
+"""All that a curriculum is: its tasks, its pool, its algorithm. Stored with it."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count
+from redis_curriculum._values.models import FrozenModel, reading_stored
+from redis_curriculum._values.rules import In, canonical_json, parse_json_object
+from redis_curriculum.config.differences import leaf_differences
+from redis_curriculum.config.overrides import fields_of_kind, from_text
+from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.registry import Algorithm
+from redis_curriculum.tasks.build import bind_generator, custom_generators
+from redis_curriculum.tasks.task import Params, TaskGenerator
+from redis_curriculum.tasks.weighted import Generator
+
+
+def _check_score_range(value: object) -> object:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:  # noqa: PLR2004
+        raise ValueError("a pair (low, high)")
+    return tuple(value)
+
+
+def _check_ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] < value[1]:
+        raise ValueError("a pair (low, high) with low < high")
+    return value
+
+
+Finite = Annotated[float, In("[-1e300, 1e300]")]  # so that high - low is finite too
+ScoreRange = Annotated[
+    tuple[Finite, Finite], BeforeValidator(_check_score_range), AfterValidator(_check_ordered)
+]
+
+
+class CurriculumConfig(FrozenModel):
+    """All that a curriculum is: its tasks, its pool, its algorithm. Stored with it."""
+
+    task_generator: Annotated[Generator, TUNABLE] = Field(
+        description="Makes a task from its id: Single, Buckets, WeightedSet, Custom, or any"
+        " object with generate(task_id), which is stored as Custom."
+    )
+    num_active_tasks: Annotated[Annotated[int, In("[1, 2**20]")], TUNABLE] = Field(
+        default=256, description="Capacity of the pool, in tasks."
+    )
+    seed: Annotated[Annotated[int, In("[0, 2**63)")], STRUCTURAL] = Field(
+        default=0, description="Decides the task ids and the first state of the random stream."
+    )
+    algorithm: Annotated[Algorithm, TUNABLE] = Field(
+        default=LearningProgressConfig(), description="The hyperparameters."
+    )
+    score_range: Annotated[ScoreRange, STRUCTURAL] = Field(
+        default=(0.0, 1.0), description="(lowest, highest) raw score; mapped to [0, 1]."
+    )
+    invariants: Annotated[Params, TUNABLE] = Field(
+        default_factory=dict,
+        description="Params that every generated task has, with exactly these values.",
+    )
+    epochs_retained: Annotated[Annotated[int, In("[1, 10000]")], TUNABLE] = Field(
+        default=100, description="Closed epochs whose counters are kept."
+    )
+    labels_retained: Annotated[Count, TUNABLE] = Field(
+        default=10_000, description="Labels without active tasks whose statistics are kept."
+    )
+    events_retained: Annotated[Count, TUNABLE] = Field(
+        default=10_000, description="Entries kept in the event stream, about."
+    )
+
+    def to_json(self) -> str:
+        """Return the config as canonical JSON; floats read back to the same bits."""
+        return canonical_json(self.model_dump())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote. A stored config does not warn again.
+
+        Raises:
+            InvalidInputError: The text is not JSON, or a field is unknown or breaks a rule.
+        """
+        fields = parse_json_object(text, field="config")
+        token = reading_stored.set(True)
+        try:
+            return cls.model_validate(fields)
+        finally:
+            reading_stored.reset(token)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of ``to_json`` as 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def differences(self, other: CurriculumConfig) -> list[tuple[str, Any, Any]]:
+        """Return (dotted field, own value, other's value) of all that differs, in field order."""
+        return list(leaf_differences(self.model_dump(), other.model_dump(), ""))
+
+    def normalize_score(self, raw: object) -> float:
+        """Map a raw score to [0, 1]; NumPy scalars are accepted, the result is a Python float.
+
+        Raises:
+            InvalidInputError: It is not an int or float within ``score_range``.
+        """
+        low, high = self.score_range
+        score = float(raw) if isinstance(raw, (np.floating, np.integer)) else raw
+        if isinstance(score, bool) or not isinstance(score, (int, float)):
+            raise InvalidInputError("score", f"a number in [{low:g}, {high:g}]", raw)
+        if not low <= score <= high:  # NaN is not either
+            raise InvalidInputError("score", f"in [{low:g}, {high:g}]", raw)
+        return min((score - low) / (high - low) + 0.0, 1.0)  # + 0.0: no negative zero
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
+        """Return a copy with fields replaced by name, checked like any config.
+
+        Args:
+            overrides: Field names, bare (``replacement_rate``) or dotted
+                (``algorithm.replacement_rate``), to values. A text is read as JSON where it is
+                JSON, so that a command line can pass numbers.
+
+        Raises:
+            InvalidInputError: A name is unknown or ambiguous, or a value breaks a rule.
+        """
+        if not isinstance(overrides, Mapping):
+            raise InvalidInputError("overrides", "a mapping of field names to values", overrides)
+        fields = dict(self)
+        algorithm = self.algorithm.model_dump()
+        for name, value in overrides.items():
+            field = self._resolve(name)
+            if field.startswith("algorithm."):
+                algorithm[field.removeprefix("algorithm.")] = from_text(value)
+                fields["algorithm"] = algorithm
+            else:
+                fields[field] = from_text(value)
+        if algorithm["kind"] != self.algorithm.kind:  # settings the other kind has not are dropped
+            given = {self._resolve(name).removeprefix("algorithm.") for name in overrides}
+            known = given | fields_of_kind(algorithm["kind"])
+            fields["algorithm"] = {k: v for k, v in algorithm.items() if k in known}
+        return type(self)(**fields)
+
+    def bind(self, generator: TaskGenerator) -> Self:
+        """Return a copy in which ``generator`` stands for the Custom generators of its class.
+
+        Raises:
+            InvalidInputError: No generator of the config is of its class.
+        """
+        return self.model_copy(
+            update={"task_generator": bind_generator(self.task_generator, generator)}
+        )
+
+    def unbound_generators(self) -> list[str]:
+        """Return the import paths of generators that must be passed at open."""
+        customs = custom_generators(self.task_generator)
+        return [custom.path for custom in customs if not custom.is_bound]
+
+    def _resolve(self, name: str) -> str:
+        """Return the one dotted field that a bare or dotted name means."""
+        own = list(type(self).model_fields)
+        dotted = own + [f"algorithm.{field}" for field in type(self.algorithm).model_fields]
+        found = [field for field in dotted if name in (field, field.rpartition(".")[2])]
+        if len(found) == 1:
+            return found[0]
+        if name in found:
+            return name
+        bare = [field.rpartition(".")[2] for field in dotted]
+        near = found or difflib.get_close_matches(name, [*dotted, *bare], 3)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        raise InvalidInputError("override", f"the name of one field{hint}", name)

@@ -1,0 +1,37 @@
+"""How one handle talks to Redis."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from redis_curriculum._values.models import FrozenModel
+from redis_curriculum._values.rules import In, validate_name
+
+
+def _check_worker_id(value: object) -> object:
+    return None if value is None else validate_name(value, field="")
+
+
+class WorkerSettings(FrozenModel):
+    """How one handle talks to Redis. Not stored with the curriculum; each handle has its own."""
+
+    worker_id: Annotated[str | None, BeforeValidator(_check_worker_id)] = Field(
+        default=None, description="Name of the worker; None: a fresh random one."
+    )
+    lease_ms: Annotated[int, In("[1000, 86400000]")] = Field(
+        default=300_000, description="Milliseconds without a call after which it counts as dead."
+    )
+    timeout_s: Annotated[float, In("(0, 3600]")] = Field(
+        default=5.0, description="Seconds to wait for a connection or a reply."
+    )
+    retry_deadline_s: Annotated[float, In("[0, 86400]")] = Field(
+        default=30.0, description="Seconds during which a failed call is retried; 0: never."
+    )
+    replay_buffer: Annotated[int, In("[0, 1000000]")] = Field(
+        default=1024, description="Last writes kept, to replay what a failover lost."
+    )
+    chunk: Annotated[int, In("[1, 1000]")] = Field(
+        default=100, description="Items per script call; larger batches are split."
+    )

@@ -1,0 +1,39 @@
+"""Where the figures of a curriculum go: W&B, TensorBoard, Prometheus, JSON Lines, the terminal.
+
+One owner logs: ``StatsReporter.end_epoch`` ends the epoch, and of several trainers only one ends
+it. Any sink is an object with ``log(entry)`` and ``close()``. W&B and TensorBoard come with the
+extra ``loggers`` and are imported when their sink is made.
+"""
+
+from __future__ import annotations
+
+from redis_curriculum.errors import SinkWarning
+from redis_curriculum.reporting.alerts import Alert, AlertKind
+from redis_curriculum.reporting.epochs import EpochReport
+from redis_curriculum.reporting.inequality import gini
+from redis_curriculum.reporting.reporter import Entry, Sink, StatsReporter
+from redis_curriculum.reporting.sinks import (
+    JsonLines,
+    Prometheus,
+    Stdout,
+    TensorBoard,
+    WeightsAndBiases,
+    prometheus_text,
+)
+
+__all__ = [
+    "Alert",
+    "AlertKind",
+    "Entry",
+    "EpochReport",
+    "JsonLines",
+    "Prometheus",
+    "Sink",
+    "SinkWarning",
+    "StatsReporter",
+    "Stdout",
+    "TensorBoard",
+    "WeightsAndBiases",
+    "gini",
+    "prometheus_text",
+]

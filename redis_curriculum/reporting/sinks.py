@@ -1,0 +1,192 @@
+"""Where figures go: files, the terminal, Prometheus, TensorBoard, W&B."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from redis_curriculum.errors import CurriculumError
+from redis_curriculum.reporting.reporter import Entry
+
+
+class JsonLines:
+    """Appends one JSON object a line; figures that are not numbers are left out."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open until close()
+
+    def log(self, entry: Entry) -> None:
+        """Write one line and flush it."""
+        line = {
+            "curriculum": entry.curriculum,
+            "epoch": entry.report.epoch,
+            "ended_ms": entry.report.ended_ms,
+            "alerts": [str(alert) for alert in entry.report.alerts],
+            "figures": entry.known(),
+        }
+        self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Stdout:
+    """Prints a line an epoch, and one for each alert."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    def log(self, entry: Entry) -> None:
+        """Print the entry."""
+        figures, totals = entry.figures, entry.report.totals
+        line = (
+            f"{entry.curriculum} epoch {entry.report.epoch}: {totals['samples']} samples,"
+            f" {totals['completions']} completions, {totals['failures']} failures,"
+            f" {totals['evictions']} evictions;"
+            f" success {figures['mean_task_success_rate']:.3f},"
+            f" progress {figures['mean_learning_progress']:.4f},"
+            f" effective tasks {figures['effective_num_tasks']:.1f}"
+            f" of {figures['num_active_tasks']:.0f}"
+        )
+        alerts = [f"  ! {alert}" for alert in entry.report.alerts]
+        print("\n".join([line, *alerts]), file=self._stream or sys.stdout, flush=True)
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class Prometheus:
+    """Keeps a file in Prometheus's text format, replaced whole at every entry.
+
+    Point node_exporter's textfile collector at its directory, or serve it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+
+    def log(self, entry: Entry) -> None:
+        """Replace the file."""
+        beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            beside.write_text(prometheus_text(entry.figures, entry.curriculum), encoding="utf-8")
+            beside.replace(self._path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """The last figures stay."""
+
+
+_OF_LABEL: Final = re.compile(
+    r"(?P<family>pool_composition|sampling_counts|eviction_counts|epoch/\w+)/(?P<label>.+)"
+    r"|per_label_stats/(?P<its>.+)/(?P<name>\w+)",
+    re.DOTALL,
+)
+
+
+def prometheus_text(figures: Mapping[str, float], curriculum: str) -> str:
+    """Return figures in Prometheus's text exposition format (version 0.0.4), all as gauges.
+
+    ``gini/raw_lp`` becomes ``redis_curriculum_gini_raw_lp{curriculum="..."}``; of labels' figures
+    the label is a Prometheus label, too: ``redis_curriculum_pool_composition{..., label="..."}``.
+    """
+    families: dict[str, list[str]] = {}
+    for figure, value in figures.items():
+        labels, name = f'curriculum="{_escaped(curriculum)}"', figure
+        found = _OF_LABEL.fullmatch(figure)
+        if found:
+            name = found["family"] or f"per_label_stats/{found['name']}"
+            labels += f',label="{_escaped(found["label"] or found["its"])}"'
+        family = "redis_curriculum_" + name.replace("/", "_") + ("_by_label" if found else "")
+        text = "NaN" if math.isnan(value) else repr(value)
+        families.setdefault(family, []).append(f"{family}{{{labels}}} {text}\n")
+    return "".join(
+        f"# TYPE {family} gauge\n{''.join(samples)}" for family, samples in families.items()
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+class TensorBoard:
+    """Writes scalars ``curriculum/<figure>`` over the epoch's number; no TensorFlow, no PyTorch.
+
+    Raises:
+        CurriculumError: The package ``tensorboard`` is missing.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, prefix: str = "curriculum/") -> None:
+        writers = _imported("tensorboard.summary.writer.event_file_writer")
+        self._events = _imported("tensorboard.compat.proto.event_pb2")
+        self._summaries = _imported("tensorboard.compat.proto.summary_pb2")
+        self._writer: Any = writers.EventFileWriter(os.fspath(directory))
+        self._prefix = prefix
+
+    def log(self, entry: Entry) -> None:
+        """Add one event with all figures and flush it."""
+        value = self._summaries.Summary.Value
+        values = [value(tag=name, simple_value=x) for name, x in entry.known(self._prefix).items()]
+        event = self._events.Event(
+            wall_time=(entry.report.ended_ms or 0) / 1000,
+            step=entry.report.epoch,
+            summary=self._summaries.Summary(value=values),
+        )
+        self._writer.add_event(event)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """Logs ``curriculum/<figure>`` to a W&B run, over ``curriculum/epoch/number``.
+
+    Args:
+        run: Your run, which stays yours to finish; None: ``wandb.init(**init)`` makes one.
+        prefix: What the names begin with.
+        init: As ``wandb.init`` takes them (``project``, ``mode="offline"``, ...).
+
+    Raises:
+        CurriculumError: The package ``wandb`` is missing.
+    """
+
+    def __init__(self, run: Any = None, *, prefix: str = "curriculum/", **init: Any) -> None:
+        self._owns = run is None
+        self._run = _imported("wandb").init(**init) if run is None else run
+        self._prefix = prefix
+        step = f"{prefix}epoch/number"  # your own steps are left alone
+        self._run.define_metric(step, hidden=True)
+        self._run.define_metric(f"{prefix}*", step_metric=step)
+
+    def log(self, entry: Entry) -> None:
+        """Log one row, and W&B's own alert for each alert."""
+        self._run.log(entry.known(self._prefix))
+        for alert in entry.report.alerts:
+            self._run.alert(title=f"{entry.curriculum}: {alert.kind}", text=alert.message)
+
+    def close(self) -> None:
+        """Finish the run, if it was made here."""
+        if self._owns:
+            self._run.finish()
+
+
+def _imported(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise CurriculumError(
+            f"the package {package} is missing: pip install 'redis-curriculum[loggers]' ({error})"
+        ) from error

@@ -1,0 +1,263 @@
+"""Figures that say how a curriculum does: read in bulk, computed over whole columns.
+
+``read_census`` collects columns in bounded chunks while workers go on (so the figures are not of
+one moment), ``figures`` computes from them; nothing is reset by it. All counts are over the
+curriculum's life; those of one epoch are in its ``EpochReport``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redis_curriculum._protocol.asking import scan_counts, server_now_ms
+from redis_curriculum._protocol.keys import COUNTS
+from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._sampling.pool import Pool, distribution
+from redis_curriculum._sampling.weights import weights
+from redis_curriculum._store.store import Store
+from redis_curriculum.reporting.inequality import gini
+from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+
+Floats = NDArray[np.float64]
+
+_TASK: Final = (
+    "completion_count",
+    "sample_count",
+    "created_ms",
+    "learning_progress",
+    "p_true",
+    "success_rate_ema",
+)
+_LABEL: Final = ("learning_progress", "p_true", "success_rate_ema", "reward_ema")
+
+
+@dataclass(frozen=True)
+class Census:
+    """What the figures are made of; arrays of tasks have shape (n,), of labels (m,)."""
+
+    hypers: LearningProgressConfig
+    pool: Pool
+    sample_count: Floats
+    age_ms: Floats
+    success_rate: Floats
+    """NaN before a task's first result."""
+    labels: list[str]
+    """Those with tasks, as ``pool.label_index`` counts them."""
+    label_success_rate: Floats
+    """NaN before the first result; so is the score."""
+    label_score: Floats
+    counts: Mapping[str, Mapping[str, int]]
+    """Lifetime counts of each of ``COUNTS`` by label, of labels without tasks too."""
+    epoch: int
+    late_count: int
+    quarantined: int
+
+    @cached_property
+    def eligible(self) -> NDArray[np.bool_]:
+        """Which tasks are drawn by progress."""
+        return self.pool.eligible(self.hypers)
+
+    @cached_property
+    def drives(self) -> Floats:
+        """The progress that each eligible task is drawn by."""
+        return self.pool.drives(self.hypers)[self.eligible]
+
+    @cached_property
+    def weights(self) -> Floats:
+        """The weights of the eligible tasks."""
+        return weights(self.drives, self.pool.moments(self.hypers), self.hypers)
+
+    @cached_property
+    def probabilities(self) -> Floats:
+        """Each task's probability to be drawn next."""
+        return distribution(self.pool, self.hypers)
+
+    def by_label(self, values: Floats | None = None) -> Floats:
+        """Sum (None: count) over each label's tasks."""
+        return np.bincount(self.pool.label_index, values, len(self.labels)).astype(np.float64)
+
+
+def stats(store: Store) -> Plan[dict[str, float]]:
+    """Read a census and compute its figures; see ``Curriculum.stats``."""
+    return figures((yield from read_census(store)))
+
+
+def read_census(store: Store) -> Plan[Census]:
+    """Read the columns, 200 tasks or so many labels a call."""
+    meta = store.keys.meta
+    ids = yield from store.task_ids()
+    tasks, found = yield from store.numbers("task", _TASK, ids)
+    there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
+    completions, samples, created, progress, true, success, label_index = tasks[there].T
+    labels = sorted(found)
+    place = {label: i for i, label in enumerate(labels)}
+    position = np.array([place[label] for label in found], dtype=np.intp)
+    of_labels, _ = yield from store.numbers("progress", _LABEL, labels)
+    label_progress, label_true, label_success, label_score, _ = of_labels.T
+    counts = yield from _read_counts(store)
+    now_ms = yield from server_now_ms(meta, store.settings.retry_deadline_s)
+    words = ("HMGET", meta, "epoch", "late_count")
+    epoch, late_count = yield from store.worker.ask(Command(words, meta))
+    quarantined = yield from store.worker.ask(Command(("HLEN", store.keys.quarantine), meta))
+    pool = Pool(
+        task_ids=np.array(ids, dtype=np.int64)[there],
+        completion_count=completions.astype(np.int64),
+        learning_progress=progress,
+        p_true=true,
+        label_index=position[label_index.astype(np.intp)],
+        label_learning_progress=label_progress,
+        label_p_true=label_true,
+    )
+    return Census(
+        hypers=store.config.algorithm.hypers,
+        pool=pool,
+        sample_count=samples,
+        age_ms=np.maximum(now_ms - created, 0),
+        success_rate=success,
+        labels=labels,
+        label_success_rate=label_success,
+        label_score=label_score,
+        counts=counts,
+        epoch=int(epoch),
+        late_count=int(late_count),
+        quarantined=quarantined,
+    )
+
+
+def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
+    counts = {}
+    for what in COUNTS:
+        key = store.keys.count(what)
+        counts[what] = yield from scan_counts(key, store.settings.retry_deadline_s)
+    return counts
+
+
+def figures(census: Census) -> dict[str, float]:
+    """Return every figure by name; NaN where there is nothing to take a mean of."""
+    found = {
+        **_means(census),
+        **_totals(census),
+        **_draws(census),
+        **_by_label(census),
+        **_raw_progress(census),
+        **_inequality(census),
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+def _means(census: Census) -> dict[str, float]:
+    return {
+        "mean_task_success_rate": _mean(census.success_rate),
+        "mean_learning_progress": _mean(census.pool.learning_progress),
+        "mean_lp_score": _mean(census.drives),
+        "mean_sample_prob": _mean(census.probabilities),
+    }
+
+
+def _totals(census: Census) -> dict[str, float]:
+    total = {what: sum(census.counts[what].values()) for what in COUNTS}
+    return {
+        "num_created": total["created"],
+        "num_evicted": total["evictions"],
+        "num_completed": total["completions"],
+        "num_scheduled": total["samples"],
+        "num_failures": total["failures"],
+        "num_late_updates": census.late_count,
+        "num_quarantined": census.quarantined,
+        "num_active_tasks": len(census.pool),
+        "num_eligible_tasks": int(census.eligible.sum()),
+        "num_labels": len(census.labels),
+        "epoch": census.epoch,
+    }
+
+
+def _draws(census: Census) -> dict[str, float]:
+    p = census.probabilities[census.probabilities > 0]
+    entropy = float(-(p * np.log(p)).sum()) + 0.0
+    return {
+        "num_zeros_lp_dist": int((census.drives == 0).sum()),
+        "sampling_entropy": entropy,
+        "effective_num_tasks": math.exp(entropy) if len(p) else 0.0,
+    }
+
+
+def _by_label(census: Census) -> dict[str, float]:
+    columns = {
+        "success_rate": census.label_success_rate,
+        "mean_score": census.label_score,
+        "performance": census.pool.label_p_true,
+        "learning_progress": census.pool.label_learning_progress,
+        "sample_prob": census.by_label(census.probabilities),
+        "eligible_tasks": census.by_label(census.eligible.astype(np.float64)),
+        "completions": _count(census, "completions"),
+        "failures": _count(census, "failures"),
+    }
+    found = dict(_named("pool_composition/{}", census.labels, census.by_label()))
+    for name, column in columns.items():
+        found.update(_named(f"per_label_stats/{{}}/{name}", census.labels, column))
+    for template, what in (("sampling_counts/{}", "samples"), ("eviction_counts/{}", "evictions")):
+        known = {**dict.fromkeys(census.labels, 0), **census.counts[what]}
+        known.pop("", None)  # labels that were forgotten: in the totals only
+        found.update(_named(template, known, known.values()))
+    return found
+
+
+def _count(census: Census, what: str) -> Floats:
+    counts = census.counts[what]
+    return np.array([counts.get(label, 0) for label in census.labels], dtype=np.float64)
+
+
+def _named(
+    template: str, labels: Iterable[str], values: Iterable[float]
+) -> Iterable[tuple[str, float]]:
+    before, after = template.split("{}")
+    return ((f"{before}{label}{after}", v) for label, v in zip(labels, values, strict=True))
+
+
+def _raw_progress(census: Census) -> dict[str, float]:
+    raw = census.pool.learning_progress
+    raw = raw[~np.isnan(raw)]
+    raw = raw if len(raw) else np.array([math.nan])
+    return {
+        "debug/raw_lp_mean": float(raw.mean()),
+        "debug/raw_lp_std": float(raw.std()),
+        "debug/raw_lp_min": float(raw.min()),
+        "debug/raw_lp_max": float(raw.max()),
+    }
+
+
+def _inequality(census: Census) -> dict[str, float]:
+    """Gini coefficients from the raw progress to what is drawn: where does selectivity go?"""
+    pool, eligible = census.pool, census.eligible
+    raw, drawn = gini(pool.own_scores[eligible]), gini(census.probabilities[eligible])
+    counted = {
+        what: np.array([n for label, n in census.counts[what].items() if label], dtype=np.float64)
+        for what in ("samples", "evictions")
+    }
+    return {
+        "gini/raw_lp": raw,
+        "gini/raw_lp_by_label": gini(np.nan_to_num(pool.label_learning_progress)),
+        "gini/drives": gini(census.drives),
+        "gini/weights": gini(census.weights),
+        "gini/sampling_probs": gini(census.probabilities),
+        "gini/sampling_probs_by_label": gini(census.by_label(census.probabilities)),
+        "gini/sampling_counts": gini(census.sample_count),
+        "gini/sampling_counts_by_label": gini(counted["samples"]),
+        "gini/pool_occupancy": gini(pool.completion_count),
+        "gini/pool_composition": gini(census.by_label()),
+        "gini/task_age": gini(census.age_ms),
+        "gini/evictions_by_label": gini(counted["evictions"]),
+        "gini/selectivity_loss_lp_to_prob": raw - drawn,
+    }
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan

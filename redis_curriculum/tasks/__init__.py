@@ -1,0 +1,23 @@
+"""Tasks and the generators that make a task from its id alone."""
+
+from __future__ import annotations
+
+from redis_curriculum.tasks.buckets import Buckets, Single, Span
+from redis_curriculum.tasks.custom import Custom
+from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.tasks.task import Task, TaskGenerator, TaskSpec
+from redis_curriculum.tasks.weighted import Generator, WeightedSet
+
+__all__ = [
+    "Buckets",
+    "Custom",
+    "Generator",
+    "Outcome",
+    "Single",
+    "Span",
+    "Step",
+    "Task",
+    "TaskGenerator",
+    "TaskSpec",
+    "WeightedSet",
+]

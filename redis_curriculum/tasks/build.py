@@ -1,0 +1,85 @@
+"""Make the task of an id, checked; find and bind custom generators within others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redis_curriculum._values.rules import canonical_json, validate_label
+from redis_curriculum.errors import GeneratorError, InvalidInputError
+from redis_curriculum.tasks.custom import Custom, path_of
+from redis_curriculum.tasks.task import TaskGenerator, TaskSpec, encode_params, plain_params
+from redis_curriculum.tasks.weighted import WeightedSet
+
+
+def custom_generators(generator: object) -> Iterator[Custom]:
+    """Every Custom within a generator, in order."""
+    if isinstance(generator, Custom):
+        yield generator
+    elif isinstance(generator, WeightedSet):
+        for child, _ in generator.entries:
+            yield from custom_generators(child)
+
+
+def bind_generator(generator: TaskGenerator, live: TaskGenerator) -> TaskGenerator:
+    """Return a copy of ``generator`` in which ``live`` serves every Custom of its class.
+
+    Raises:
+        InvalidInputError: There is none.
+    """
+    path = path_of(live)
+    paths = [custom.path for custom in custom_generators(generator)]
+    if path not in paths:
+        rule = f"of a class that the config names ({', '.join(paths) or 'it names none'})"
+        raise InvalidInputError("generator", rule, live)
+    return _bound(generator, live, path)
+
+
+def _bound(generator: TaskGenerator, live: TaskGenerator, path: str) -> TaskGenerator:
+    if isinstance(generator, Custom) and generator.path == path:
+        return generator.bind(live)
+    if not isinstance(generator, WeightedSet):
+        return generator
+    entries = [(_bound(child, live, path), weight) for child, weight in generator.entries]
+    return generator.model_copy(update={"entries": entries})
+
+
+def build(
+    generator: TaskGenerator, task_id: int, invariants: Mapping[str, Any] | None = None
+) -> TaskSpec:
+    """Make the task of an id and check all that the store relies on.
+
+    Args:
+        generator: Any object with ``generate(task_id)``.
+        task_id: In [0, 2**53).
+        invariants: Params that every task must have, with exactly these values.
+
+    Raises:
+        GeneratorError: The generator raised, or what it returned is not a TaskSpec with a valid
+            label and params that are a JSON object of at most 64 KiB and keep the invariants.
+    """
+    try:
+        spec = generator.generate(task_id)
+    except Exception as error:
+        message = f"the generator failed for task {task_id}: {type(error).__name__}: {error}"
+        raise GeneratorError(message, task_id=task_id) from error
+    if not isinstance(spec, TaskSpec):
+        message = f"the generator returned {type(spec).__name__} for task {task_id}, not TaskSpec"
+        raise GeneratorError(message, task_id=task_id)
+    try:
+        checked = TaskSpec(validate_label(spec.label), plain_params(spec.params))
+        encode_params(checked.params)
+        for name, value in (invariants or {}).items():
+            _check_invariant(checked.params, name, value)
+    except InvalidInputError as error:
+        message = f"the generator broke a rule for task {task_id}: {error}"
+        raise GeneratorError(message, task_id=task_id) from error
+    return checked
+
+
+def _check_invariant(params: Mapping[str, Any], name: str, value: object) -> None:
+    rule = f"{canonical_json(value)} in every task (an invariant)"
+    if name not in params:
+        raise InvalidInputError(f"params.{name}", rule, "nothing")
+    if canonical_json(params[name]) != canonical_json(value):  # as JSON, so 1 is not True
+        raise InvalidInputError(f"params.{name}", rule, params[name])

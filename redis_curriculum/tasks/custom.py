@@ -1,0 +1,136 @@
+"""A user's own generator, stored by its import path."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from functools import lru_cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
+
+from redis_curriculum._values.rules import canonical_json, parse_json_object
+from redis_curriculum.errors import CurriculumError, GeneratorError, InvalidInputError
+from redis_curriculum.tasks.base import BaseGenerator
+from redis_curriculum.tasks.task import Params, TaskGenerator, TaskSpec, check_params
+
+
+class Custom(BaseGenerator):
+    """A user's own generator.
+
+    ``Custom(path="package.module:Name", arguments={...})`` imports the class ``Name`` and calls it
+    with ``arguments`` where it is first needed; the class must have a ``generate`` method (nothing
+    else is ever called, since the path may come from a stored config).
+
+    ``arguments=None`` marks an object that cannot be rebuilt from its path (it lives in
+    ``__main__`` or a function, or its state is not known): the handle that opens such a
+    curriculum must pass it as ``generator=``. Its state is not part of the stored config.
+    """
+
+    kind: Literal["custom"] = "custom"
+    path: str = Field(description="Import path 'package.module:Name' of a class.")
+    arguments: Params | None = Field(
+        default_factory=dict,
+        description="Keyword arguments; None: the object must be passed at open.",
+    )
+    _instance: TaskGenerator | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _path_is_one(self) -> Custom:
+        module, _, name = self.path.partition(":")
+        parts = [*module.split("."), *name.split(".")]
+        if not all(part.isidentifier() or part == "<locals>" for part in parts):
+            raise InvalidInputError("path", "like 'package.module:Name'", self.path)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """By path and arguments: a bound object is not part of the stored config."""
+        if not isinstance(other, Custom):
+            return NotImplemented
+        return (self.path, self.arguments) == (other.path, other.arguments)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether ``generate`` can work: an object was passed, or the path says how to build it."""
+        return self._instance is not None or self.arguments is not None
+
+    @property
+    def live(self) -> TaskGenerator | None:
+        """The object that was passed, if one was."""
+        return self._instance
+
+    @classmethod
+    def of(cls, generator: TaskGenerator) -> Custom:
+        """Return the Custom that stands for an object; it keeps the object for this process."""
+        return cls(path=path_of(generator), arguments=_arguments_of(generator)).bind(generator)
+
+    def bind(self, generator: TaskGenerator) -> Custom:
+        """Return a copy that uses ``generator``, whose class must be the one of ``path``.
+
+        Raises:
+            InvalidInputError: It is of another class.
+        """
+        if path_of(generator) != self.path:
+            raise InvalidInputError("generator", f"a generator of class {self.path}", generator)
+        bound = self.model_copy()
+        bound._instance = generator  # noqa: SLF001 - its own class
+        return bound
+
+    def make(self, task_id: int, place: str) -> TaskSpec:  # noqa: ARG002 - theirs to choose
+        """Ask the user's object."""
+        generator = self._instance
+        if generator is None:
+            if self.arguments is None:
+                raise GeneratorError(
+                    f"the task generator {self.path} cannot be rebuilt from its path;"
+                    " pass it as generator= when opening",
+                    task_id=task_id,
+                )
+            generator = _build_custom(self.path, canonical_json(self.arguments))
+        return generator.generate(task_id)
+
+
+def path_of(generator: object) -> str:
+    """Return the import path of an object's class."""
+    return f"{type(generator).__module__}:{type(generator).__qualname__}"
+
+
+@lru_cache(maxsize=64)
+def _build_custom(path: str, arguments: str) -> TaskGenerator:
+    target = _import(path)
+    if not isinstance(target, type) or not callable(getattr(target, "generate", None)):
+        raise GeneratorError(f"{path} is not a class with a generate method")
+    generator: TaskGenerator = target(**parse_json_object(arguments, field="arguments"))
+    return generator
+
+
+def _import(path: str) -> object:
+    module, _, name = path.partition(":")
+    try:
+        target: object = importlib.import_module(module)
+        for part in name.split("."):
+            target = getattr(target, part)
+    except Exception as error:
+        raise GeneratorError(f"cannot import the task generator {path}: {error}") from error
+    return target
+
+
+def _arguments_of(generator: object) -> dict[str, Any] | None:
+    """The keyword arguments that rebuild an object, or None where that cannot be known."""
+    kind = type(generator)
+    if kind.__module__ == "__main__":
+        return None
+    try:
+        if _import(path_of(generator)) is not kind:
+            return None
+        if isinstance(generator, BaseModel):
+            return check_params(generator.model_dump(mode="json"))
+        if dataclasses.is_dataclass(generator):
+            fields = dataclasses.fields(generator)
+            return check_params({f.name: getattr(generator, f.name) for f in fields if f.init})
+    except (CurriculumError, ValueError, TypeError):
+        return None
+    stateless = kind.__init__ is object.__init__ and not getattr(generator, "__dict__", True)
+    return {} if stateless else None

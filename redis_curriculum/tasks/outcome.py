@@ -1,0 +1,29 @@
+"""What becomes of a write, and what a call that reports and draws answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from redis_curriculum.tasks.task import Task
+
+
+class Outcome(StrEnum):
+    """What became of one result or change."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    """A retry found it applied: it counts once."""
+    EVICTED = "evicted"
+    """The task is no longer in the pool; a report is counted as late and changes nothing else."""
+    QUARANTINED = "quarantined"
+    """This reported failure was one too many: it is counted, and the task was taken out."""
+
+
+class Step(NamedTuple):
+    """What ``next_tasks`` answers."""
+
+    tasks: list[Task]
+    """The drawn tasks."""
+    outcomes: list[Outcome]
+    """One for each finished episode, in their order."""

@@ -1,0 +1,282 @@
+"""The scripts' headers are their contracts: complete, true to the body, and held by ``bind``."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from redis_curriculum._protocol import scripts
+from redis_curriculum._protocol.scripts import bind, folder, load, names
+from redis_curriculum._wire.refusals import error_of
+from redis_curriculum.errors import (
+    CurriculumDeletedError,
+    CurriculumError,
+    CurriculumNotFoundError,
+    EpochError,
+    IndexTakenError,
+    KeyTypeError,
+    ScriptError,
+    SequenceGapError,
+    SnapshotError,
+    SnapshotRunningError,
+    StaleGenerationError,
+    WorkerFencedError,
+    WorkerInUseError,
+)
+
+META = "-- KEYS[1] meta hash rc:{name}:meta"
+TYPES = {"doubles", "int", "float", "str", "flag", "JSON", "pairs", "groups"}
+INCLUDES = sorted(path.stem for path in (folder() / "include").glob("*.lua"))
+EVERY = [*names(), *(f"include/{name}" for name in INCLUDES)]
+
+
+def text_of(name: str) -> str:
+    return (folder() / f"{name}.lua").read_text()
+
+
+def header_of(name: str) -> list[str]:
+    return text_of(name).split("\n\n", 1)[0].split("\n")
+
+
+def code_of(source: str) -> str:
+    """The source without its comments."""
+    return re.sub(r"--[^\n]*", "", source)
+
+
+# --- headers -------------------------------------------------------------------------------------
+
+
+def test_there_are_scripts() -> None:
+    assert {"create", "record", "sample", "step", "replace", "evict", "set_label"} <= set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_header_is_complete(name: str) -> None:
+    header = header_of(name)
+    assert re.fullmatch(rf"-- {name}: \S.*\.", header[0]), "purpose"
+    assert header[1] == META
+    keywords = [line.split()[1] for line in header[2:] if not line.startswith("--  ")]
+    kinds = [re.sub(r"\[.*", "", word) for word in keywords]
+    arguments = kinds.count("ARGV")
+    assert kinds[:arguments] == ["ARGV"] * arguments
+    assert kinds[arguments : arguments + 2] == ["Returns", "Errors"]
+    assert kinds[arguments + 2] in ("Atomic.", "Reads"), "what a reader may rely on"
+    assert all(line.startswith("-- ") for line in header)
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_argument_has_a_name_and_a_type(name: str) -> None:
+    lines = [line for line in header_of(name) if line.startswith("-- ARGV")]
+    assert lines[0].startswith("-- ARGV[1] generation int ")
+    for line in lines:
+        assert re.match(r"-- ARGV\[\d+(\.\.)?\] [a-z_0-9]+ (\w+)( .*)?$", line), line
+        kind = line.split()[3]
+        assert kind in TYPES, line
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_header_names_the_errors_of_the_body_and_no_others(name: str) -> None:
+    raised = set(re.findall(r"error_reply\('(RC[A-Z]+) ", code_of(load(name).source)))
+    assert raised == load(name).errors
+    assert "RC" not in re.sub(r"error_reply\('RC[A-Z]+ ", "", code_of(load(name).source))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_body_uses_the_arguments_of_the_header(name: str) -> None:
+    """Each ARGV[n] is named by the header, and each named one is used."""
+    script = load(name)
+    code = code_of(script.source)
+    used = {int(number) for number in re.findall(r"ARGV\[(\d+)\]", code)}
+    last = len(script.arguments)
+    assert max(used) <= last + (3 if script.rest else 0)  # the events name the first of the rest
+    unused = {script.arguments[i - 1] for i in set(range(1, last + 1)) - used}
+    assert unused <= {"lease_ms"} | ({"family"} if name == "numbers" else set())
+
+
+def test_what_several_scripts_take_has_one_meaning() -> None:
+    """An argument of one name has one type and one text, but for what its place adds."""
+    meanings: dict[str, set[str]] = {}
+    for name in names():
+        for line in header_of(name):
+            match = re.match(r"-- ARGV\[\d+\] (\w+) (.*)", line)
+            if match:
+                meanings.setdefault(match[1], set()).add(match[2].split(" ")[0])
+    assert {name: kinds for name, kinds in meanings.items() if len(kinds) > 1} == {}
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_script_is_loaded_whole(name: str) -> None:
+    script = load(name)
+    assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()  # noqa: S324
+    assert "@include" not in script.source
+    assert script.source.count("--#region") >= text_of(name).count("--@include")
+    assert script.source.count("--#region") == script.source.count("--#endregion")
+    assert script.source.startswith(f"-- {name}: ")
+
+
+def test_every_include_is_used() -> None:
+    used = {
+        word
+        for name in EVERY
+        for word in re.findall(r"^--@include (\w+)$", text_of(name), re.MULTILINE)
+    }
+    assert used == set(INCLUDES)
+
+
+def test_bind_returns_the_script() -> None:
+    script = bind("read", "generation", rest="task_ids")
+    assert script is load("read")
+    assert (script.arguments, script.rest) == (("generation",), "task_ids")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rest"),
+    [
+        (("generation", "worker", "last", "next"), "more"),
+        (("worker", "generation", "last", "next"), None),
+        (("generation", "worker", "last"), None),
+        (("generation", "worker", "last", "next", "more"), None),
+        (("generation", "worker", "last", "nxet"), None),
+    ],
+)
+def test_bind_refuses_other_names_and_another_order(
+    arguments: tuple[str, ...], rest: str | None
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        bind("resume", *arguments, rest=rest)
+    assert "lua/resume.lua takes ['generation', 'worker', 'last', 'next']" in str(caught.value)
+    assert str([*arguments, *([f"{rest}.."] if rest else [])]) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("-- ARGV[1] a int\n-- ARGV[3] b int", "must count 1, 2"),
+        ("-- ARGV[2] a int\n-- ARGV[1] b int", "must count 1, 2"),
+        ("-- ARGV[1..] a int\n-- ARGV[2] b int", "only the last ARGV may repeat"),
+    ],
+)
+def test_a_header_that_does_not_count_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, message: str
+) -> None:
+    (tmp_path / "bad.lua").write_text(f"-- bad: x.\n{lines}\n\nreturn 1\n")
+    monkeypatch.setattr(scripts, "folder", lambda: tmp_path)
+    with pytest.raises(TypeError, match=message):
+        load.__wrapped__("bad")
+
+
+def test_without_the_scripts_the_installation_is_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        scripts, "__file__", str(tmp_path / "redis_curriculum" / "_protocol" / "scripts.py")
+    )
+    with pytest.raises(ScriptError, match="reinstall"):
+        folder.__wrapped__()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_scripts_are_found_in_the_package_or_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, inside: bool
+) -> None:
+    package = tmp_path / "redis_curriculum"
+    place = (package if inside else tmp_path) / "lua"
+    place.mkdir(parents=True)
+    (place / "record.lua").write_text("-- record: x.\n\n")
+    monkeypatch.setattr(scripts, "__file__", str(package / "_protocol" / "scripts.py"))
+    assert folder.__wrapped__() == place
+
+
+# --- error codes ---------------------------------------------------------------------------------
+
+ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
+    ("RCSTALE", "3"): StaleGenerationError,
+    ("RCSTALE", "gone"): CurriculumNotFoundError,
+    ("RCFENCED", "w0"): WorkerFencedError,
+    ("RCINUSE", "w0"): WorkerInUseError,
+    ("RCGAP", "17"): SequenceGapError,
+    ("RCINDEX", "17"): IndexTakenError,
+    ("RCEPOCH", "3"): EpochError,
+    ("RCSNAPSHOT", "x"): SnapshotRunningError,
+    ("RCRESTORE", "x"): SnapshotRunningError,
+    ("RCLOST", "x"): SnapshotError,
+    ("RCTYPE", "rc:{x}:meta"): KeyTypeError,
+    ("RCDELETED", "x"): CurriculumDeletedError,
+    ("RCNEW", "x"): ScriptError,
+}
+
+
+@pytest.mark.parametrize(("code", "detail"), ERRORS)
+def test_a_code_becomes_an_error_that_repeats_the_detail(code: str, detail: str) -> None:
+    error = error_of(code, detail)
+    assert type(error) is ERRORS[code, detail]
+    assert detail in str(error) or detail == "gone"
+    assert error.applied == "no"
+
+
+def test_errors_carry_their_numbers() -> None:
+    gap, index = error_of("RCGAP", "17"), error_of("RCINDEX", "18")
+    assert isinstance(gap, SequenceGapError)
+    assert gap.last == 17
+    assert isinstance(index, IndexTakenError)
+    assert index.next_index == 18
+
+
+def test_every_code_of_the_scripts_has_an_error() -> None:
+    codes = {code for name in names() for code in load(name).errors}
+    assert codes <= {code for code, _ in ERRORS}
+    assert all(type(error_of(code, "1")) is not ScriptError for code in codes)
+
+
+# --- what the scripts do without -----------------------------------------------------------------
+
+FORBIDDEN = [
+    r"\bcmsgpack\b",
+    r"\bstruct\.(?!unpack\b)",
+    r"\bbit\.",
+    r"replicate_commands",
+    r"set_repl",
+    r"math\.random",  # 31 bits, and differs between servers
+    r"\btostring\(",  # keeps 14 digits
+    r"loadstring",
+    r"\bpcall\b",
+    r"'(KEYS|SCAN|HSCAN|SSCAN|ZSCAN|SMEMBERS|HKEYS|HVALS|SORT|ZRANDMEMBER|SRANDMEMBER|DEL|FLUSH\w+)'",
+    r"redis\.(log|sha1hex|setresp|acl_check_cmd|register_function)",
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_script_uses_nothing_that_some_server_lacks_or_that_is_unbounded(name: str) -> None:
+    code = code_of(text_of(name))
+    assert [pattern for pattern in FORBIDDEN if re.search(pattern, code)] == []
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_file_can_be_read_at_a_glance(name: str) -> None:
+    lines = text_of(name).splitlines()
+    body = [line for line in lines if line.strip() and not line.lstrip().startswith("--")]
+    assert len(body) <= (160 if name == "include/draw" else 80)
+    assert max(len(line) for line in body) <= 125
+    assert text_of(name).endswith("\n")
+    assert not re.search(r"[ \t]+$", text_of(name), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["read", "numbers"])
+def test_a_script_that_says_reads_only_writes_nothing(name: str) -> None:
+    commands = set(re.findall(r"\bcall\('(\w+)'", code_of(load(name).source)))
+    assert commands <= {"HGET", "HMGET", "HGETALL"}
+    assert not re.search(r"\bcall\((?!')", code_of(load(name).source))
+
+
+def test_no_lua_is_written_outside_the_folder() -> None:
+    package = Path(scripts.__file__).parent.parent
+    sources = {path.name: path.read_text() for path in package.rglob("*.py")}
+    assert [name for name, text in sources.items() if re.search(r"redis\.(p?call)\b", text)] == []
+    runs = r"\.(eval|evalsha|register_script|script_load)\("
+    assert [name for name, text in sources.items() if re.search(runs, text)] == []

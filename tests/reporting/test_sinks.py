@@ -1,0 +1,356 @@
+"""Loggers: each sink written and read back; one owner logs; a broken sink stops nobody."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import math
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redis_curriculum import Curriculum
+from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
+from redis_curriculum.errors import CurriculumError, EpochError, ServerUnavailableError, SinkWarning
+from redis_curriculum.reporting import (
+    AlertKind,
+    Entry,
+    JsonLines,
+    Prometheus,
+    Sink,
+    StatsReporter,
+    Stdout,
+    TensorBoard,
+    WeightsAndBiases,
+    prometheus_text,
+)
+from redis_curriculum.reporting.reporter import report_figures
+from redis_curriculum.tasks import Single, WeightedSet
+from tests.lossy import lossy
+
+README = Path(__file__).parents[2] / "README.md"
+TASKS = WeightedSet([(Single(label='say "hi"/0'), 1.0), (Single(label="b"), 1.0)])
+
+
+class Kept:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.closed = 0
+
+    def log(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Broken:
+    def log(self, entry: Entry) -> None:
+        raise OSError(f"no room for epoch {entry.report.epoch}")
+
+    def close(self) -> None:
+        raise OSError("still full")
+
+
+@pytest.fixture
+def curriculum(url: str, name: str) -> Iterator[Curriculum]:
+    algorithm = LearningProgressConfig(replacement_rate=0, min_samples_for_lp=2)
+    config = CurriculumConfig(task_generator=TASKS, num_active_tasks=6, seed=5, algorithm=algorithm)
+    with Curriculum.open(url, name, config) as handle:
+        yield handle
+
+
+def play(curriculum: Curriculum, episodes: int = 30) -> None:
+    tasks = curriculum.get_tasks(episodes)
+    curriculum.update_many([(t.task_id, i % 3 / 2) for i, t in enumerate(tasks)])
+
+
+def report_epochs(curriculum: Curriculum, *sinks: Sink, epochs: int = 3) -> list[Entry]:
+    kept = Kept()
+    with StatsReporter(curriculum, *sinks, kept) as reporter:
+        for _ in range(epochs):
+            play(curriculum)
+            reporter.end_epoch()
+    assert kept.closed == 1
+    return kept.entries
+
+
+def same(found: dict[str, float], entry: Entry, rel: float = 0.0) -> None:
+    """All figures that are numbers, and no others."""
+    assert found == pytest.approx(entry.known(), rel=rel, abs=0)
+    assert len(found) > 40
+
+
+# --- the reporter --------------------------------------------------------------------------------
+
+
+def test_an_entry_has_the_report_and_the_figures_after_it(curriculum: Curriculum) -> None:
+    entries = report_epochs(curriculum)
+    assert [entry.report.epoch for entry in entries] == [0, 1, 2]
+    assert [entry.figures["epoch/number"] for entry in entries] == [0, 1, 2]
+    assert [entry.figures["num_completed"] for entry in entries] == [30, 60, 90]
+    last = entries[-1]
+    assert last.curriculum == curriculum.name
+    assert last.figures.items() >= report_figures(last.report).items()
+    assert last.figures["epoch/completions"] == 30
+    assert last.figures["epoch/completions/b"] == last.report.completions["b"]
+    assert last.figures["epoch/seconds"] >= 0
+    assert last.report == curriculum.epoch_report(2)
+
+
+def test_only_the_owner_of_an_epoch_logs_it(url: str, name: str, curriculum: Curriculum) -> None:
+    with Curriculum.open(url, name) as other:
+        mine, theirs = Kept(), Kept()
+        StatsReporter(curriculum, mine).end_epoch()
+        with pytest.raises(EpochError):
+            StatsReporter(other, theirs).end_epoch()
+        assert (len(mine.entries), len(theirs.entries)) == (1, 0)
+
+
+def test_a_broken_sink_is_a_warning_and_the_others_get_their_entry(curriculum: Curriculum) -> None:
+    kept = Kept()
+    reporter = StatsReporter(curriculum, Broken(), kept)
+    with pytest.warns(SinkWarning, match="Broken: OSError: no room for epoch 0"):
+        report = reporter.end_epoch()
+    assert kept.entries[0].report is report
+    with pytest.warns(SinkWarning, match="still full"):
+        reporter.close()
+    assert kept.closed == 1
+
+
+def test_a_call_made_again_logs_the_epoch_it_has_ended(url: str, curriculum: Curriculum) -> None:
+    handle, link = lossy(url, curriculum.name)
+    kept = Kept()
+    with handle:
+        reporter = StatsReporter(handle, kept)
+        link.lose, link.skip = "numbers", 1  # end_epoch() reads its labels, then stats() fails
+        with pytest.raises(ServerUnavailableError):
+            reporter.end_epoch()
+        assert (handle.epoch, kept.entries) == (1, [])
+        assert reporter.end_epoch().epoch == 0
+        assert reporter.end_epoch().epoch == 1
+        assert [entry.report.epoch for entry in kept.entries] == [0, 1]
+
+
+# --- sinks ---------------------------------------------------------------------------------------
+
+
+def test_json_lines_are_read_back(curriculum: Curriculum, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text('{"before": 1}\n')
+    entries = report_epochs(curriculum, JsonLines(path))
+    before, *lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert before == {"before": 1}, "appended"
+    for line, entry in zip(lines, entries, strict=True):
+        assert (line["curriculum"], line["epoch"]) == (curriculum.name, entry.report.epoch)
+        assert line["ended_ms"] == entry.report.ended_ms
+        same(line["figures"], entry)
+
+
+def test_stdout_says_it_in_a_line_and_each_alert_in_its_own(
+    curriculum: Curriculum, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    for _ in range(5):
+        curriculum.report_failure(curriculum.task_ids("b")[0], "no", permanent=True)
+    report_epochs(curriculum, Stdout(), Stdout(stream), epochs=1)
+    first, *alerts = stream.getvalue().splitlines()
+    assert first.startswith(f"{curriculum.name} epoch 0: 30 samples, 30 completions, 5 failures, 5")
+    assert first.endswith(" of 6")
+    assert len(alerts) == 1
+    assert alerts[0].startswith("  ! failures: tasks of 'b' failed 5 times in ")
+    assert capsys.readouterr().out == stream.getvalue()
+
+
+_SAMPLE = re.compile(
+    r'(redis_curriculum_\w+)\{curriculum="([^"]*)"(?:,label="((?:\\.|[^"\\])*)")?\} (\S+)'
+)
+
+
+def test_prometheus_text_is_read_back(curriculum: Curriculum, tmp_path: Path) -> None:
+    path = tmp_path / "run.prom"
+    (entry,) = report_epochs(curriculum, Prometheus(path), epochs=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.prom"], "replaced whole"
+    text = path.read_text()
+    assert text.endswith("\n")
+    typed, samples = set(), {}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            family = re.fullmatch(r"# TYPE (\w+) gauge", line)
+            assert family is not None
+            assert family[1] not in typed, "once"
+            typed.add(family[1])
+            continue
+        found = _SAMPLE.fullmatch(line)
+        assert found is not None, line
+        assert found[1] in typed
+        assert found[2] == curriculum.name
+        assert (found[1], found[3]) not in samples
+        samples[found[1], found[3]] = float(found[4])
+    assert len(samples) == len(entry.figures)
+    quoted = r"say \"hi\"/0"
+    its = 'per_label_stats/say "hi"/0/success_rate'
+    assert (
+        samples["redis_curriculum_per_label_stats_success_rate_by_label", quoted]
+        == (entry.figures[its])
+    )
+    assert samples["redis_curriculum_epoch_samples_by_label", "b"] == entry.report.samples["b"]
+    assert samples["redis_curriculum_epoch_samples", None] == 30
+    assert samples["redis_curriculum_gini_raw_lp", None] == entry.figures["gini/raw_lp"]
+
+
+def test_prometheus_keeps_labels_whole_and_says_nan() -> None:
+    figures = {"pool_composition/a/b\\c\n": 2.0, "per_label_stats/a/b/x": math.nan, "epoch": 3.0}
+    assert prometheus_text(figures, "run") == (
+        "# TYPE redis_curriculum_pool_composition_by_label gauge\n"
+        'redis_curriculum_pool_composition_by_label{curriculum="run",label="a/b\\\\c\\n"} 2.0\n'
+        "# TYPE redis_curriculum_per_label_stats_x_by_label gauge\n"
+        'redis_curriculum_per_label_stats_x_by_label{curriculum="run",label="a/b"} NaN\n'
+        "# TYPE redis_curriculum_epoch gauge\n"
+        'redis_curriculum_epoch{curriculum="run"} 3.0\n'
+    )
+
+
+def test_tensorboard_files_are_read_back(curriculum: Curriculum, tmp_path: Path) -> None:
+    loading = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    entries = report_epochs(curriculum, TensorBoard(tmp_path))
+    (path,) = tmp_path.iterdir()
+    found: dict[int, dict[str, float]] = {}
+    for event in loading.LegacyEventFileLoader(str(path)).Load():
+        for value in event.summary.value:
+            found.setdefault(event.step, {})[value.tag] = value.simple_value
+    assert list(found) == [0, 1, 2]
+    for entry in entries:
+        tags = found[entry.report.epoch]
+        assert all(tag.startswith("curriculum/") for tag in tags)
+        own = {tag.removeprefix("curriculum/"): x for tag, x in tags.items()}
+        same(own, entry, rel=1e-6)  # float32
+
+
+class FakeRun:
+    """A W&B run that is someone else's."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.alerts: list[dict[str, str]] = []
+        self.metrics: list[str] = []
+        self.finished = False
+
+    def define_metric(self, name: str, **_: Any) -> None:
+        self.metrics.append(name)
+
+    def log(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+    def alert(self, **fields: str) -> None:
+        self.alerts.append(fields)
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+def test_a_run_of_yours_gets_rows_and_stays_open(curriculum: Curriculum) -> None:
+    run = FakeRun()
+    for _ in range(5):
+        curriculum.report_failure(curriculum.task_ids("b")[0], "no", permanent=True)
+    entries = report_epochs(curriculum, WeightsAndBiases(run, prefix="c/"))
+    assert not run.finished
+    assert run.metrics == ["c/epoch/number", "c/*"]
+    for row, entry in zip(run.rows, entries, strict=True):
+        same({name.removeprefix("c/"): x for name, x in row.items()}, entry)
+    (alert,) = run.alerts
+    assert alert["title"] == f"{curriculum.name}: {AlertKind.FAILURES}"
+
+
+def test_wandb_offline_is_read_back(
+    curriculum: Curriculum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    sink = WeightsAndBiases(project="p", mode="offline", dir=str(tmp_path))
+    entries = report_epochs(curriculum, sink)
+    assert wandb.run is None, "its own run is finished"
+    wandb.teardown()  # ends its background process, which has written everything then
+    (path,) = tmp_path.rglob("*.wandb")
+    rows = list(_history(path))
+    assert len(rows) == 3
+    for row, entry in zip(rows, entries, strict=True):
+        own = {n.removeprefix("curriculum/"): x for n, x in row.items() if n.startswith("c")}
+        same(own, entry, rel=1e-12)
+
+
+def _history(path: Path) -> Iterator[dict[str, float]]:
+    messages = importlib.import_module("wandb.proto.wandb_internal_pb2")
+    for data in _records(path.read_bytes()):
+        record = messages.Record.FromString(data)
+        if record.HasField("history"):
+            items = record.history.item
+            yield {i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items}
+
+
+def _records(raw: bytes) -> Iterator[bytes]:
+    """The records of a LevelDB log: blocks of 32 KiB, a record's pieces have a header each."""
+    at, whole = 7, b""  # after the file's own header
+    while at + 7 <= len(raw):
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        _, size, kind = struct.unpack_from("<IHB", raw, at)
+        whole += raw[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # full, or the last piece
+            yield whole
+            whole = b""
+
+
+@pytest.mark.parametrize(
+    ("make", "package"),
+    [(TensorBoard, "tensorboard"), (lambda path: WeightsAndBiases(), "wandb")],
+)
+def test_a_missing_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: Any, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, f"{package}.summary.writer.event_file_writer", None)
+    with pytest.raises(CurriculumError, match=rf"{package} is missing: pip install"):
+        make(tmp_path)
+
+
+# --- the README ----------------------------------------------------------------------------------
+
+
+def section(title: str) -> str:
+    text = README.read_text(encoding="utf-8")
+    return re.split(r"^##", text.split(f"### {title}\n")[1], flags=re.MULTILINE)[0]
+
+
+def test_the_table_of_the_readme_names_every_figure_and_no_other(curriculum: Curriculum) -> None:
+    curriculum.report_failure(curriculum.task_ids("b")[0], "no", permanent=True)
+    (entry,) = report_epochs(curriculum, epochs=1)
+    rows = re.findall(r"^\| (`[^|]+) \|", section("Epochs, statistics and loggers"), re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert len(set(documented)) == len(documented)
+    logged = {re.sub(r'(/)(b|say "hi"/0)(/|$)', r"\1<label>\3", name) for name in entry.figures}
+    assert logged == set(documented)
+
+
+@pytest.mark.parametrize("title", ["Failing tasks", "Epochs, statistics and loggers"])
+def test_the_examples_of_the_readme_run(
+    title: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", section(title), re.DOTALL)
+    assert blocks
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block.replace("redis://localhost:6379/0", url), names)  # noqa: S102 - our own README
+    names["curriculum"].close()
