@@ -63,7 +63,7 @@ class Job:
 
 def main() -> None:
     """Make the runs that are missing, then report."""
-    given = _arguments()
+    given = arguments_given()
     jobs = plan(given.families, given.algorithms, given.seeds, smoke=given.smoke)
     store = OUT / ("learning-smoke.jsonl" if given.smoke else "learning.jsonl")
     if given.smoke:
@@ -168,7 +168,8 @@ def report(
     return summaries
 
 
-def _arguments() -> argparse.Namespace:
+def arguments_given() -> argparse.Namespace:
+    """Read the command line."""
     parser = arguments(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     names = [name for name in FAMILIES if installed(name)]

@@ -20,14 +20,14 @@ _ALL = (
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 
 SMOKE: dict[str, Family] = {
-    family.name: replace(family, budget=budget, every=budget // 2, seeds=2, **more)
+    family.name: replace(family, budget=budget, every=budget // 2, seeds=1, **more)
     for family, budget, more in (
-        (rooms.ROOMS, 6_000, {"trainee": partial(rooms.trainee, 2)}),
+        (rooms.ROOMS, 4_000, {"trainee": partial(rooms.trainee, 2)}),
         (minigrid.MINIGRID, 4_096, {"trainee": partial(minigrid.GridTrainee, 1)}),
         (prompts.PROMPTS, 1_280, {}),
         (prompts.TOPICS, 1_280, {}),
         (prompts.SINGLES, 1_280, {}),
-        (lakes.LAKES, 4_000, {"trainee": partial(lakes.trainee, 2)}),
+        (lakes.LAKES, 2_000, {"trainee": partial(lakes.trainee, 1)}),
     )
 }
 

@@ -123,11 +123,10 @@ def test_the_long_coin_flip_takes_its_100_steps_and_pays_half_the_time() -> None
     won = 0.0
     for _ in range(150):
         env.reset()
-        for step in range(minigrid.LONG_COIN_STEPS):
+        for step in range(1, minigrid.LONG_COIN_STEPS + 1):
             _, _, ended, cut, info = env.step(np.intp(rng.integers(grid.N_ACTIONS)))
-            assert not ended
-            assert cut == (step == minigrid.LONG_COIN_STEPS - 1)
-        won += info["success"]
+            assert (ended, cut) == (False, step == minigrid.LONG_COIN_STEPS)
+            won += info["success"]
     assert 45 < won < 105  # five standard deviations
 
 
@@ -143,9 +142,9 @@ def test_the_short_coin_flip_pays_at_the_goal_only_and_half_the_time() -> None:
             action = rng.choice(3, p=(0.2, 0.2, 0.6))
             _, _, ended, cut, info = env.step(np.intp(action))
             over = ended or cut
-        at_goal += ended
-        won += info["success"]
-        assert ended or not info["success"]
+            at_goal += ended
+            won += info["success"]
+            assert ended or not info["success"]
     assert abs(won - at_goal / 2) < 5 * np.sqrt(at_goal) / 2
 
 
