@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint layout bench faults examples constraints clean
+.PHONY: help demo test lint layout bench learning faults examples constraints clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 # /' | column -t -s '#'
@@ -26,6 +26,9 @@ layout: .venv/test.stamp  ## the rooms of the package and the arrows between the
 
 bench: .venv/bench.stamp  ## ratios and capacities on this machine
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+learning: .venv/bench.stamp  ## does a curriculum help? real learners, against uniform draws (under 2 hours)
+	$(BIN)/python benchmarks/learning.py $(ARGS)
 
 faults: .venv/test.stamp  ## all fault injections; their table goes into README.md (under 20 minutes)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table README.md $(ARGS)

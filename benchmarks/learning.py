@@ -15,11 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the runs are what is parallel
@@ -54,7 +56,11 @@ class Job:
 
     def run(self) -> Record:
         """Make it; called in a process of the pool."""
-        return run(self.of, self.algorithm, self.seed)
+        try:
+            return run(self.of, self.algorithm, self.seed)
+        except Exception as error:
+            error.add_note(f"in the run {self}")
+            raise
 
     def settings(self) -> Record:
         """What its result depends on."""
@@ -105,25 +111,30 @@ def complete(jobs: Sequence[Job], store: Path, processes: int) -> list[Record]:
     done = {_key(record): record for record in map(json.loads, lines)}
     keys = [_key(job.settings()) for job in jobs]
     missing = [job for job, key in zip(jobs, keys, strict=True) if key not in done]
-    pool = ProcessPoolExecutor(processes, get_context("spawn"))
-    try:
-        futures = {pool.submit(job.run): job for job in missing}
-        for i, future in enumerate(as_completed(futures), 1):
-            record = _result(future, futures[future])
+    with ProcessPoolExecutor(processes, get_context("spawn"), _end_cleanly) as pool:
+        futures = [pool.submit(job.run) for job in missing]
+        for i, record in enumerate(_results(futures, pool), 1):
             with store.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             done[_key(record)] = record
             console.print(_line(record, f"{i} of {len(missing)}"), highlight=False, soft_wrap=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
     return [done[key] for key in keys]
 
 
-def _result(future: Future[Record], job: Job) -> Record:
+def _end_cleanly() -> None:
+    """Let SIGTERM end a process by way of its ``finally`` clauses: no server stays behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+
+
+def _results(futures: Sequence[Future[Record]], pool: ProcessPoolExecutor) -> Iterator[Record]:
+    """Yield results as they come; if a run fails, or the caller is ended, the others are ended."""
     try:
-        return future.result()
-    except Exception as error:
-        error.add_note(f"in the run {job}")
+        for future in as_completed(futures):
+            yield future.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in active_children():
+            process.terminate()
         raise
 
 

@@ -20,7 +20,7 @@ from families import grid, ppo
 from families.family import COIN_FLIP, IMPOSSIBLE, Family
 from families.players import Array, Players, sample, success
 from redis_curriculum import Curriculum, TaskSpec
-from redis_curriculum.tasks import task_id_at
+from redis_curriculum.tasks.ids import task_id_at
 
 LAYOUTS: Final = 800
 """Training layouts of each kind."""

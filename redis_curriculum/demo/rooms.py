@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redis_curriculum.demo.agent import MOVES, Floats, Learner, Network
-from redis_curriculum.tasks import Bucket, Buckets, Span, WeightedSet
+from redis_curriculum.tasks import Buckets, Span, WeightedSet
+from redis_curriculum.tasks.buckets import Bucket
 
 Kind = Literal["solvable", "no-key", "coin"]
 

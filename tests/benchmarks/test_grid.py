@@ -173,7 +173,7 @@ def test_it_is_a_gymnasium_environment(name: str) -> None:
 
 
 def test_the_pool_holds_each_kind_once() -> None:
-    from redis_curriculum.tasks import task_id_at
+    from redis_curriculum.tasks.ids import task_id_at
 
     generator = minigrid.EachKindOnce(seed=11)
     first = [generator.generate(task_id_at(11, i)).label for i in range(len(minigrid.KINDS))]
