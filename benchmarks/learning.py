@@ -2,8 +2,8 @@
 
 Every run is one learner (family, algorithm, seed) on an embedded server of its own, with the same
 number of steps whatever the algorithm. Results are added to out/learning.jsonl as they come, and
-runs that are there with the same settings are not made again. At the end out/learning.json, .md
-and .png tell of all of them.
+runs that are there with the same settings and code are not made again. At the end
+out/learning.json, .md and .png tell of all of them.
 
     python benchmarks/learning.py                               # `make learning`
     python benchmarks/learning.py --families rooms,lakes --seeds 1-4
@@ -140,7 +140,7 @@ def _results(futures: Sequence[Future[Record]], pool: ProcessPoolExecutor) -> It
 
 def _key(record: Record) -> str:
     """The settings of a run as text."""
-    names = ("family", "algorithm", "seed", "budget", "every", "thresholds", "config")
+    names = ("family", "algorithm", "seed", "budget", "every", "thresholds", "config", "code")
     return json.dumps([record[name] for name in names])
 
 

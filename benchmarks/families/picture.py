@@ -57,7 +57,7 @@ def _lost(axis: Any, curves: Sequence[Curve], name: str, colour: str) -> None:
         shares = []
         for curve in curves:
             marks = curve.record["marks"][1:]
-            lost = [m["nature"].get(nature, [0])[0] for m in marks]
+            lost = [m["nature"].get(nature, {"episodes": 0})["episodes"] for m in marks]
             shares.append(np.array(lost) / np.array([max(m["episodes"], 1) for m in marks]))
         x = np.median([c.by["steps"][1:] for c in curves], axis=0)
         axis.plot(x, 100 * np.median(shares, axis=0), style, color=colour, label=name)

@@ -56,9 +56,8 @@ class Curve:
     def share(self, nature: str, axis: str) -> float:
         """Return the share of episodes, or of their steps, on tasks of this nature."""
         counts = self.record["marks"][-1]["nature"]
-        column = AXES[::-1].index(axis)
-        total = sum(pair[column] for pair in counts.values())
-        return float(counts[nature][column] / total) if nature in counts else 0.0
+        total = sum(count[axis] for count in counts.values())
+        return float(counts[nature][axis] / total) if nature in counts else 0.0
 
 
 def smoothed(values: Floats) -> Floats:

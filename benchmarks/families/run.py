@@ -6,17 +6,21 @@ two evaluations is one epoch.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from families.family import Family, Trainee
 from redis_curriculum import Curriculum
+from redis_curriculum.demo import agent, maps, rooms
 
 Record = dict[str, Any]
 """The result of a run, as JSON."""
@@ -29,8 +33,26 @@ class CountsDifferError(Exception):
     """The server counted other draws or results than the learner made."""
 
 
+@cache
+def code() -> str:
+    """Return a checksum of the files that decide results: families, their worlds, all scripts."""
+    here = Path(__file__).parent
+    files = [path for path in here.glob("*.py") if path.stem not in ("report", "picture")]
+    files += [Path(inspect.getfile(module)) for module in (agent, maps, rooms)]
+    files += here.parents[1].glob("lua/**/*.lua")
+    return checksum(files)
+
+
+def checksum(files: Iterable[Path]) -> str:
+    """Return the SHA-256 of the files' names and contents, in the order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(files):
+        total.update(f"{path.name}:{len(content := path.read_bytes())}:".encode() + content)
+    return total.hexdigest()
+
+
 def settings(family: Family, algorithm: str, seed: int) -> Record:
-    """Return all that a result depends on but the code; equal settings need no second run."""
+    """Return what a result depends on; equal settings need no second run."""
     config = family.config(algorithm, seed)
     return {
         "family": family.name,
@@ -41,6 +63,7 @@ def settings(family: Family, algorithm: str, seed: int) -> Record:
         "thresholds": list(family.thresholds),
         "hyperparameters": config.algorithm.model_dump(mode="json"),
         "config": config.sha256(),
+        "code": code(),
     }
 
 
@@ -89,7 +112,8 @@ def _marks(family: Family, curriculum: Curriculum, trainee: Trainee) -> Iterator
             "success": {label: round(p, 4) for label, p in trainee.evaluate().items()},
             "draws": dict(draws) if len(draws) <= MOST_LABELS else {"all": draws.total()},
             "nature": {
-                nature: [tally.episodes[nature], tally.steps[nature]] for nature in tally.episodes
+                nature: {"episodes": episodes, "steps": tally.steps[nature]}
+                for nature, episodes in tally.episodes.items()
             },
         }
 

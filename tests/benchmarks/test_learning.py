@@ -29,7 +29,7 @@ from families.report import (
     summarise,
     write_between_marks,
 )
-from families.run import CountsDifferError, run, settings
+from families.run import CountsDifferError, checksum, code, run, settings
 
 from redis_curriculum import Curriculum, DiscreteRandomConfig, LearningProgressConfig
 from redis_curriculum.errors import InvalidInputError
@@ -95,7 +95,10 @@ def record(success: Sequence[float], *, episodes: int = 10, seed: int = 1, **mor
             "steps": 100 * i,
             "episodes": episodes * i,
             "success": {"a": p + 0.1, "b": p - 0.1},
-            "nature": {"impossible": [i, 40 * i], "solvable": [(episodes - 1) * i, 60 * i]},
+            "nature": {
+                "impossible": {"episodes": i, "steps": 40 * i},
+                "solvable": {"episodes": (episodes - 1) * i, "steps": 60 * i},
+            },
         }
         for i, p in enumerate(success)
     ]
@@ -229,7 +232,7 @@ def test_a_run_holds_what_the_server_counted() -> None:
     for mark in found["marks"]:
         assert mark["episodes"] == mark["steps"]
         assert sum(mark["draws"].values()) == mark["steps"] + 32
-        assert sum(episodes for episodes, _ in mark["nature"].values()) == mark["episodes"]
+        assert sum(n["episodes"] for n in mark["nature"].values()) == mark["episodes"]
         assert set(mark["success"]) == {f"decisions-{n}" for n in range(1, 9)}
 
 
@@ -259,6 +262,18 @@ class DrawsAside(PromptTrainee):
 def test_a_run_that_the_server_counted_otherwise_is_none(trainee: Any) -> None:
     with pytest.raises(CountsDifferError):
         run(replace(TINY, trainee=trainee), "uniform", 1)
+
+
+def test_other_code_is_another_run(tmp_path: Path) -> None:
+    files = [tmp_path / "a.py", tmp_path / "b.lua"]
+    sums = set()
+    for contents in (("x", "y"), ("x", "z"), ("xy", ""), ("", "xy")):
+        for path, content in zip(files, contents, strict=True):
+            path.write_text(content)
+        sums.add(checksum(files))
+        assert checksum(files[::-1]) in sums
+    assert len(sums) == 4
+    assert code() == settings(TINY, "uniform", 1)["code"]
 
 
 def test_runs_that_are_there_are_not_made_again(
