@@ -120,7 +120,7 @@ def test_the_prompts_gradient_is_that_of_advantage_times_likelihood() -> None:
 
     for logits, found in zip((student.own, student.shared), student.gradient(groups), strict=True):
         rng = np.random.default_rng(2)
-        for _ in range(25):
+        for _ in range(10):
             place = tuple(rng.integers(logits.shape))
             logits[place] += 1e-5
             above = gain()
