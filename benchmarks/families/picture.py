@@ -64,6 +64,11 @@ def _lost(axis: Any, curves: Sequence[Curve], name: str, colour: str) -> None:
 
 
 def _label(row: Sequence[Any], family: Family) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    for axis in row:
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     for axis, by in zip(row, AXES, strict=False):
         axis.axhline(family.thresholds[0], color="black", lw=0.6, ls=":")
         axis.set_ylim(0, 1)
