@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that run at the same time; each process has servers of its own.
 JOBS ?= --numprocesses auto --maxprocesses 4
 
-.PHONY: help demo test coverage lint docs layout bench faults examples lowest newest pythons constraints clean
+.PHONY: help demo test coverage lint docs layout bench learning faults examples lowest newest pythons constraints clean
 
 help:
 	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z ]+):.*## /  make \1 # /' | column -t -s '#'
@@ -38,6 +38,9 @@ layout: $(VENV)/test.stamp  ## the rooms of the package and the arrows between t
 
 bench: $(VENV)/bench.stamp  ## ratios and capacities on this machine
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+learning: $(VENV)/bench.stamp  ## does a curriculum help? real learners, against uniform draws (under 2 hours)
+	$(BIN)/python benchmarks/learning.py $(ARGS)
 
 faults: $(VENV)/test.stamp  ## all fault injections; their table goes into docs/ (under 20 minutes)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table docs/understand/faults.md $(ARGS)
