@@ -102,9 +102,10 @@ _SERVER_CODE: Final = re.compile(
     r"|MASTERDOWN|MOVED|ASK)\b"
 )
 _DENIED: Final = re.compile(r"'([\w|]+)' command")
-_CUT_SHORT: Final = re.compile("user executing the script can't|ACL failure in script")
-_ABOUT_KEYS: Final = re.compile(r"\bkeys?\b")
-_WHERE: Final = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
+_CUT_SHORT: Final = re.compile(
+    r"(?=.*(?:user executing the script can't|ACL failure in script))"
+    r"(?:.*?([0-9a-f]{40}))?.*?@user_script: ?(\d+)"  # Valkey 9 leaves the script out
+)
 
 
 def is_elsewhere(refusal: CurriculumError) -> bool:
@@ -139,8 +140,9 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     ours = _OUR_CODE.search(text)
     if ours:
         return error_of(ours[1], ours[2])
-    if _CUT_SHORT.search(text):
-        return _denied_inside(text)
+    cut_short = _CUT_SHORT.search(text)
+    if cut_short:
+        return _denied_inside(text, *cut_short.groups())
     if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
         denied = _DENIED.search(text)
         command = denied[1] if denied else None
@@ -158,15 +160,10 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
 
 
-def _denied_inside(text: str) -> PermissionDeniedError:
-    """The ACL stopped a script half-way; Redis 6.2 names script and line, but no command."""
-    denied, where = _DENIED.search(text), _WHERE.search(text)
-    if denied:
-        commands = [denied[1]]
-    elif where and not _ABOUT_KEYS.search(text):
-        commands = commands_at(where[1], int(where[2]))
-    else:
-        commands = []
+def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedError:
+    """The ACL stopped a script half-way; Redis 6.2 says only in which line."""
+    denied, about_keys = _DENIED.search(text), re.search(r"\bkeys?\b", text)
+    commands = [denied[1]] if denied else [] if about_keys else commands_at(sha or "", int(line))
     error = PermissionDeniedError(
         f"this user may not use {' or '.join(commands) or 'one of our keys'}, a script was cut"
         f" short; `redis-curriculum acl NAME` prints what is needed, check() what is left: {text}",
