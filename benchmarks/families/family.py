@@ -14,9 +14,6 @@ IMPOSSIBLE: Final = "impossible"
 COIN_FLIP: Final = "coin flip"
 SOLVABLE: Final = "solvable"
 
-XX
-"""Names of algorithms here that differ from their ``kind``."""
-
 
 @dataclass
 class Tally:
@@ -90,7 +87,7 @@ class Family:
         """Return the config of a run.
 
         Args:
-            algorithm: A name of ``ALIASES`` or the ``kind`` of an algorithm's config, whose
+            algorithm: The ``kind`` of an algorithm's config, whose
                 defaults then hold, and fields that differ:
                 ``learning_progress:pooling=task,temperature=0.5``.
             seed: Of the curriculum.
@@ -104,7 +101,7 @@ class Family:
                 "task_generator": self.generator(seed),
                 "num_active_tasks": self.tasks,
                 "seed": seed,
-                "algorithm": {"kind": ALIASES.get(name, name)},
+                "algorithm": {"kind": name},
             }
         )
         overrides: dict[str, Any] = {}

@@ -114,8 +114,10 @@ _SERVER_CODE: Final = re.compile(
     r"|MASTERDOWN|MOVED|ASK)\b"
 )
 _DENIED: Final = re.compile(r"'([\w|]+)' command")
-_ABOUT_KEYS: Final = re.compile(r"\bkeys?\b")
-_WHERE: Final = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
+_CUT_SHORT: Final = re.compile(
+    r"(?=.*(?:user executing the script can't|ACL failure in script))"
+    r"(?:.*?([0-9a-f]{40}))?.*?@user_script: ?(\d+)"  # Valkey 9 leaves the script out
+)
 
 
 def is_elsewhere(refusal: CurriculumError) -> bool:
@@ -182,15 +184,10 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
 
 
-def _denied_inside(text: str) -> PermissionDeniedError:
-    """The ACL stopped a script half-way; Redis 6.2 names script and line, but no command."""
-    denied, where = _DENIED.search(text), _WHERE.search(text)
-    if denied:
-        commands = [denied[1]]
-    elif where and not _ABOUT_KEYS.search(text):
-        commands = commands_at(where[1], int(where[2]))
-    else:
-        commands = []
+def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedError:
+    """The ACL stopped a script half-way; Redis 6.2 says only in which line."""
+    denied, about_keys = _DENIED.search(text), re.search(r"\bkeys?\b", text)
+    commands = [denied[1]] if denied else [] if about_keys else commands_at(sha or "", int(line))
     error = PermissionDeniedError(
         f"this user may not use {' or '.join(commands) or 'one of our keys'}, a script was cut"
         f" short; `redis-curriculum acl NAME` prints what is needed, check() what is left: {text}",
@@ -202,7 +199,7 @@ def _denied_inside(text: str) -> PermissionDeniedError:
 
 _BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
     re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)"): lambda _, code, detail: error_of(code, detail),
-    re.compile("user executing the script can't|ACL failure in script"): _denied_inside,
+    _CUT_SHORT: _denied_inside,
 }
 
 

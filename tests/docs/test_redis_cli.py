@@ -84,8 +84,8 @@ def test_the_table_has_every_key_and_its_type() -> None:
     assert arguments.keys() == ARGUMENTS.keys()
     types = {}
     for name in PINNED.keys() - {"prefix", "pool"}:
-        found: Any = getattr(keys, name)
-        spelled: str = found(*arguments[name]) if callable(found) else found
+        found = getattr(keys, name)
+        spelled = str(found(*arguments[name]) if callable(found) else found)
         text = str(getattr(Keys, name).__doc__)
         types[f"`{spelled.removeprefix(keys.prefix)}`"] = re.split(r"[,:]| of | by ", text)[
             0
