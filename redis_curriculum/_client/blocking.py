@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +18,7 @@ from redis_curriculum._client.handle import (
     checked_settings,
     live_generator,
 )
+from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
@@ -29,7 +29,6 @@ from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
 from redis_curriculum._store import read
 from redis_curriculum._store.calls import Call
-from redis_curriculum._store.once import RENEWALS_PER_LEASE
 from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.write import evict, report_failure, set_label
@@ -37,7 +36,6 @@ from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
 from redis_curriculum.reporting.stats import stats
 from redis_curriculum.tasks.outcome import Outcome, Step
@@ -54,8 +52,15 @@ class Curriculum(Handle):
     wait for each other. It pickles (name, URL without password, worker settings) and survives
     ``fork``: in the other process it is a new worker.
 
-    After an error with ``applied == "unknown"`` the same call may be made again: it goes on where
-    it stopped and counts nothing twice, as long as no other call of this thread comes between.
+    A call that stopped before it returned (at an error whose ``applied`` is ``"unknown"``, or at
+    Ctrl-C) may be made again with the same arguments. It goes on where it stopped and counts
+    nothing twice. It is a new call in four cases:
+
+    - Another thread or another process makes it.
+    - Another call of its kind came between. All calls that report results or draw are one kind;
+      ``evict`` and ``set_label`` are one; ``report_failure`` is one; ``end_epoch`` is one.
+    - The worker's lease ended, and ``register`` made this handle a new worker.
+    - It had returned: Ctrl-C came later, in the statement that makes the call.
     """
 
     def __init__(self, address: Address, store: Store, link: DirectLink) -> None:
@@ -370,33 +375,17 @@ class Curriculum(Handle):
 
     @contextmanager
     def keeping_lease(self) -> Iterator[None]:
-        """Renew the lease from a thread while an episode longer than the lease runs.
+        """Renew the lease while an episode that is longer than the lease runs.
 
-        Three renewals per lease, of two round trips each. A call of ours inside waits for one.
+        A thread does it. Three renewals per lease, of two round trips each. A call inside
+        waits for one that is under way.
 
         Raises:
             WorkerFencedError: At the end: the lease ended all the same.
             ServerError: At the end: the last renewal failed.
         """
-        done, failures = threading.Event(), deque[CurriculumError](maxlen=1)
-
-        def renew() -> None:
-            while not done.wait(self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE):
-                failures.clear()
-                try:
-                    self.renew_lease()
-                except CurriculumError as error:
-                    failures.append(error)
-
-        thread = threading.Thread(target=renew, name=f"lease of {self.worker_id}", daemon=True)
-        thread.start()
-        try:
+        with renewing(self.renew_lease, self._renewal_s, f"lease of {self.worker_id}"):
             yield
-        finally:
-            done.set()
-            thread.join()
-        if failures:
-            raise failures[0]
 
     def close(self) -> None:
         """Say goodbye to the server and close the connection; the curriculum stays."""

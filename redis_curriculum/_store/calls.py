@@ -92,7 +92,7 @@ class Unfinished:
 
     def end(self, call: Call[Any]) -> None:
         """Note that the answer is being handed over: the same call is a new one from here on."""
-        del self._calls[self.caller()][type(call)]
+        self._calls[self.caller()].pop(type(call), None)
 
     def clear(self) -> None:
         """Forget all calls."""
