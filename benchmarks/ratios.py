@@ -25,8 +25,9 @@ from redis_curriculum import AsyncCurriculum, Curriculum
 from redis_curriculum._protocol.plan import Run
 from redis_curriculum._protocol.records import FIELDS
 from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._sampling.draw import expected_trials
 from redis_curriculum._sampling.pool import Pool, PoolTask
+from redis_curriculum._sampling.sigmoid import expected_trials
+from redis_curriculum._store.read import numbers
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import LearningProgressConfig
@@ -55,7 +56,8 @@ SMOKE = Scale(200, 1, 20, 300, 500, (1, 7), (500, 700), 0.05)
 def own(client: Any, name: str) -> Script:
     """A script of the benchmarks', loaded."""
     text = Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
-    return Script(name, text, client.script_load(text), (), None, frozenset())
+    sha = client.script_load(text)
+    return Script(name=name, arguments=(), rest=None, errors=frozenset(), source=text, sha=sha)
 
 
 def baseline(client: Any) -> Run:
@@ -177,8 +179,9 @@ def trial_rows() -> list[Row]:
 
 
 def _two_values(size: int, high: int) -> Pool:
-    tasks = [PoolTask(i, "all", 100, float(i < high), 0.5) for i in range(size)]
-    return Pool.of(tasks, {"all": (0.5, 0.5)})
+    known = ({"completion_count": 100, "learning_progress": float(i < high)} for i in range(size))
+    tasks = [PoolTask(i, "all", statistics) for i, statistics in enumerate(known)]
+    return Pool.of(tasks, {}, LearningProgressConfig())
 
 
 def memory_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
@@ -281,7 +284,7 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
 
     def ours() -> float:
         started = time.perf_counter()
-        drive(hand.store.numbers("task", fields, planted.ids), link)
+        drive(numbers(hand.store, "task", fields, planted.ids), link)
         return time.perf_counter() - started
 
     def hgetall() -> float:
@@ -289,7 +292,7 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
         for start in range(0, scale.read, 1_000):
             pipe = client.pipeline(transaction=False)
             for task_id in planted.ids[start : start + 1_000]:
-                pipe.hgetall(hand.store.keys.task(task_id))
+                pipe.hgetall(hand.store.server.keys.task(task_id))
             records = pipe.execute()
             np.array([[float(r.get(field, "nan")) for field in fields] for r in records])
         return time.perf_counter() - started

@@ -268,6 +268,14 @@ class IndexTakenError(CurriculumError):
         self.next_index = next_index
 
 
+class ConfigChangedError(CurriculumError):
+    """The config was changed meanwhile; carries its version. Internal."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the config is now of version {version}")
+        self.version = version
+
+
 class MissingScriptError(ServerError):
     """The server has forgotten a script; it must be sent whole. Internal."""
 

@@ -95,7 +95,11 @@ class RunningServer:
 
     def client(self, **options: Any) -> Any:
         """A client whose replies are text; RESP2; no retries."""
-        options = {"decode_responses": True, "protocol": 2} | options
+        options = {
+            "decode_responses": True,
+            "encoding_errors": "surrogateescape",  # some fields hold bytes
+            "protocol": 2,
+        } | options
         return redis.Redis.from_url(self.url, **options)
 
     def send(self, number: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Version of the keys and of what they hold; a server with another one is refused."""
 
 ROOT: Final = "rc:"
@@ -95,7 +95,7 @@ class Keys:
         return f"{self.prefix}g{self.generation}:"
 
     def task(self, task_id: int | str) -> str:
-        """Hash: the task's record, one readable field each (``records.FIELDS``)."""
+        """Hash: the task's record (``records.FIELDS``)."""
         return f"{self.pool}task:{task_id}"
 
     @property
@@ -129,11 +129,11 @@ class Keys:
 
     @property
     def sums(self) -> str:
-        """String of four i64 (BITFIELD): exact sums over eligible tasks (``Sums``)."""
+        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``)."""
         return f"{self.pool}sums"
 
     def progress(self, label: str) -> str:
-        """Hash: the label's own statistics and its number of eligible tasks."""
+        """Hash: the label's own statistics, and what the draws keep of it."""
         return f"{self.pool}progress:{label}"
 
     def count(self, what: str) -> str:

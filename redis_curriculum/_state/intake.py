@@ -55,7 +55,7 @@ class Intake:
         """Do without some tasks."""
         for task in self.tasks():
             if task.task_id in task_ids:
-                self.totals.add(vars(task), times=-1)
+                self.totals.add(task.label, task.statistics, times=-1)
                 self.dropped_of[task.label] += 1
         self.dropped = task_ids
 
@@ -75,13 +75,13 @@ def take_in(
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
     config, forced = _agreed(manifest, overrides or {}, force=force)
-    totals, ranks, labels, sha256 = Totals(config.algorithm.hypers), [], [], ""
+    totals, ranks, labels, sha256 = Totals(config.algorithm), [], [], ""
     for line in lines:
         if isinstance(line, LabelLine):
             labels.append(line)
         elif isinstance(line, TaskLine):
-            totals.add(vars(line))
-            ranks.append((line.learning_progress or 0.0, line.task_id))
+            totals.add(line.label, line.statistics)
+            ranks.append((config.algorithm.rank(line.statistics), line.task_id))
         elif isinstance(line, EndLine):
             sha256 = line.sha256
     surplus = len(ranks) - config.num_active_tasks
@@ -94,7 +94,7 @@ def take_in(
     if surplus > 0:
         intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
     for label in labels:
-        totals.add_label(label.label, vars(label.progress))
+        totals.add_label(label.label, label.statistics)
     return intake
 
 

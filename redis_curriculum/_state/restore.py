@@ -12,19 +12,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import islice
 from typing import Final, TypeVar
 
-from redis_curriculum._protocol.asking import ask, scan_keys
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
-from redis_curriculum._protocol.requirements import audit, enforce, parse_info
-from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.requirements import audit, enforce
+from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.expected import part_of, places_of
 from redis_curriculum._state.file import Progress
-from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine, known
+from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._store.contracts import FLIP, STAGE, STAGE_BEGIN
+from redis_curriculum._store.variant import packed_hypers, readable
 from redis_curriculum._values.rules import canonical_json, validate_name
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
@@ -33,13 +35,14 @@ from redis_curriculum.errors import (
     SnapshotError,
     StaleGenerationError,
 )
+from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.tasks.task import encode_params
 
 _CHUNK: Final = 100
 _LEASE_MS: Final = 60_000
 _EXPIRE_MS: Final = 3_600_000
 
-Words = tuple[str | int | float, ...]
+Words = tuple[str | int | float | bytes, ...]
 T = TypeVar("T")
 
 
@@ -57,11 +60,10 @@ def restoring(
     ``url`` is the server's, without password: messages name it.
     """
     name = validate_name(intake.manifest.name if name is None else name)
-    meta, deadline_s = Keys(name).meta, settings.retry_deadline_s
-    info = parse_info((yield from ask(Command(("INFO",), meta), deadline_s)))
+    server = Server(Keys(name), settings.retry_deadline_s)
+    info = yield from server.info()
     enforce(audit(info, persistent=False), url)
-    words = ("HMGET", meta, "generation", "schema")
-    current, schema = yield from ask(Command(words, meta), deadline_s)
+    current, schema = yield from server.command("HMGET", server.keys.meta, "generation", "schema")
     if current is not None and schema != str(SCHEMA):
         raise SnapshotError(f"curriculum {name!r} has keys of schema {schema}, not {SCHEMA}")
     if current is not None and not replace:
@@ -69,9 +71,9 @@ def restoring(
             f"curriculum {name!r} exists on {url}; replace=True (--replace) replaces it"
         )
     # Whoever creates it now begins after the generation of a deleted curriculum.
-    deleted = yield from ask(Command(("GET", Keys(name).deleted), meta), deadline_s)
-    keys = Keys(name, int(current or int(deleted or 0) + 1) + 1)
-    stage = _Stage(keys, current or "", intake, deadline_s)
+    deleted = yield from server.command("GET", server.keys.deleted)
+    server = server.at(int(current or int(deleted or 0) + 1) + 1)
+    stage = _Stage(server, current or "", intake)
     try:
         yield from stage.begin()
         yield from stage.tasks(progress)
@@ -89,35 +91,32 @@ def restoring(
             ) from None
         raise
     with suppress(CurriculumError):  # what is left is for the next restore, or for gc
-        yield from drop_generations(keys, deadline_s)
+        yield from drop_generations(server)
     return name
 
 
-def drop_generations(keys: Keys, deadline_s: float) -> Plan[int]:
-    """Remove every generation but the one of ``keys``, 500 keys a call; return how many keys."""
-    found = yield from scan_keys(f"{keys.prefix}g", keys.meta, deadline_s)
-    gone = [key for key in found if not key.startswith(keys.pool)]
+def drop_generations(server: Server) -> Plan[int]:
+    """Remove every generation but that of ``server.keys``, 500 keys a call; return how many."""
+    found = yield from server.scan_keys(f"{server.keys.prefix}g")
+    gone = [key for key in found if not key.startswith(server.keys.pool)]
     for start in range(0, len(gone), 500):
-        yield from ask(Command(("UNLINK", *gone[start : start + 500]), keys.meta), deadline_s)
+        yield from server.command("UNLINK", *gone[start : start + 500])
     return len(gone)
 
 
 class _Stage:
     """One generation being written; every key of it expires until ``keep``."""
 
-    def __init__(self, keys: Keys, current: str, intake: Intake, deadline_s: float) -> None:
-        self._keys, self._current, self._intake = keys, current, intake
-        self._deadline_s = deadline_s
-        self._token = secrets.token_hex(8)
-        self._head = (keys.generation, current, self._token)
+    def __init__(self, server: Server, current: str, intake: Intake) -> None:
+        self._server, self._current, self._intake = server, current, intake
+        self._head = (current, secrets.token_hex(8))
         self._epochs: set[str] = set()
 
     def begin(self) -> Plan[None]:
         """Claim the generation; take away what killed restores have left."""
-        args = [*self._head, _LEASE_MS]
-        yield from ask(Run(STAGE_BEGIN, self._keys.meta, args), self._deadline_s)
-        keys = Keys(self._keys.name, self._keys.generation - 1)
-        yield from drop_generations(keys, self._deadline_s)
+        server = self._server
+        yield from server.run(STAGE_BEGIN, *self._head, _LEASE_MS)
+        yield from drop_generations(server.at(server.keys.generation - 1))
 
     def tasks(self, progress: Progress | None) -> Plan[None]:
         """Write the records, the sorted sets and the labels' sets."""
@@ -129,13 +128,14 @@ class _Stage:
                 progress(done, total)
 
     def _of_tasks(self, tasks: Sequence[TaskLine]) -> Iterator[Words]:
-        sets: dict[tuple[str, str], list[str | int | float]] = {}
+        sets: dict[tuple[str, str], list[str | int | float | bytes]] = {}
         for task in tasks:
-            part = part_of(task.completion_count, self._intake.totals.hypers)
+            scorer = self._intake.config.algorithm
+            part = part_of(int(task.statistics.get("completion_count", 0)), scorer)
             scored = sets.setdefault(("ZADD", part), [])
-            scored += [task.learning_progress or 0, task.task_id]
+            scored += [scorer.rank(task.statistics), task.task_id]
             sets.setdefault(("SADD", f"label:{task.label}"), []).append(task.task_id)
-            yield "HSET", f"task:{task.task_id}", *_fields(task)
+            yield "HSET", f"task:{task.task_id}", *_fields(task, scorer)
         for words, members in sets.items():
             yield *words, *members
 
@@ -151,8 +151,9 @@ class _Stage:
                 commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))
         for start in range(0, len(commands), _CHUNK):
             yield from self._put(commands[start : start + _CHUNK])
-        sums = intake.totals.sums
-        yield from self._put([("SETSUMS", "sums", sums.s, sums.q0, sums.q1, sums.q2)])
+        if intake.totals.counts_eligible:
+            sums = (word for pair in asdict(intake.totals.sums).items() for word in pair)
+            yield from self._put([("HSET", "sums", *sums)])
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self._intake, line.label
@@ -162,11 +163,11 @@ class _Stage:
             yield "HSET", "labels", label, active
         elif label and (since is not None or gone):
             yield "ZADD", "inactive", intake.manifest.created_ms if since is None else since, label
-        statistics = known(line.progress) if line.progress.completion_count else {}
-        eligible = intake.totals.eligible[label]
-        if statistics or eligible:
-            statistics["eligible_count"] = eligible
-            yield "HSET", f"progress:{label}", *(w for pair in statistics.items() for w in pair)
+        fields = readable(intake.config.algorithm, "label", line.statistics, line.last_score)
+        if intake.totals.counts_eligible and intake.totals.eligible[label]:
+            fields["eligible_count"] = intake.totals.eligible[label]
+        if fields:
+            yield "HSET", f"progress:{label}", *(word for pair in fields.items() for word in pair)
         for counts, stem in ((line.count, "count:"), (line.epoch, None)):
             lost = {"evictions": gone} if gone else {}
             for what in COUNTS:
@@ -185,14 +186,14 @@ class _Stage:
         Raises:
             SnapshotError: The server does not hold what was sent.
         """
-        keys, totals = self._keys, self._intake.totals
+        server, keys, totals = self._server, self._server.keys, self._intake.totals
         for tasks in _chunks(self._intake.tasks()):
             seen = [(task.task_id, task.label) for task in tasks]
-            places = yield from places_of(keys, self._current, seen, self._deadline_s)
+            places = yield from places_of(server, self._current, seen, self._intake.config)
             for place, task in zip(places, tasks, strict=True):
-                for problem in place.problems(totals.hypers):
+                for problem in place.problems(totals.scorer):
                     raise SnapshotError(f"staging failed: {problem}")
-                if place.completion_count != str(task.completion_count):
+                if place.completion_count != str(int(task.statistics.get("completion_count", 0))):
                     raise SnapshotError(f"staging failed: task {task.task_id} is not there")
             yield from self._put([])  # the claim goes on
         for part in PARTS:
@@ -200,22 +201,21 @@ class _Stage:
         for label, count in sorted(totals.active.items()):
             yield from self._expect(count, "SCARD", keys.label(label))
             yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
-        get = [word for slot in range(4) for word in ("GET", "i64", f"#{slot}")]
-        words = ("BITFIELD_RO", keys.sums, *get)
-        found = yield from ask(Command(words, keys.meta), self._deadline_s)
-        if Sums(*found) != totals.sums:
+        words = ("HMGET", keys.sums, *asdict(totals.sums))
+        found = yield from server.command(*words)
+        if Sums(*(int(text or 0) for text in found)) != totals.sums:
             raise SnapshotError(f"staging failed: sums are {found}, not {totals.sums}")
 
     def _expect(self, value: object, *words: str) -> Plan[None]:
-        found = yield from ask(Command(words, self._keys.meta), self._deadline_s)
+        found = yield from self._server.command(*words)
         if found != value:
             raise SnapshotError(f"staging failed: {' '.join(words)} is {found}, not {value}")
 
     def keep(self) -> Plan[None]:
         """Let nothing of it expire any more."""
-        keys = self._keys
-        found = yield from scan_keys(keys.pool, keys.meta, self._deadline_s)
-        words: list[Words] = [("PERSIST", key.removeprefix(keys.pool)) for key in found]
+        pool = self._server.keys.pool
+        found = yield from self._server.scan_keys(pool)
+        words: list[Words] = [("PERSIST", key.removeprefix(pool)) for key in found]
         for start in range(0, len(words), 2 * _CHUNK):
             yield from self._put(words[start : start + 2 * _CHUNK], expire_ms=0)
 
@@ -223,49 +223,61 @@ class _Stage:
         """Make it the current generation. One round trip."""
         manifest, config = self._intake.manifest, self._intake.config
         oldest = yield from self._oldest_epoch()
-        meta = {
+        meta: dict[str, str | int | bytes] = {
             "schema": SCHEMA,
-            "generation": self._keys.generation,
+            "generation": self._server.keys.generation,
             "config": config.to_json(),
             "config_sha256": config.sha256(),
+            "hypers": packed_hypers(config),
+            "config_version": 1,
             "epoch": manifest.epoch,
             "created_ms": manifest.curriculum_created_ms,
             "random": " ".join(map(str, manifest.random)),
             "next_index": manifest.next_index,
             "forced": canonical_json(manifest.forced + self._intake.forced),
-            **manifest.counters,
         }
+        counters: dict[str, str | int | bytes] = {str(k): n for k, n in manifest.counters.items()}
         note = canonical_json(self._intake.forced) if self._intake.forced else ""
-        args: list[str | int] = [*self._head, oldest, config.events_retained, note]
+        args: list[str | int | bytes] = [*self._head, oldest, config.events_retained, note]
         args += [len(self._epochs)]
-        args += [*sorted(self._epochs), *(str(word) for pair in meta.items() for word in pair)]
-        yield from ask(Run(FLIP, self._keys.meta, args), self._deadline_s)
+        args += [
+            *sorted(self._epochs),
+            *(word for pair in (counters | meta).items() for word in pair),
+        ]
+        yield from self._server.run(FLIP, *args)
 
     def _oldest_epoch(self) -> Plan[int]:
-        stem = f"{self._keys.prefix}epoch:"
-        found = yield from scan_keys(stem, self._keys.meta, self._deadline_s)
+        stem = f"{self._server.keys.prefix}epoch:"
+        found = yield from self._server.scan_keys(stem)
         return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)
 
     def abandon(self) -> Plan[None]:
         """Let the next restore begin at once; never fails, never retries."""
         with suppress(CurriculumError):  # the claim will end by itself
-            yield Run(STAGE, self._keys.meta, [*self._head, 0, _EXPIRE_MS])
+            yield self._server.request(STAGE, *self._head, 0, _EXPIRE_MS)
 
     def _put(self, commands: Sequence[Words], *, expire_ms: int = _EXPIRE_MS) -> Plan[None]:
-        args: list[str | int | float] = [*self._head, _LEASE_MS, expire_ms]
+        args: list[str | int | float | bytes] = [*self._head, _LEASE_MS, expire_ms]
         for words in commands:
             args += [len(words), *words]
-        yield from ask(Run(STAGE, self._keys.meta, args), self._deadline_s)
+        yield from self._server.run(STAGE, *args)
 
 
-def _fields(task: TaskLine) -> Iterator[str | int | float]:
-    fields = known(task)
-    del fields["type"]
-    if not task.consecutive_failures:
-        del fields["consecutive_failures"]
-    fields["params"] = encode_params(task.params)
-    for name, value in fields.items():
-        yield from (name, value)
+def _fields(task: TaskLine, scorer: Scorer) -> Iterator[str | int | float | bytes]:
+    own: dict[str, str | int | float | bytes] = {
+        "label": task.label,
+        "params": encode_params(task.params),
+        "created_ms": task.created_ms,
+        "completion_count": 0,
+        "sample_count": task.sample_count,
+        "failure_count": task.failure_count,
+    }
+    if task.consecutive_failures:
+        own["consecutive_failures"] = task.consecutive_failures
+    if task.last_error is not None:
+        own["last_error"] = task.last_error
+    for pair in {**own, **readable(scorer, "task", task.statistics, task.last_score)}.items():
+        yield from pair
 
 
 def _chunks(lines: Iterator[T]) -> Iterator[list[T]]:

@@ -1,4 +1,4 @@
-"""docs/scaling.md: draws over 16 shards follow the single pool's distribution."""
+"""docs/operate/scaling.md: draws over 16 shards follow the single pool's distribution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from redis_curriculum._sampling.pool import distribution
+from redis_curriculum._sampling.sigmoid import distribution
 from redis_curriculum.config import LearningProgressConfig
 from tests.benchmarks.test_smoke import BENCHMARKS
 

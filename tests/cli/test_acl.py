@@ -22,11 +22,12 @@ from redis_curriculum import (
 )
 from redis_curriculum._admin.acl import CLUSTER, CONNECTING, READING, SCRIPTING, WRITING, acl_lines
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.scripts import commands_at, folder, load
+from redis_curriculum._protocol.scripts import commands_at, folder
 from redis_curriculum._wire.blocking import DirectLink
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import PermissionDeniedError, ScriptError
 from tests.cli.conftest import MAZES, Cli
+from tests.families import whole
 from tests.harness import connect
 from tests.servers import RunningServer, redis_server
 
@@ -215,11 +216,11 @@ def test_a_missing_command_is_named(
 
 
 def test_a_scripts_line_says_what_it_calls() -> None:
-    source = load("record").source
-    found = [commands_at(load("record").sha, i + 1) for i in range(len(source.splitlines()))]
+    source = whole("record").source
+    found = [commands_at(whole("record").sha, i + 1) for i in range(len(source.splitlines()))]
     assert ["hset"] in found
     assert sorted({command for line in found for command in line}) == sorted(
-        load("record").commands
+        whole("record").commands
     )
     assert commands_at("0" * 40, 1) == []
 
@@ -228,8 +229,8 @@ def test_every_call_of_a_script_is_seen() -> None:
     """``call`` with a name in quotes, or with what ``stage`` was given: nothing else is written."""
     for path in folder().rglob("*.lua"):
         text = path.read_text()
-        calls = re.findall(r"\bcall\((.{6})", text)
-        seen = [call for call in calls if re.match(r"'[A-Z_]{2,}|ARGV\[", call)]
+        calls = re.findall(r"\bcall\((.{6,9})", text)
+        seen = [call for call in calls if re.match(r"'[A-Z_]{2,}|commands\[", call)]
         assert calls == seen, path
         assert "pcall" not in text
         assert text.count("redis.call") == ("keys.lua" in str(path))

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.records import PROGRESS_FIELDS
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
 from redis_curriculum.errors import (
     CurriculumError,
@@ -31,10 +30,10 @@ from redis_curriculum.errors import (
     ServerWarning,
     UnsupportedServerError,
 )
-from redis_curriculum.scorers.statistics import Progress, fold
 from redis_curriculum.tasks import Outcome, Single, TaskSpec
 from tests.harness import commands_run
 from tests.servers import RunningServer, redis_server
+from tests.statistics import Progress, fold
 from tests.whole import assert_whole
 
 quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -257,13 +256,12 @@ def test_duplicates_apply_in_order_and_batches_split(
 ) -> None:
     """Chunks hold 5: whatever the length, the records are the reference's, bit for bit."""
     ids = curriculum.task_ids()
-    hypers = curriculum.config.algorithm.hypers
+    hypers = curriculum.config.algorithm
     expected = {}
     for task_id in ids:
         record = curriculum.get_task_stats(task_id)
         assert record is not None
-        fields = {name: getattr(record, name) for name in PROGRESS_FIELDS}
-        expected[task_id] = Progress(**fields)
+        expected[task_id] = Progress(record.last_score, **record.statistics)
     batch = [(ids[i], score) for i, score in picks]
     for task_id, score in batch:
         expected[task_id] = fold(expected[task_id], score, hypers)
@@ -279,8 +277,7 @@ def test_duplicates_apply_in_order_and_batches_split(
     for task_id in ids:
         record = curriculum.get_task_stats(task_id)
         assert record is not None
-        for name in PROGRESS_FIELDS:
-            assert getattr(record, name) == getattr(expected[task_id], name), name
+        assert Progress(record.last_score, **record.statistics) == expected[task_id]
 
 
 # --- labels and names ----------------------------------------------------------------------------

@@ -213,5 +213,5 @@ def test_the_image_has_all_that_its_package_needs(tmp_path: Path) -> None:
     words = ["pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run([sys.executable, "-m", *words, "-w", tmp_path, tmp_path], check=True)
     (wheel,) = tmp_path.glob("*.whl")
-    assert "redis_curriculum/lua/record.lua" in zipfile.ZipFile(wheel).namelist()
+    assert "redis_curriculum/lua/scripts/record.lua" in zipfile.ZipFile(wheel).namelist()
     assert (tmp_path / "examples" / "worker.py").is_file()

@@ -146,6 +146,7 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
         "docker/redis.conf",
         "examples/worker.py",
         "lua/include/fold.lua",
+        "lua/scripts/record.lua",
         "tests/conftest.py",
     } <= names
     assert not [name for name in names if ".venv" in name or "__pycache__" in name]

@@ -32,9 +32,9 @@ from redis_curriculum.reporting import (
 )
 from redis_curriculum.reporting.reporter import report_figures
 from redis_curriculum.tasks import Single, WeightedSet
+from tests.docs.pages import page
 from tests.lossy import lossy
 
-README = Path(__file__).parents[2] / "README.md"
 TASKS = WeightedSet([(Single(label='say "hi"/0'), 1.0), (Single(label="b"), 1.0)])
 
 
@@ -325,32 +325,14 @@ def test_a_missing_package_is_named(
         make(tmp_path)
 
 
-# --- the README ----------------------------------------------------------------------------------
+# --- the guide -----------------------------------------------------------------------------------
 
 
-def section(title: str) -> str:
-    text = README.read_text(encoding="utf-8")
-    return re.split(r"^##", text.split(f"### {title}\n")[1], flags=re.MULTILINE)[0]
-
-
-def test_the_table_of_the_readme_names_every_figure_and_no_other(curriculum: Curriculum) -> None:
+def test_the_table_of_the_guide_names_every_figure_and_no_other(curriculum: Curriculum) -> None:
     curriculum.report_failure(curriculum.task_ids("b")[0], "no", permanent=True)
     (entry,) = report_epochs(curriculum, epochs=1)
-    rows = re.findall(r"^\| (`[^|]+) \|", section("Epochs, statistics and loggers"), re.MULTILINE)
+    rows = re.findall(r"^\| (`[^|]+) \|", page("guides/epochs.md"), re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert len(set(documented)) == len(documented)
     logged = {re.sub(r'(/)(b|say "hi"/0)(/|$)', r"\1<label>\3", name) for name in entry.figures}
     assert logged == set(documented)
-
-
-@pytest.mark.parametrize("title", ["Failing tasks", "Epochs, statistics and loggers"])
-def test_the_examples_of_the_readme_run(
-    title: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", section(title), re.DOTALL)
-    assert blocks
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(block.replace("redis://localhost:6379/0", url), names)  # noqa: S102 - our own README
-    names["curriculum"].close()

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ import pytest
 from redis_curriculum import (
     Curriculum,
     CurriculumConfig,
-    DiscreteRandomConfig,
     LearningProgressConfig,
     Task,
+    UniformConfig,
 )
 from redis_curriculum._protocol.keys import PARTS, Keys
+from redis_curriculum._protocol.plan import Words
 from redis_curriculum._wire.blocking import DirectLink
+from redis_curriculum._wire.steps import Steps
 from redis_curriculum.errors import (
     ConfigMismatchError,
     CurriculumError,
@@ -215,7 +217,7 @@ def test_overrides_by_name_hold_and_the_indices_follow(url: str, name: str, tmp_
     path = saved(url, name, tmp_path / "a.rcs")
     overrides = {"min_samples_for_lp": 6, "pooling": "task", "algorithm.temperature": "0.5"}
     with Curriculum.restore(path, url, f"{name}.b", overrides=overrides) as restored:
-        hypers = restored.config.algorithm.hypers
+        hypers: Any = restored.config.algorithm
         assert (hypers.min_samples_for_lp, hypers.pooling, hypers.temperature) == (6, "task", 0.5)
         assert restored.check() == []
         play(restored, 200)
@@ -256,7 +258,7 @@ def test_force_is_noted_in_the_event_stream_and_in_later_snapshots(
     target = f"{name}.b"
     overrides = {"ema_timescale": 0.5}
     with Curriculum.restore(path, server.url, target, overrides=overrides, force=True) as restored:
-        assert restored.config.algorithm.hypers.ema_timescale == 0.5
+        assert restored.config.algorithm.model_dump()["ema_timescale"] == 0.5
         later = lines_of(restored.snapshot(tmp_path / "b.rcs").path)[0]
         assert later["forced"] == [{"field": "algorithm.ema_timescale", "saved": 0.2, "given": 0.5}]
         events = [fields for _, fields in server.client().xrange(f"rc:{{{target}}}:events")]
@@ -275,7 +277,10 @@ def test_the_pool_grows_freely_and_shrinks_when_told(url: str, name: str, tmp_pa
         path, url, f"{name}.2", overrides={"num_active_tasks": 20}, shrink=True
     ) as shrunk:
         tasks = [line for line in lines_of(path) if line["type"] == "task"]
-        ranked = sorted((t.get("learning_progress", 0), t["task_id"]) for t in tasks)
+        progress = {
+            t["task_id"]: t.get("statistics", {}).get("learning_progress", 0) for t in tasks
+        }
+        ranked = sorted((progress[task_id], task_id) for task_id in progress)
         assert shrunk.task_ids() == sorted(task_id for _, task_id in ranked[-20:])
         assert shrunk.check() == []
         play(shrunk, 100)
@@ -312,7 +317,7 @@ def test_overrides_that_cannot_be(url: str, name: str, tmp_path: Path) -> None:
 
 def test_the_other_algorithm_needs_force(url: str, name: str, tmp_path: Path) -> None:
     path = saved(url, name, tmp_path / "a.rcs", episodes=50)
-    other = {"algorithm": DiscreteRandomConfig(**{k: HYPERS[k] for k in list(HYPERS)[:3]})}
+    other = {"algorithm": UniformConfig(success_threshold=0.25)}
     with pytest.raises(ConfigMismatchError):
         Curriculum.restore(path, url, f"{name}.b", overrides=other)
     with Curriculum.restore(path, url, f"{name}.b", overrides=other, force=True) as restored:
@@ -438,20 +443,20 @@ def restored_and_killed(path: Path, url: str, left: int, *, before: bool) -> int
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    call = DirectLink.call
+    send = DirectLink.send
 
-    def dying(link: DirectLink, words: Sequence[str | int | float], key: str) -> Any:
+    def dying(link: DirectLink, words: Words, key: str) -> Steps[Any]:
         nonlocal left
         left -= 1
         if left == 0 and before:
             os.kill(os.getpid(), signal.SIGKILL)
-        reply = call(link, words, key)
+        reply = yield from send(link, words, key)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return reply
 
     try:
-        pytest.MonkeyPatch().setattr(DirectLink, "call", dying)
+        pytest.MonkeyPatch().setattr(DirectLink, "send", dying)
         Curriculum.restore(path, url, replace=True).close()
     except BaseException:  # noqa: BLE001 - a child of a test must not go on with the tests
         os._exit(1)
@@ -497,6 +502,12 @@ def stable_state(server: RunningServer, name: str) -> dict[str, Any]:
         return state_of(curriculum)
 
 
+def other_results() -> bytes:
+    """A field ``stats`` that is no task's."""
+    scorer = LearningProgressConfig(**HYPERS)
+    return scorer.packed("task", {**scorer.fold({}, 0.5), "completion_count": 10**6})
+
+
 DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
     "a task gone": lambda client, keys, task: client.unlink(keys.task(task)),
     "a task in no set": lambda client, keys, task: [
@@ -508,8 +519,8 @@ DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
     "a task without its label": lambda client, keys, task: client.srem(
         keys.label(client.hget(keys.task(task), "label")), task
     ),
-    "a result more": lambda client, keys, task: client.hincrby(
-        keys.task(task), "completion_count", 1
+    "other results": lambda client, keys, task: client.hset(
+        keys.task(task), "stats", other_results()
     ),
     "a task more": lambda client, keys, task: client.zadd(keys.fresh, {1: 0.0}),
     "a label's task more": lambda client, keys, task: client.sadd(keys.label("größe/0"), 1),

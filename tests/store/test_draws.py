@@ -14,11 +14,13 @@ from scipy import stats
 
 from redis_curriculum._protocol.scripts import folder
 from redis_curriculum._sampling import draw
-from redis_curriculum._sampling.draw import expected_trials
-from redis_curriculum._sampling.pool import Pool, PoolTask, distribution
+from redis_curriculum._sampling.draw import distribution
+from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._sampling.random_stream import RandomStream
+from redis_curriculum._sampling.sigmoid import expected_trials
 from redis_curriculum.config import LearningProgressConfig
 from tests.harness import Harness, Server, commands_run, connect, plant, text_config
+from tests.statistics import PoolTask, make_pool
 
 pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")
 
@@ -201,7 +203,7 @@ def test_an_empty_pool_draws_nothing_and_no_random_number(every_server: Server, 
 # --- the random stream ---------------------------------------------------------------------------
 
 STREAM = """
-local call, meta, answer = redis.call, {{ 0, 0, 0, ARGV[1] }}, {{}}
+local call, meta_key, meta, answer = redis.call, KEYS[1], {{ 0, 0, 0, ARGV[1] }}, {{}}
 {include}
 for i = 2, #ARGV do
   answer[2 * i - 3] = string.format('%.17g', uniform())
@@ -345,7 +347,7 @@ def test_draws_over_recorded_scores_follow_the_distribution(
     for i, record in enumerate(harness.read(range(30))):
         lp = float(record["learning_progress"]) if "learning_progress" in record else None
         rows.append(PoolTask(i, record["label"], int(record["completion_count"]), lp, None))
-    expected = distribution(Pool.of(rows, {}), hypers)
+    expected = distribution(make_pool(rows, {}), hypers)
     found = drawn(harness, BATCHED // 500, 500)
     assert chi_square(found, dict(enumerate(expected.tolist()))) > ALPHA
 
