@@ -362,7 +362,7 @@ class AsyncCurriculum(Handle):
         try:
             answer = await self._run(call.plan(self._store))
             unfinished.end(call)
-            return answer
+            return answer  # Ctrl-C may come before this very line
         except BaseException:
             unfinished.keep(call)
             raise
