@@ -247,7 +247,7 @@ class AsyncCurriculum(Handle):
         return await self._run(read.distribution(self._store))
 
     async def stats(self) -> dict[str, float]:
-        """Return every figure of the curriculum by name; the README's table explains each.
+        """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Some seven round trips per 1,000 tasks; resets nothing, and is not one moment while others
         write. NaN stands for a mean of nothing.

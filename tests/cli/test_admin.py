@@ -16,7 +16,7 @@ import pytest
 from redis_curriculum import Curriculum
 from redis_curriculum._admin.cleanup import delete, gc
 from redis_curriculum._protocol.asking import Server
-from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.keys import SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan, Request, Run
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET
 from redis_curriculum._wire.blocking import DirectLink, drive
@@ -330,7 +330,7 @@ def test_doctor_on_a_good_server(cli: Cli, tmp_path: Path) -> None:
         "primary",
         "append-only file on",
         "appendfsync everysec",
-        "1 curricula of schema 1",
+        f"1 curricula of schema {SCHEMA}",
     ):
         assert any(words in what for what in levels(answer.json)), words
         assert f"pass  {words}" in text
@@ -352,7 +352,7 @@ def test_doctor_on_a_bad_server(cli: Cli, tmp_path: Path) -> None:
     assert "-> CONFIG SET maxmemory-policy noeviction" in text.out
     whats = levels(answer.json)
     assert whats["neither append-only file nor saves: a restart loses everything"] == "warn"
-    assert whats["curriculum newer has keys of schema 99, this library knows 1"] == "fail"
+    assert whats[f"curriculum newer has keys of schema 99, this library knows {SCHEMA}"] == "fail"
     (what,) = [what for what in lazy if what.startswith("appendfsync no")]
     assert lazy[what] == "warn"
 

@@ -24,6 +24,7 @@ from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import Words
 from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.steps import Steps
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import ServerUnavailableError
 from tests.client.calls import AT_ONCE, CASES, Scene
@@ -298,8 +299,8 @@ class LosingLink(DirectLink):
     meanwhile: Callable[[], object] | None = None
     """Called when the reply has been lost."""
 
-    def call(self, words: Words, key: str) -> Any:
-        reply = super().call(words, key)
+    def send(self, words: Words, key: str) -> Steps[Any]:
+        reply = yield from super().send(words, key)
         self.lose -= 1
         if self.lose == 0:
             if self.meanwhile:

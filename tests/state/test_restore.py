@@ -504,7 +504,7 @@ def stable_state(server: RunningServer, name: str) -> dict[str, Any]:
 
 def other_results() -> bytes:
     """A field ``stats`` that is no task's."""
-    scorer = LearningProgressConfig(**HYPERS)
+    scorer = config_of(**HYPERS).algorithm
     return scorer.packed("task", {**scorer.fold({}, 0.5), "completion_count": 10**6})
 
 
