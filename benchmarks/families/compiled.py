@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -17,5 +17,4 @@ def compiled(function: F) -> F:
     """Compile a function, once for all processes, or leave it as it is without numba."""
     if numba is None:
         return function
-    fast: F = numba.njit(cache=True)(function)
-    return fast
+    return cast("F", numba.njit(cache=True)(function))

@@ -35,7 +35,7 @@ class Curve:
         self.record = record
         marks = record["marks"]
         self.by = {axis: np.array([m[axis] for m in marks], dtype=np.float64) for axis in AXES}
-        raw = np.array([np.mean(list(m["success"].values())) for m in marks])
+        raw = np.array([np.mean(list(m["success"].values())) for m in marks], dtype=np.float64)
         self.success = smoothed(raw)
 
     def reaches(self, threshold: float, axis: str) -> float:

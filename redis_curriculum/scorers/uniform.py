@@ -19,7 +19,9 @@ class UniformConfig(Scorer):
 
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = ()
 
-    kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"
+    kind: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride] - models are frozen
+        Literal["uniform"], STRUCTURAL
+    ] = "uniform"
 
 
 DiscreteRandomConfig = UniformConfig
