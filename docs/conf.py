@@ -38,6 +38,9 @@ napoleon_numpy_docstring = False
 nitpicky = True
 nitpick_ignore = [
     ("py:class", "redis_curriculum._client.asyncio.Opening"),  # to be awaited or entered at once
+    # Class variables' types, written without their module.
+    ("py:class", "Draw"),
+    ("py:class", "Statistic"),
     # Protocols: what a handle or an environment must have.
     ("py:class", "redis_curriculum.envs.assignments.ScoreRange"),
     ("py:class", "redis_curriculum.envs.puffer.TaskedPufferEnv"),

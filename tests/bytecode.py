@@ -45,7 +45,7 @@ def functions(source: str) -> list[Function]:
     Raises:
         lupa.LuaSyntaxError: It is not Lua, or exceeds one of Lua's limits.
     """
-    runtime: Any = LuaRuntime(encoding=None)  # pyright: ignore[reportCallIssue]
+    runtime: Any = LuaRuntime(encoding=None)  # type: ignore[call-arg,unused-ignore]  # pyright: ignore[reportCallIssue]
     compiler = runtime.eval(b"function(s) return string.dump(assert(loadstring(s, '=script'))) end")
     dumped = compiler(source.encode())
     return list(_Reader(dumped).functions())

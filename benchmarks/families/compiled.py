@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -17,4 +17,5 @@ def compiled(function: F) -> F:
     """Compile a function, once for all processes, or leave it as it is without numba."""
     if numba is None:
         return function
-    return cast("F", numba.njit(cache=True)(function))
+    fast: Any = numba.njit(cache=True)(function)
+    return cast("F", fast)

@@ -47,7 +47,7 @@ from redis_curriculum._protocol.requirements import OLDEST_VERSION
 from redis_curriculum._state.format import FORMAT, MODELS
 from redis_curriculum._values.rules import In
 from redis_curriculum.cli import app as command_line
-from redis_curriculum.scorers.statistics import Progress
+from redis_curriculum.scorers import Scorer, Statistic
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -161,6 +161,7 @@ def record() -> str:
     rows = [
         [f"`{field.name}`", _type(hints[field.name]), known[field.name]]
         for field in fields(TaskRecord)
+        if field.name in known
     ]
     return _table(["field", "type", "meaning"], rows)
 
@@ -192,14 +193,25 @@ def versions() -> str:
     return _table(["what", "this version"], rows)
 
 
-def _statistics() -> dict[str, str]:
-    """Return what each statistic of a task or label means."""
-    return dict(re.findall(r"^    +(\w+): (\S.*)$", str(Progress.__doc__), re.MULTILINE))
+def statistics(name: str) -> str:
+    """Return a table of what a scorer keeps of each task and label."""
+    model: type[Scorer] = getattr(config, name)
+    rows = [
+        [f"`{one.name}`", " and ".join(one.holders), _range(one), _plain(one.description)]
+        for one in model.STATISTICS
+    ]
+    return _table(["statistic", "of", "range", "meaning"], rows)
+
+
+def _range(one: Statistic) -> str:
+    """Whole numbers as such; an end that only keeps infinity out is none."""
+    high = "" if one.high >= 2**53 else f"{one.high:g}"
+    return f"[{one.low:g},\u00a0{high}]" if high else f"{one.low:g} or more"
 
 
 def _meanings(model: type) -> dict[str, str]:
-    """Return the texts below the fields of a class, and those of statistics."""
-    found = _statistics()
+    """Return the texts below the fields of a class."""
+    found = {}
     tree: Any = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     for field, text in itertools.pairwise(tree.body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
@@ -241,8 +253,7 @@ _ARGUMENT: Final = re.compile(r"((?:KEYS|ARGV)\[[\d.]+\]) (\w+) (\S+) ?(.*)")
 
 def scripts() -> str:
     """Return a section for each script, as its header says."""
-    parts = {"include", "scorers"}
-    files = [path for path in LUA.rglob("*.lua") if path.parent.name not in parts]
+    files = (LUA / "scripts").rglob("*.lua")
     return "\n\n".join(_script(path) for path in sorted(files))
 
 
@@ -301,6 +312,7 @@ _WRITERS: Final[dict[str, Callable[..., str]]] = {
         scripts,
         settings,
         snapshot_lines,
+        statistics,
         versions,
     )
 }

@@ -25,6 +25,7 @@ MODULES: Final = (
     "redis_curriculum.envs",
     "redis_curriculum.errors",
     "redis_curriculum.reporting",
+    "redis_curriculum.scorers",
     "redis_curriculum.tasks",
 )
 """The import paths that stay."""

@@ -157,8 +157,7 @@ class AsyncCurriculum(Handle):
     async def get_tasks(self, count: int) -> list[Task]:
         """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
 
-        Raises:
-            As ``get_task``.
+        Raises what ``get_task`` raises.
         """
         return (await self._call(play(self._store, (), checked_count(count)))).tasks
 
@@ -363,7 +362,7 @@ class AsyncCurriculum(Handle):
         try:
             answer = await self._run(call.plan(self._store))
             unfinished.end(call)
-            return answer
+            return answer  # Ctrl-C may come before this very line
         except BaseException:
             unfinished.keep(call)
             raise

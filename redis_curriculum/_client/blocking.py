@@ -421,7 +421,7 @@ class Curriculum(Handle):
         try:
             answer = self._run(call.plan(self._store))
             unfinished.end(call)
-            return answer
+            return answer  # Ctrl-C may come before this very line
         except BaseException:
             unfinished.keep(call)
             raise

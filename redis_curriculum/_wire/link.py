@@ -16,13 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis import exceptions
 
 from redis_curriculum._protocol.plan import Command, Plan, Run, T, Words
-from redis_curriculum._wire.options import (
-    Place,
-    client_options,
-    declared_keys,
-    places,
-    sentinel_options,
-)
+from redis_curriculum._wire.options import Place, client_options, places, sentinel_options
 from redis_curriculum._wire.primary import named_by_sentinel, owner_of_slot
 from redis_curriculum._wire.refusals import is_elsewhere, text_of, translate
 from redis_curriculum._wire.steps import (
@@ -116,16 +110,18 @@ class Link:
         raise ServerUnavailableError(f"{self._address.public}: redirected without end")
 
     def _run(self, request: Run) -> Steps[Any]:
-        keys = declared_keys(self._address, request.key)
-        tail = (len(keys), *keys, *request.args)
+        # On a cluster a second key, which never exists: while the slot moves to another node, Redis
+        # then refuses the call (TRYAGAIN) instead of running it on the half that is still here.
+        key, in_cluster = request.key, self._address.kind == "cluster"
+        tail = (2, key, f"{key}:absent", *request.args) if in_cluster else (1, key, *request.args)
         evaluate = ("EVALSHA", request.script.sha, *tail)
         with suppress(MissingScriptError):
-            return (yield from self.send(evaluate, request.key))
-        yield from self.send(("SCRIPT", "LOAD", request.script.source), request.key)
+            return (yield from self.send(evaluate, key))
+        yield from self.send(("SCRIPT", "LOAD", request.script.source), key)
         with suppress(MissingScriptError):
-            return (yield from self.send(evaluate, request.key))
+            return (yield from self.send(evaluate, key))
         # Flushed in between, or the slot is moving to a node that was not asked to load it.
-        return (yield from self.send(("EVAL", request.script.source, *tail), request.key))
+        return (yield from self.send(("EVAL", request.script.source, *tail), key))
 
     def _exchange(self, connection: Any, text: Text) -> Steps[Any]:
         self._connection = None  # until its reply has been read
@@ -195,7 +191,7 @@ class Link:
         if kind not in ("sentinel", "cluster"):
             return hosts[0]
         options = sentinel_options(self._options) if kind == "sentinel" else self._options
-        failures: list[Exception] = []
+        failures: dict[str, Exception] = {}
         for host in hosts:
             try:
                 connection = yield from self._connect({**options, **host})
@@ -204,18 +200,15 @@ class Link:
                 else:
                     place = yield from owner_of_slot(connection, key, host)
             except FAILURES as error:
-                failures.append(error)
+                failures[f"{host['host']}:{host['port']}"] = error
             else:
                 self._hosts = [host, *(other for other in hosts if other is not host)]
                 return place
         refusals = (exceptions.ResponseError, exceptions.AuthenticationError)
-        if all(isinstance(error, refusals) for error in failures):
-            raise failures[0]
-        said = [
-            f"{h['host']}:{h['port']}: {text_of(e)}" for h, e in zip(hosts, failures, strict=True)
-        ]
-        message = f"{self._address.public}: nobody knows the primary: {'; '.join(said)}"
-        raise ServerUnavailableError(message)
+        if all(isinstance(error, refusals) for error in failures.values()):
+            raise next(iter(failures.values()))
+        said = "; ".join(f"{host}: {text_of(error)}" for host, error in failures.items())
+        raise ServerUnavailableError(f"{self._address.public}: nobody knows the primary: {said}")
 
     def _connect(self, options: Mapping[str, Any]) -> Steps[Any]:
         if self._answered:

@@ -14,15 +14,6 @@ Place = Mapping[str, Any]
 _TEXT: Final = {"decode_responses": True, "protocol": 2}
 
 
-def declared_keys(address: Address, key: str) -> tuple[str, ...]:
-    """Return the keys that a script call names.
-
-    On a cluster a second one, which never exists: while the slot moves to another node, Redis
-    then refuses the call (TRYAGAIN) instead of running the script on the half that is still here.
-    """
-    return (key, f"{key}:absent") if address.kind == "cluster" else (key,)
-
-
 def places(address: Address) -> list[Place]:
     """Return where the servers of an address are; none where one has to be started."""
     if address.kind == "unix":

@@ -19,9 +19,7 @@ class UniformConfig(Scorer):
 
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = ()
 
-    kind: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride] - models are frozen
-        Literal["uniform"], STRUCTURAL
-    ] = "uniform"
+    kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
 
 
 DiscreteRandomConfig = UniformConfig

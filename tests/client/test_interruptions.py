@@ -7,9 +7,14 @@ way: the server's counters grow as by one call, and the answer is that call's.
 from __future__ import annotations
 
 import asyncio
+import random
+import signal
+import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
+from types import FrameType
 from typing import Any, Final
 
 import pytest
@@ -22,7 +27,7 @@ from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import ServerUnavailableError
 from tests.client.calls import AT_ONCE, CASES, Scene
-from tests.interrupting import count_lines, interrupted, sample
+from tests.interrupting import PACKAGE, count_lines, interrupted, sample
 from tests.servers import RunningServer
 
 LINES: Final = 10
@@ -62,6 +67,59 @@ def test_ctrl_c(scene: Scene, most: int) -> None:
                 assert answer is not Outcome.DUPLICATE, "the report had been answered"
         assert stopped > LINES
     scene.end()
+
+
+@contextmanager
+def storm(seed: int) -> Iterator[Counter[str]]:
+    """Signals at any moment; those that come while the package is at work are Ctrl-C, and counted.
+
+    Not those between a call and the next: what a caller does with an answer is its own affair.
+    """
+    seen, over, main = Counter[str](), threading.Event(), threading.get_ident()
+
+    def raised(number: int, frame: FrameType | None) -> None:
+        while frame and "_pytest" not in frame.f_code.co_filename:  # not within its own hooks
+            if frame.f_code.co_filename.startswith(PACKAGE):
+                seen["interrupted"] += 1
+                raise KeyboardInterrupt
+            frame = frame.f_back
+
+    def send() -> None:
+        choose, longest_s = random.Random(seed), 0.0005
+        while not over.wait(choose.uniform(0, longest_s)):
+            signal.pthread_kill(main, signal.SIGUSR1)
+            longest_s *= 1.5  # until the call comes through
+
+    before, sender = signal.signal(signal.SIGUSR1, raised), threading.Thread(target=send)
+    sender.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # redis-py's sockets
+def test_a_storm_of_signals(scene: Scene) -> None:
+    """Between any two instructions, several times a call, in redis-py too."""
+    with Curriculum.open(scene.server.url, scene.name, worker=AT_ONCE) as curriculum:
+        stopped = Counter[str]()
+        for seed in range(40):
+            call, before = scene.call(curriculum), scene.counts()
+            with storm(seed) as seen:
+                answer = until_answered(call)
+            scene.judge(before, answer)
+            stopped += seen
+    assert stopped["interrupted"] > 0
+    scene.end()
+
+
+def until_answered(call: Callable[[], Any]) -> Any:
+    while True:
+        with suppress(KeyboardInterrupt):
+            return call()
 
 
 @some_or_all

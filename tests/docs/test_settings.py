@@ -10,8 +10,8 @@ from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
 from redis_curriculum.config import (
     CurriculumConfig,
-    DiscreteRandomConfig,
     LearningProgressConfig,
+    UniformConfig,
     WorkerSettings,
 )
 from redis_curriculum.config.resume import resume_rule
@@ -41,7 +41,7 @@ def expected(model: type[FrozenModel], prefix: str | None) -> Iterator[list[str]
     [
         (CurriculumConfig, ""),
         (LearningProgressConfig, "algorithm."),
-        (DiscreteRandomConfig, "algorithm."),
+        (UniformConfig, "algorithm."),
         (WorkerSettings, None),
     ],
 )

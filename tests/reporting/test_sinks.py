@@ -33,6 +33,7 @@ from redis_curriculum.reporting import (
 from redis_curriculum.reporting.reporter import report_figures
 from redis_curriculum.tasks import Single, WeightedSet
 from tests.docs.pages import page
+from tests.interrupting import count_lines, interrupted, sample
 from tests.lossy import lossy
 
 TASKS = WeightedSet([(Single(label='say "hi"/0'), 1.0), (Single(label="b"), 1.0)])
@@ -90,6 +91,25 @@ def same(found: dict[str, float], entry: Entry, rel: float = 0.0) -> None:
 
 
 # --- the reporter --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [8, pytest.param(10**6, marks=pytest.mark.slow)])
+def test_ctrl_c_at_any_line_logs_each_epoch_once(curriculum: Curriculum, most: int) -> None:
+    play(curriculum)
+    first, second = Kept(), Kept()
+    with StatsReporter(curriculum, first, second) as reporter:
+        for _ in range(6):
+            reporter.end_epoch()
+        lines = count_lines(reporter.end_epoch)
+        for line in sample(lines, most):
+            epoch = curriculum.epoch
+            report, _ = interrupted(reporter.end_epoch, line)
+            assert report.epoch == epoch
+            assert curriculum.epoch == epoch + 1
+            assert {entry.report.epoch for entry in first.entries} == set(range(epoch + 1))
+            logged = [entry.report.epoch for entry in second.entries]
+            assert logged == sorted(logged)
+            assert set(logged) == set(range(epoch + 1))
 
 
 def test_an_entry_has_the_report_and_the_figures_after_it(curriculum: Curriculum) -> None:

@@ -118,18 +118,27 @@ def test_an_error_reply_leaves_the_connection_open() -> None:
     assert len(network.wires) == 1
 
 
+def noting(noted: list[str]) -> Plan[Any]:
+    """A plan that notes its end, as writes do."""
+    try:
+        return (yield Run(SCRIPT, "k", []))
+    finally:
+        noted.append("the end")
+
+
+def test_an_interrupted_plan_ends_at_once() -> None:
+    """Not only when nobody looks at the traceback any more."""
+    noted: list[str] = []
+    with pytest.raises(KeyboardInterrupt) as caught:
+        at(home=replies(KeyboardInterrupt())).run(link_to(HOME).carry(noting(noted)))
+    assert (noted, caught.tb is not None) == (["the end"], True)
+
+
 def test_a_driver_that_ends_between_two_steps() -> None:
     """Ctrl-C outside of a step closes the plans; none of them can ask for a step any more."""
-    noted = []
-
-    def noting() -> Plan[Any]:
-        try:
-            return (yield Run(SCRIPT, "k", []))
-        finally:
-            noted.append("the end")
-
+    noted: list[str] = []
     link, network = link_to(HOME), at(home=replies("answer"))
-    steps = link.carry(noting())
+    steps = link.carry(noting(noted))
     connection = network.perform(next(steps))
     assert isinstance(steps.send(connection), Exchange)
     steps.close()
@@ -203,6 +212,14 @@ def test_moved_without_a_host_means_the_same_host() -> None:
     network = Network({("home", PORT): replies(moved("")), ("home", 7): replies("here")})
     network.servers["home", PORT] = replies(moved("", 7))
     assert get(link_to(HOME), network) == "here"
+
+
+def test_moved_to_a_node_that_is_gone_begins_anew() -> None:
+    link, network = link_to(HOME), at(home=replies(moved("gone"), "back"))
+    with pytest.raises(ServerUnavailableError) as lost:
+        get(link, network)
+    assert lost.value.applied == "no"
+    assert get(link, network) == "back"
 
 
 def test_redirects_come_to_an_end() -> None:
