@@ -1,8 +1,9 @@
 """What the plans of one curriculum share: keys, config, the worker, what is unfinished.
 
-Each operation is a plan, a function of a store (modules ``play``, ``fill``, ``read``, ``write``).
-Plans check their input before anything is sent, split batches, and go on where they stopped when
-the same call is made again after an error. Both handles (room ``_client``) run them.
+Each operation is a function of a store. One that reads returns a plan (module ``read``). One that
+writes returns a call (modules ``play``, ``write``), whose plan goes on where it stopped when the
+same call is made again. Both check their input before anything is sent. Both handles (room
+``_client``) run them.
 """
 
 from __future__ import annotations
