@@ -27,6 +27,8 @@ def client_options(address: Address) -> dict[str, Any]:
     if address.tls:
         _check_files(address)
         options |= {"ssl_check_hostname": True, **address.tls_options}
+        if options.get("ssl_cert_reqs") == "none":
+            options["ssl_check_hostname"] = False  # redis-py 6 fails where only one is off
     return options
 
 
