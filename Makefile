@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that run at the same time; each process has servers of its own.
 JOBS ?= --numprocesses auto --maxprocesses 4
 
-.PHONY: help demo test coverage lint layout bench faults examples lowest newest pythons constraints clean
+.PHONY: help demo test coverage lint docs layout bench learning faults examples lowest newest pythons constraints clean
 
 help:
 	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z ]+):.*## /  make \1 # /' | column -t -s '#'
@@ -29,14 +29,21 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, pyright, no Lua outside lua/, no unknown
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest --quiet tests/protocol/test_lua_in_files.py tests/protocol/test_lua_globals.py
 
+docs: $(VENV)/docs.stamp  ## the documentation in out/docs; a warning or a broken link is an error
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs out/docs
+	$(BIN)/python docs/check_links.py out/docs
+
 layout: $(VENV)/test.stamp  ## the rooms of the package and the arrows between them
 	$(BIN)/python -m tests.layout
 
 bench: $(VENV)/bench.stamp  ## ratios and capacities on this machine
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-faults: $(VENV)/test.stamp  ## all fault injections; their table goes into README.md (under 20 minutes)
-	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table README.md $(ARGS)
+learning: $(VENV)/bench.stamp  ## does a curriculum help? real learners, against uniform draws (under 2 hours)
+	$(BIN)/python benchmarks/learning.py $(ARGS)
+
+faults: $(VENV)/test.stamp  ## all fault injections; their table goes into docs/ (under 20 minutes)
+	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table docs/understand/faults.md $(ARGS)
 
 examples: $(VENV)/examples.stamp  ## run every example (installs PyTorch, which is gigabytes)
 	$(BIN)/python -m pytest tests/examples -m "slow or not slow" $(ARGS)
@@ -61,7 +68,7 @@ pythons:  ## the tests on each Python from 3.11 to 3.13 that is on PATH or in py
 
 constraints:  ## pin what pip chooses today
 	rm -rf .venv/clean && $(PYTHON) -m venv .venv/clean
-	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench,examples]'
+	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench,docs,examples]'
 	(sed -n '/^#/p' constraints.txt; .venv/clean/bin/python -m pip freeze --exclude-editable) > .venv/new.txt
 	mv .venv/new.txt constraints.txt
 

@@ -14,14 +14,15 @@ from server import Server
 
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.keys import COUNTS, Keys
-from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.plan import Run
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.expected import part_of
+from redis_curriculum._store.calls import Call
 from redis_curriculum._store.contracts import REPLACE
 from redis_curriculum._store.fill import replacing
-from redis_curriculum._store.once import Write
 from redis_curriculum._store.play import play
 from redis_curriculum._store.variant import readable
+from redis_curriculum._store.write import Change
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
@@ -141,10 +142,11 @@ class Hand:
         """The call that evicts one task and creates another; nobody else may create meanwhile."""
         args = replacing(self.store, 1, self.next_index)
         self.next_index += 1
-        return self._sent(self.store.worker.send(Write(self.store.script(REPLACE), args)), [0])
+        return self._sent(Change(self.store.script(REPLACE), args), [0, 1])
 
-    def _sent(self, plan: Plan[Any], answer: list[Any]) -> Run:
-        """What the plan sends, which then takes it for answered."""
+    def _sent(self, call: Call[Any], answer: list[Any]) -> Run:
+        """What the call sends, which then takes it for answered."""
+        plan = call.plan(self.store)
         request = next(plan)
         assert isinstance(request, Run)  # noqa: S101 - it is registered: nothing comes first
         with suppress(StopIteration):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import redis
 from growth import growth_rows
 from measure import Row, arguments, in_turn, machine, over, report, server_us
 from pool import Hand, Planted, config_of, plant
@@ -280,7 +281,15 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
     """All numbers of a large pool into NumPy, against pipelined HGETALL through redis-py."""
     planted = plant(server, "read", config_of(scale.read))
     hand, link = Hand(planted), DirectLink(parse(server.url), 60.0)
-    fields = [field for field in FIELDS if field not in ("label", "params", "last_error")]
+    undecoded = redis.Redis.from_url(server.url, protocol=2)
+    scorer = hand.store.config.algorithm
+    plain = [f for f in FIELDS if f not in ("label", "params", "last_error", "stats")]
+    fields = [*plain, *(f for f in scorer.stored("task") if f not in plain)]
+
+    def numbers_of(record: dict[bytes, bytes]) -> dict[str, Any]:
+        known = {field: record[field.encode()] for field in plain if field.encode() in record}
+        stats = record.get(b"stats")
+        return known | scorer.unpacked("task", stats) if stats else known
 
     def ours() -> float:
         started = time.perf_counter()
@@ -290,10 +299,10 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
     def hgetall() -> float:
         started = time.perf_counter()
         for start in range(0, scale.read, 1_000):
-            pipe = client.pipeline(transaction=False)
+            pipe = undecoded.pipeline(transaction=False)
             for task_id in planted.ids[start : start + 1_000]:
-                pipe.hgetall(hand.store.keys.task(task_id))
-            records = pipe.execute()
+                pipe.hgetall(hand.store.server.keys.task(task_id))
+            records = [numbers_of(record) for record in pipe.execute()]
             np.array([[float(r.get(field, "nan")) for field in fields] for r in records])
         return time.perf_counter() - started
 
@@ -302,6 +311,7 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
         max(1, scale.rounds // 3),
     )
     link.close()
+    undecoded.close()
     return [
         Row(
             f"all numbers of {scale.read:,} tasks into NumPy: faster than pipelined HGETALL",

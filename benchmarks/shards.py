@@ -1,7 +1,7 @@
 """One curriculum over 16 shards, simulated: what merged and stale sums do to the draws.
 
-The procedure of docs/scaling.md, step by step, beside ``_sampling.pool.distribution`` of the whole
-pool.
+The procedure of docs/operate/scaling.md, step by step, beside ``_sampling.pool.distribution`` of
+the whole pool.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from __future__ import annotations
 from redis_curriculum._client.asyncio import AsyncCurriculum
 from redis_curriculum._client.blocking import Curriculum
 from redis_curriculum._protocol.records import TaskRecord
+from redis_curriculum._state.file import SnapshotInfo
 from redis_curriculum._version import __version__
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import CurriculumError
@@ -44,6 +45,7 @@ __all__ = [
     "EpochReport",
     "LearningProgressConfig",
     "Outcome",
+    "SnapshotInfo",
     "Step",
     "Task",
     "TaskRecord",

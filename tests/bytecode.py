@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lupa.lua51 import LuaRuntime
 
@@ -45,7 +45,7 @@ def functions(source: str) -> list[Function]:
     Raises:
         lupa.LuaSyntaxError: It is not Lua, or exceeds one of Lua's limits.
     """
-    runtime = LuaRuntime(encoding=None)
+    runtime: Any = LuaRuntime(encoding=None)  # type: ignore[call-arg,unused-ignore]  # pyright: ignore[reportCallIssue]
     compiler = runtime.eval(b"function(s) return string.dump(assert(loadstring(s, '=script'))) end")
     dumped = compiler(source.encode())
     return list(_Reader(dumped).functions())

@@ -14,6 +14,7 @@ from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.plan import Words
 from redis_curriculum._protocol.scripts import loaded
 from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.steps import Steps
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import WorkerSettings
 from redis_curriculum.errors import ServerUnavailableError
@@ -30,10 +31,10 @@ class LossyLink(DirectLink):
     begin = ""
     _begun = False
 
-    def call(self, words: Words, key: str) -> Any:
+    def send(self, words: Words, key: str) -> Steps[Any]:
         if self._begun and self.meddle:
             self.meddle()
-        reply = super().call(words, key)
+        reply = yield from super().send(words, key)
         self._begun = self._begun or self._is(self.begin, words)
         if self._is(self.lose, words):
             self.skip -= 1

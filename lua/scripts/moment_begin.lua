@@ -28,8 +28,15 @@ call('HSET', meta_key, 'snapshot', call('HGET', meta_key, 'epoch'))
 local workers = {}
 local ids = call('ZRANGE', prefix .. 'workers', 0, 1999, 'WITHSCORES')
 for i = 1, #ids, 2 do
-  local worker = call('HGETALL', prefix .. 'worker:' .. ids[i])
-  workers[#workers + 1] = { ids[i], ids[i + 1], unpack(worker) }
+  local worker = { ids[i], ids[i + 1] }
+  for _, field in ipairs({ 'sequence', 'host', 'pid', 'started' }) do -- no token, and nothing large
+    local value = call('HGET', prefix .. 'worker:' .. ids[i], field)
+    if value then
+      worker[#worker + 1] = field
+      worker[#worker + 1] = value
+    end
+  end
+  workers[#workers + 1] = worker
 end
 local meta, readable = call('HGETALL', meta_key), {}
 for i = 1, #meta, 2 do

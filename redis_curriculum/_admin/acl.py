@@ -38,9 +38,8 @@ READING: Final = (
 """What is sent to look at a curriculum. SCAN shows the names of all keys, but no content."""
 WRITING: Final = ("get", "scard", "unlink")
 """What is sent beside that to restore and to clear away."""
-CLUSTER: Final = ("asking", "cluster", "command", "eval", "readonly")
-"""What a cluster needs beside that: the client library asks where slots are and what commands
-there are, and a slot that moves to another node is asked with EVAL."""
+CLUSTER: Final = ("asking", "cluster|slots", "eval")
+"""What a cluster needs beside that: to know where slots are, and EVAL to ask one that moves."""
 VIEWED: Final = ("numbers", "read")
 """The scripts that read for a viewer."""
 

@@ -7,6 +7,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+from redis_curriculum._store.once import RENEWALS_PER_LEASE
 from redis_curriculum._store.play import MOST_DRAWS
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
@@ -40,7 +41,7 @@ class Handle(ABC):
     @property
     def name(self) -> str:
         """The curriculum's name."""
-        return self._store.keys.name
+        return self._store.server.keys.name
 
     @property
     def url(self) -> str:
@@ -61,6 +62,11 @@ class Handle(ABC):
         again with the next call. Each loss is also warned of (``LostWritesWarning``).
         """
         return self._store.worker.lost_writes
+
+    @property
+    def _renewal_s(self) -> float:
+        """Seconds between two renewals of a lease."""
+        return self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE
 
     def __repr__(self) -> str:
         """Name, URL without password, worker."""

@@ -48,3 +48,8 @@ class Sleep:
 
 Request = Run | Command | Sleep
 Plan = Generator[Request, Any, T]
+
+
+def one(request: Request) -> Plan[Any]:
+    """Return the plan that makes one request and returns its reply."""
+    return (yield request)

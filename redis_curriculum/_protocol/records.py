@@ -22,10 +22,13 @@ class TaskRecord:
     """
 
     task_id: int
+    """Never used again."""
     label: str
+    """The group of tasks that it belongs to."""
     label_hash: int
     """The low 53 bits of the first 8 bytes of SHA-256 of the label."""
     params: dict[str, Any]
+    """What the environment gets."""
     created_ms: int
     """When the task was created, ms of the server's clock."""
     sample_count: int
@@ -33,11 +36,14 @@ class TaskRecord:
     completion_count: int
     """How many results were applied."""
     failure_count: int
+    """How many failures were reported."""
     statistics: Mapping[str, float | None]
     """Every statistic of the family by name; None before the first result."""
     last_score: float | None = None
     consecutive_failures: int = 0
+    """Failures since the last result."""
     last_error: str | None = None
+    """Message of the last failure."""
 
     def __getattr__(self, name: str) -> float | None:
         """Return a statistic of the family."""

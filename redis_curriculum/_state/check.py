@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from redis_curriculum._protocol.asking import ask, scan, scan_keys
 from redis_curriculum._protocol.keys import COUNTS, PARTS
-from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
@@ -43,9 +42,9 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
 
 def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     """Every task that a record, a sorted set or a label's set knows."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
+    server, keys = store.server, store.server.keys
     ids: set[int] = set((yield from task_ids(store)))
-    found = yield from scan_keys(keys.pool, keys.meta, deadline_s)
+    found = yield from server.scan_keys(keys.pool)
     problems, labels = [], set[str]()
     for key in found:
         family, colon, rest = key.removeprefix(keys.pool).partition(":")
@@ -57,17 +56,17 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
             problems.append(f"key {key}: nothing knows it")
     seen: set[tuple[int, str]] = set()
     for label in sorted(labels):
-        members = yield from scan("SSCAN", keys.label(label), deadline_s)
+        members = yield from server.scan("SSCAN", keys.label(label))
         seen.update((int(member), label) for member in members)
     seen.update((task_id, "") for task_id in ids - {task_id for task_id, _ in seen})
     current = str(keys.generation)
-    places = yield from places_of(keys, current, sorted(seen), store.config, deadline_s)
+    places = yield from places_of(server, current, sorted(seen), store.config)
     return places, problems
 
 
 def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     scorer = store.config.algorithm
-    moment = Moment(store.keys, store.settings.retry_deadline_s, store.variant)
+    moment = Moment(store.server, store.variant)
     yield from moment.begin()
     try:
         totals, labels = Totals(scorer), []
@@ -126,21 +125,19 @@ def _label_problems(totals: Totals, label: LabelState) -> Iterator[str]:
 
 def _repair(store: Store) -> Plan[None]:
     """Tasks to their places, then labels' counts, then what the totals lack; workers go on."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
+    server, scorer = store.server, store.config.algorithm
     places, _ = yield from _places(store)
     _, moment, _ = yield from _totals(store)
-    scorer, unreadable = store.config.algorithm, moment.disagreeing
+    unreadable = moment.disagreeing
     wrong = [p for p in places if p.task_id in unreadable or any(p.problems(scorer))]
     for start in range(0, len(wrong), CHUNK):
         chunk = wrong[start : start + CHUNK]
         words = (word for place in chunk for word in (place.task_id, place.seen_in))
-        args = [keys.generation, *words]
-        yield from ask(Run(store.script(REPAIR_TASKS), keys.meta, args), deadline_s)
+        yield from server.run(store.script(REPAIR_TASKS), *words)
     totals, _, labels = yield from _totals(store)
     names = sorted({*totals.active, *(label.label for label in labels)} - {""})
     for start in range(0, len(names), CHUNK):
-        args = [keys.generation, *names[start : start + CHUNK]]
-        yield from ask(Run(REPAIR_LABELS, keys.meta, args), deadline_s)
+        yield from server.run(REPAIR_LABELS, *names[start : start + CHUNK])
     totals, _, labels = yield from _totals(store)
     if not totals.counts_eligible:
         return
@@ -161,5 +158,4 @@ def _mend(store: Store, lack: Sums, labels: Iterable[tuple[str, int]]) -> Plan[N
     if lack == Sums() and not flat:
         return
     sums = (lack.s, lack.q0, lack.q1, lack.q2)
-    args = [store.keys.generation, *sums, *flat]
-    yield Run(store.script(REPAIR_SUMS), store.keys.meta, args)
+    yield store.server.request(store.script(REPAIR_SUMS), *sums, *flat)

@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from redis_curriculum._protocol.asking import ask, scan, scan_hash
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, Keys
-from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
@@ -54,8 +54,7 @@ class Moment:
     Every call renews the lease.
     """
 
-    keys: Keys
-    deadline_s: float
+    server: Server
     variant: Variant
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     meta: dict[str, str] = field(default_factory=dict)
@@ -74,8 +73,8 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work.
         """
-        request = Run(MOMENT_BEGIN, self.keys.meta, [self.keys.generation, self.token, _LEASE_MS])
-        meta, sums, sizes, workers, now = yield from ask(request, self.deadline_s)
+        found = yield from self.server.run(MOMENT_BEGIN, self.token, _LEASE_MS)
+        meta, sums, sizes, workers, now = found
         self.meta, self.sums, self.sizes = pairs(meta), _sums(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {
@@ -88,20 +87,19 @@ class Moment:
 
     def end(self) -> Plan[None]:
         """Stop the copying. One round trip."""
-        request = Run(MOMENT_END, self.keys.meta, [self.keys.generation, self.token])
-        yield from ask(request, self.deadline_s)
+        yield from self.server.run(MOMENT_END, self.token)
 
     def abandon(self) -> Plan[None]:
         """Stop the copying if the server can be told so; never fails, never retries."""
         with suppress(CurriculumError):  # the lease will end by itself
-            yield Run(MOMENT_END, self.keys.meta, [self.keys.generation, self.token])
+            yield self.server.request(MOMENT_END, self.token)
 
     def task_ids(self) -> Plan[list[int]]:
         """Ids to read, ascending; some of them may have been born after the moment."""
         found: set[str] = set()
         for part in PARTS:  # tasks only move forward, so none is missed
-            found.update((yield from self._scan("ZSCAN", f"{self.keys.pool}{part}"))[::2])
-        found.update((yield from self._scan("HSCAN", self.keys.snapshot_tasks))[::2])
+            found.update((yield from self.server.scan("ZSCAN", f"{self._keys.pool}{part}"))[::2])
+        found.update((yield from self.server.scan("HSCAN", self._keys.snapshot_tasks))[::2])
         found.discard(_ALWAYS_THERE)
         return sorted(map(int, found))
 
@@ -120,9 +118,9 @@ class Moment:
     def label_names(self) -> Plan[list[str]]:
         """Labels to read, sorted; the first is the nameless one."""
         found = {""}
-        found.update((yield from self._scan("HSCAN", self.keys.labels))[::2])
-        found.update((yield from self._scan("ZSCAN", self.keys.inactive))[::2])
-        found.update((yield from self._scan("HSCAN", self.keys.snapshot_labels))[::2])
+        found.update((yield from self.server.scan("HSCAN", self._keys.labels))[::2])
+        found.update((yield from self.server.scan("ZSCAN", self._keys.inactive))[::2])
+        found.update((yield from self.server.scan("HSCAN", self._keys.snapshot_labels))[::2])
         found.discard(_ALWAYS_THERE)
         return sorted(found)
 
@@ -140,12 +138,12 @@ class Moment:
 
         Read it first: what came to it after the moment is among the ``task_ids`` read later.
         """
-        found = yield from scan_hash(self.keys.quarantine, self.deadline_s)
+        found = yield from self.server.scan_hash(self._keys.quarantine)
         return {int(task_id): error for task_id, error in found.items()}
 
     def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
         """Read a closed epoch's counts or figures by label; they change no more."""
-        found = yield from scan_hash(self.keys.epoch(epoch, what), self.deadline_s)
+        found = yield from self.server.scan_hash(self._keys.epoch(epoch, what))
         as_number = float if what in _FRACTIONS else int
         return {label: as_number(number) for label, number in found.items()}
 
@@ -160,14 +158,13 @@ class Moment:
             self.disagreeing[of] = differing
 
     def _read(self, contract: Contract, names: Sequence[str | int]) -> Plan[list[Any]]:
-        args = [self.keys.generation, self.token, _LEASE_MS, *names]
-        found: list[Any] = yield from ask(
-            Run(contract.script(self.variant), self.keys.meta, args), self.deadline_s
-        )
+        script = contract.script(self.variant)
+        found: list[Any] = yield from self.server.run(script, self.token, _LEASE_MS, *names)
         return found
 
-    def _scan(self, command: str, key: str) -> Plan[list[str]]:
-        return (yield from scan(command, key, self.deadline_s))
+    @property
+    def _keys(self) -> Keys:
+        return self.server.keys
 
 
 def _sums(found: dict[str, str]) -> Sums:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from redis_curriculum._protocol.asking import ask
-from redis_curriculum._protocol.keys import PARTS, Keys
-from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import PARTS
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.consistent_read import CHUNK
 from redis_curriculum._store.contracts import VERIFY
@@ -98,11 +98,7 @@ def part_of(completions: int, scorer: Scorer) -> str:
 
 
 def places_of(
-    keys: Keys,
-    current: str,
-    seen: Sequence[tuple[int, str]],
-    config: CurriculumConfig,
-    deadline_s: float,
+    server: Server, current: str, seen: Sequence[tuple[int, str]], config: CurriculumConfig
 ) -> Plan[list[Place]]:
     """Look at some tasks, given with the label in whose set each was seen; a chunk a call."""
     places = []
@@ -110,8 +106,7 @@ def places_of(
     for start in range(0, len(seen), CHUNK):
         chunk = seen[start : start + CHUNK]
         words = (word for pair in chunk for word in pair)
-        args = [keys.generation, current, packed_hypers(config), *words]
-        flat = yield from ask(Run(script, keys.meta, args), deadline_s)
+        flat = yield from server.run(script, current, packed_hypers(config), *words)
         for i, (task_id, label) in enumerate(chunk):
             row = flat[_WIDTH * i : _WIDTH * (i + 1)]
             of, count, rank, *scores, in_label, in_seen = row

@@ -10,8 +10,7 @@ from typing import Final, cast
 from pydantic_core import from_json
 
 from redis_curriculum._protocol.keys import EPOCH
-from redis_curriculum._protocol.plan import Command, Plan
-from redis_curriculum._protocol.requirements import parse_info
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
 from redis_curriculum._state.expected import statistics_of
 from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer
@@ -45,9 +44,8 @@ def export(
 ) -> Plan[SnapshotInfo]:
     """Write a snapshot beside ``path`` and rename it there; see ``Curriculum.snapshot``."""
     target = Target(path, overwrite=overwrite, keep=keep)
-    deadline_s = store.settings.retry_deadline_s
-    info = parse_info((yield from store.worker.ask(Command(("INFO",), store.keys.meta))))
-    moment = Moment(store.keys, deadline_s, store.variant)
+    info = yield from store.server.info()
+    moment = Moment(store.server, store.variant)
     yield from moment.begin()
     try:
         with target.writing() as writer:
@@ -80,7 +78,7 @@ def manifest_of(moment: Moment, redis: str) -> Manifest:
         format=FORMAT,
         library=__version__,
         redis=redis,
-        name=moment.keys.name,
+        name=moment.server.keys.name,
         created_ms=moment.started_ms,
         curriculum_created_ms=int(meta["created_ms"]),
         config=config,

@@ -44,25 +44,37 @@ class Manifest(FrozenModel):
 
     type: Literal["manifest"] = "manifest"
     format: Natural
+    """Version of the file."""
     library: str
     """Version that wrote it."""
     redis: str
     """Version of the server."""
     name: str
+    """Of the curriculum."""
     created_ms: Natural
     """The moment, by the server's clock."""
     curriculum_created_ms: Natural
+    """When the curriculum was created."""
     config: dict[str, Any]
+    """All settings."""
     config_sha256: str
+    """Of the settings as canonical JSON."""
     seed: Annotated[int, In("[0, 2**63)")]
+    """The config's."""
     epoch: Natural
+    """The current one."""
     generation: Natural
+    """Of the keys that were read."""
     next_index: Annotated[int, In("[0, 2**52]")]
+    """Counter from which the next task id is made."""
     random: Annotated[list[Natural], Field(min_length=6, max_length=6)]
+    """State of the random stream."""
     counters: dict[Counted, Whole]
+    """Counts that have no label."""
     forced: list[dict[str, Any]]
     """Notes of restores that overrode structural fields."""
     workers: dict[str, dict[str, str]]
+    """Entry of each worker, by id; for people, a restore does not read it."""
 
 
 class LabelLine(FrozenModel):
@@ -70,12 +82,19 @@ class LabelLine(FrozenModel):
 
     type: Literal["label"] = "label"
     label: str
+    """Its name."""
     active: Natural
+    """Number of its tasks in the pool."""
     inactive_ms: Natural | None = None
+    """When its last task left."""
     statistics: Statistics = Field(default_factory=dict)
+    """Those of all its tasks, active or evicted."""
     last_score: Fraction | None = None
+    """The latest score."""
     count: dict[What, Natural]
+    """Counts over the curriculum's life."""
     epoch: dict[What, Natural]
+    """Counts within the current epoch."""
 
 
 class EpochLine(FrozenModel):
@@ -83,8 +102,11 @@ class EpochLine(FrozenModel):
 
     type: Literal["epoch"] = "epoch"
     epoch: Natural
+    """Its number, from 0."""
     what: OfEpoch
+    """Which part this line holds."""
     counts: dict[str, Natural | Amount]
+    """By label; of ``times``, started_ms and ended_ms."""
 
 
 class QuarantineLine(FrozenModel):
@@ -92,7 +114,9 @@ class QuarantineLine(FrozenModel):
 
     type: Literal["quarantine"] = "quarantine"
     task_id: Natural
+    """The task."""
     error: str
+    """Message of its last failure."""
 
 
 class TaskLine(FrozenModel):
@@ -100,15 +124,25 @@ class TaskLine(FrozenModel):
 
     type: Literal["task"] = "task"
     task_id: Natural
+    """Its id."""
     label: str
+    """Its label."""
     params: Params
+    """The environment's parameters."""
     created_ms: Natural
+    """When it was created, by the server's clock."""
     sample_count: Natural
+    """How often it was drawn."""
     failure_count: Natural
+    """How many failures were reported."""
     statistics: Statistics = Field(default_factory=dict)
+    """By name, as the family of the algorithm keeps them; none before the first result."""
     last_score: Fraction | None = None
+    """The latest score."""
     consecutive_failures: Natural = 0
+    """Failures since the last result."""
     last_error: str | None = None
+    """Message of the last failure."""
 
 
 class EndLine(FrozenModel):
@@ -116,9 +150,13 @@ class EndLine(FrozenModel):
 
     type: Literal["end"] = "end"
     labels: Natural
+    """Number of label lines."""
     epochs: Natural
+    """Number of epoch lines."""
     quarantined: Natural
+    """Number of quarantine lines."""
     tasks: Natural
+    """Number of task lines."""
     sha256: str
     """Of all lines before this one, with their line feeds."""
 

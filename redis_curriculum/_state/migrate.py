@@ -21,16 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from redis_curriculum._protocol.asking import ask
-from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run, Sleep
-from redis_curriculum._protocol.requirements import (
-    audit,
-    enforce,
-    is_older,
-    parse_info,
-    require_schema,
-)
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._protocol.plan import Plan, Sleep
+from redis_curriculum._protocol.requirements import audit, enforce, is_older, require_schema
 from redis_curriculum._state.consistent_read import Moment
 from redis_curriculum._state.expected import Totals
 from redis_curriculum._state.export import manifest_of, read_lines
@@ -49,9 +43,8 @@ from redis_curriculum._state.stage import EXPIRE_MS, Stage, Words, drop_generati
 from redis_curriculum._store.contracts import MIGRATE
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum._store.workers import WorkerRow, workers
-from redis_curriculum._values.rules import canonical_json, validate_name
+from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
@@ -82,15 +75,13 @@ class Migration:
     """How many were rewritten."""
 
 
-def migrating(
-    url: str, name: object, settings: WorkerSettings, progress: Progress | None = None
-) -> Plan[Migration]:
+def migrating(server: Server, url: str, progress: Progress | None = None) -> Plan[Migration]:
     """Audit the server, then migrate; wait for live workers until the deadline.
 
     Args:
-        url: The server's, without password: messages name it.
-        name: The curriculum's.
-        settings: ``retry_deadline_s`` is what is waited for workers, or for another migration.
+        server: That of the curriculum. Its deadline is how long a request is retried, and how long
+            workers, or another migration, are waited for.
+        url: Its URL without password: messages name it.
         progress: Called with (steps done, steps in all); a step is a task read or written.
 
     Raises:
@@ -98,14 +89,12 @@ def migrating(
         MigrationError: Workers hold leases, or write meanwhile; nothing was changed.
         UnsupportedServerError: The schema is unknown, or the server would lose data.
     """
-    keys = Keys(validate_name(name))
-    info = parse_info((yield from ask(Command(("INFO",), keys.meta), settings.retry_deadline_s)))
-    enforce(audit(info, persistent=False), url)
-    return (yield from migrate(keys.name, settings, progress, wait=True))
+    enforce(audit((yield from server.info()), persistent=False), url)
+    return (yield from migrate(server, progress, wait=True))
 
 
 def migrate(
-    name: str, settings: WorkerSettings, progress: Progress | None = None, *, wait: bool = False
+    server: Server, progress: Progress | None = None, *, wait: bool = False
 ) -> Plan[Migration]:
     """Migrate a curriculum, if that is due; some five round trips per 100 tasks.
 
@@ -114,12 +103,11 @@ def migrate(
     Raises:
         As ``migrating``.
     """
-    until = time.monotonic() + settings.retry_deadline_s
+    name, until = server.keys.name, time.monotonic() + server.deadline_s
     refused: MigrationError | None = None
     while True:
-        words = ("HMGET", Keys(name).meta, "schema", "generation", "config")
-        found = yield from ask(Command(words, Keys(name).meta), settings.retry_deadline_s)
-        schema, generation, config = found
+        words = ("HMGET", server.keys.meta, "schema", "generation", "config")
+        schema, generation, config = yield from server.command(*words)
         if schema is None:
             raise CurriculumNotFoundError(name)
         if not is_older(schema):
@@ -129,8 +117,7 @@ def migrate(
         if refused and (time.monotonic() >= until or (refused.workers and not wait)):
             raise refused
         try:
-            keys = Keys(name, int(generation))
-            return (yield from _attempt(keys, schema, config, settings, progress))
+            return (yield from _attempt(server.at(int(generation)), schema, config, progress))
         except (SnapshotRunningError, StaleGenerationError) as error:
             refused = MigrationError(f"curriculum {name!r} is not migrated yet: {error}")
         except MigrationError as error:
@@ -141,18 +128,18 @@ def migrate(
 
 
 def _attempt(
-    keys: Keys, schema: str, stored: str, settings: WorkerSettings, progress: Progress | None
+    server: Server, schema: str, stored: str, progress: Progress | None
 ) -> Plan[Migration]:
     """Migrate, or say what is in the way."""
-    live = yield from workers(keys, settings.retry_deadline_s, live_only=True)
+    live = yield from workers(server, live_only=True)
     if live:
-        raise _are_live(keys.name, schema, live)
+        raise _are_live(server.keys.name, schema, live)
     try:
-        return (yield from _in_place(keys, schema, stored, settings, progress))
+        return (yield from _in_place(server, schema, stored, progress))
     except (SnapshotRunningError, CurriculumNotFoundError):
         raise
     except (SnapshotError, ValueError, KeyError) as error:
-        message = f"curriculum {keys.name!r} was not migrated and is as it was: {error}"
+        message = f"curriculum {server.keys.name!r} was not migrated and is as it was: {error}"
         raise MigrationError(message) from error
 
 
@@ -174,11 +161,11 @@ def _described(worker: WorkerRow) -> str:
 
 
 def _in_place(
-    keys: Keys, schema: str, stored: str, settings: WorkerSettings, progress: Progress | None
+    server: Server, schema: str, stored: str, progress: Progress | None
 ) -> Plan[Migration]:
     """Read, stage, compare and flip."""
     config = CurriculumConfig.from_json(canonical_json(config_of_2(json.loads(stored))))
-    moment = Moment(keys, settings.retry_deadline_s, variant_of(config.algorithm))
+    moment = Moment(server, variant_of(config.algorithm))
     stage: _InPlace | None = None
     try:
         yield from moment.begin()
@@ -195,11 +182,11 @@ def _in_place(
             yield from stage.abandon()
         yield from moment.abandon()
         raise
-    tasks = intake.totals.parts.total()
-    log.info("curriculum %r: schema %s to %s, %s tasks", keys.name, schema, SCHEMA, tasks)
+    name, tasks = server.keys.name, intake.totals.parts.total()
+    log.info("curriculum %r: schema %s to %s, %s tasks", name, schema, SCHEMA, tasks)
     with suppress(CurriculumError):  # what is left is for gc
-        yield from drop_generations(stage.keys, settings.retry_deadline_s)
-    return Migration(keys.name, int(schema), SCHEMA, tasks)
+        yield from drop_generations(stage.server)
+    return Migration(name, int(schema), SCHEMA, tasks)
 
 
 def _read(moment: Moment, config: CurriculumConfig, progress: Progress | None) -> Plan[Intake]:
@@ -265,9 +252,9 @@ class _InPlace(Stage):
     """The next generation of a curriculum whose moment is held meanwhile."""
 
     def __init__(self, moment: Moment, intake: Intake) -> None:
-        name, generation = moment.keys.name, moment.keys.generation
-        keys = Keys(name, generation + 1)
-        super().__init__(keys, str(generation), intake, moment.deadline_s, moment.token)
+        generation = moment.server.keys.generation
+        server = moment.server.at(generation + 1)
+        super().__init__(server, str(generation), intake, moment.token)
         self._moment, self._renewed = moment, time.monotonic()
 
     def put(self, commands: Sequence[Words], *, expire_ms: int = EXPIRE_MS) -> Plan[None]:
@@ -285,4 +272,4 @@ class _InPlace(Stage):
         """
         args = [*self.head, self.steps, schema, self.intake.config.events_retained]
         args += [word for pair in self.meta.items() for word in pair]
-        yield from ask(Run(MIGRATE, self.keys.meta, args), self.deadline_s)
+        yield from self.server.run(MIGRATE, *args)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from redis_curriculum._protocol.asking import ask, scan_keys
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
-from redis_curriculum._protocol.requirements import audit, enforce, parse_info, schema_finding
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
 from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
@@ -43,11 +43,10 @@ def restoring(
     ``url`` is the server's, without password: messages name it.
     """
     name = validate_name(intake.manifest.name if name is None else name)
-    meta, deadline_s = Keys(name).meta, settings.retry_deadline_s
-    info = parse_info((yield from ask(Command(("INFO",), meta), deadline_s)))
+    server = Server(Keys(name), settings.retry_deadline_s)
+    info = yield from server.info()
     enforce(audit(info, persistent=False), url)
-    words = ("HMGET", meta, "generation", "schema")
-    current, schema = yield from ask(Command(words, meta), deadline_s)
+    current, schema = yield from server.command("HMGET", server.keys.meta, "generation", "schema")
     other = schema_finding(name, schema or "") if current is not None else None
     if other:
         raise SnapshotError(f"{other.what}; {other.remedy}")
@@ -56,9 +55,9 @@ def restoring(
             f"curriculum {name!r} exists on {url}; replace=True (--replace) replaces it"
         )
     # Whoever creates it now begins after the generation of a deleted curriculum.
-    deleted = yield from ask(Command(("GET", Keys(name).deleted), meta), deadline_s)
-    keys = Keys(name, int(current or int(deleted or 0) + 1) + 1)
-    stage = Stage(keys, current or "", intake, deadline_s)
+    deleted = yield from server.command("GET", server.keys.deleted)
+    server = server.at(int(current or int(deleted or 0) + 1) + 1)
+    stage = Stage(server, current or "", intake)
     try:
         yield from stage.write(progress)
         yield from _flip(stage)
@@ -72,7 +71,7 @@ def restoring(
             ) from None
         raise
     with suppress(CurriculumError):  # what is left is for the next restore, or for gc
-        yield from drop_generations(keys, deadline_s)
+        yield from drop_generations(server)
     return name
 
 
@@ -95,10 +94,10 @@ def _flip(stage: Stage) -> Plan[None]:
     args += [config.events_retained, note]
     args += [len(stage.epochs), *sorted(stage.epochs)]
     args += [word for pair in meta.items() for word in pair]
-    yield from ask(Run(FLIP, stage.keys.meta, args), stage.deadline_s)
+    yield from stage.server.run(FLIP, *args)
 
 
 def _oldest_epoch(stage: Stage) -> Plan[int]:
-    stem = f"{stage.keys.prefix}epoch:"
-    found = yield from scan_keys(stem, stage.keys.meta, stage.deadline_s)
+    stem = f"{stage.server.keys.prefix}epoch:"
+    found = yield from stage.server.scan_keys(stem)
     return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)

@@ -14,9 +14,9 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Final, TypeVar
 
-from redis_curriculum._protocol.asking import ask, scan_keys
-from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.expected import part_of, places_of
 from redis_curriculum._state.file import Progress
@@ -36,12 +36,12 @@ Words = tuple[str | int | float | bytes, ...]
 T = TypeVar("T")
 
 
-def drop_generations(keys: Keys, deadline_s: float) -> Plan[int]:
-    """Remove every generation but the one of ``keys``, 500 keys a call; return how many keys."""
-    found = yield from scan_keys(f"{keys.prefix}g", keys.meta, deadline_s)
-    gone = [key for key in found if not key.startswith(keys.pool)]
+def drop_generations(server: Server) -> Plan[int]:
+    """Remove every generation but that of ``server.keys``, 500 keys a call; return how many."""
+    found = yield from server.scan_keys(f"{server.keys.prefix}g")
+    gone = [key for key in found if not key.startswith(server.keys.pool)]
     for start in range(0, len(gone), 500):
-        yield from ask(Command(("UNLINK", *gone[start : start + 500]), keys.meta), deadline_s)
+        yield from server.command("UNLINK", *gone[start : start + 500])
     return len(gone)
 
 
@@ -49,20 +49,17 @@ class Stage:
     """One generation on its way; its methods are plans.
 
     Args:
-        keys: Those of the generation to be staged.
+        server: With the keys of the generation to be staged.
         current: What ``meta.generation`` must stay meanwhile; empty: no curriculum.
         intake: What is to be written.
-        deadline_s: How long a call is retried.
         token: Tells this claim from others.
     """
 
-    def __init__(
-        self, keys: Keys, current: str, intake: Intake, deadline_s: float, token: str = ""
-    ) -> None:
-        self.keys, self.intake, self.deadline_s = keys, intake, deadline_s
+    def __init__(self, server: Server, current: str, intake: Intake, token: str = "") -> None:
+        self.server, self.intake = server, intake
         self._current = current
-        self.head = (keys.generation, current, token or secrets.token_hex(8))
-        """The first arguments of every script that stages."""
+        self.head = (current, token or secrets.token_hex(8))
+        """The first arguments of every script that stages, after the generation."""
         self.epochs: set[str] = set()
         """Epoch counters that were staged: ``<epoch>:<what>``."""
         self.steps = 0
@@ -74,7 +71,7 @@ class Stage:
         config = self.intake.config
         return {
             "schema": SCHEMA,
-            "generation": self.keys.generation,
+            "generation": self.server.keys.generation,
             "config": config.to_json(),
             "config_sha256": config.sha256(),
             "hypers": packed_hypers(config),
@@ -97,10 +94,9 @@ class Stage:
 
     def _begin(self) -> Plan[None]:
         """Claim the generation; take away what killed restores have left."""
-        args = [*self.head, _LEASE_MS]
-        yield from ask(Run(STAGE_BEGIN, self.keys.meta, args), self.deadline_s)
-        keys = Keys(self.keys.name, self.keys.generation - 1)
-        yield from drop_generations(keys, self.deadline_s)
+        server = self.server
+        yield from server.run(STAGE_BEGIN, *self.head, _LEASE_MS)
+        yield from drop_generations(server.at(server.keys.generation - 1))
 
     def _tasks(self, progress: Progress | None) -> Plan[None]:
         """Write the records, the sorted sets and the labels' sets."""
@@ -170,12 +166,10 @@ class Stage:
         Raises:
             SnapshotError: The server does not hold what was sent.
         """
-        keys, totals = self.keys, self.intake.totals
+        server, keys, totals = self.server, self.server.keys, self.intake.totals
         for tasks in _chunks(self.intake.tasks()):
             seen = [(task.task_id, task.label) for task in tasks]
-            places = yield from places_of(
-                keys, self._current, seen, self.intake.config, self.deadline_s
-            )
+            places = yield from places_of(server, self._current, seen, self.intake.config)
             for place, task in zip(places, tasks, strict=True):
                 for problem in place.problems(totals.scorer):
                     raise SnapshotError(f"staging failed: {problem}")
@@ -188,31 +182,31 @@ class Stage:
             yield from self._expect(count, "SCARD", keys.label(label))
             yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
         words = ("HMGET", keys.sums, *asdict(totals.sums))
-        found = yield from ask(Command(words, keys.meta), self.deadline_s)
+        found = yield from server.command(*words)
         if Sums(*(int(text or 0) for text in found)) != totals.sums:
             raise SnapshotError(f"staging failed: sums are {found}, not {totals.sums}")
 
     def _expect(self, value: object, *words: str) -> Plan[None]:
-        found = yield from ask(Command(words, self.keys.meta), self.deadline_s)
+        found = yield from self.server.command(*words)
         if found != value:
             raise SnapshotError(f"staging failed: {' '.join(words)} is {found}, not {value}")
 
     def abandon(self) -> Plan[None]:
         """Let the next claim begin at once; never fails, never retries."""
         with suppress(CurriculumError):  # the claim will end by itself
-            yield Run(STAGE, self.keys.meta, [*self.head, 0, EXPIRE_MS, self.steps])
+            yield self.server.request(STAGE, *self.head, 0, EXPIRE_MS, self.steps)
 
     def discard(self) -> Plan[None]:
         """Let all that was written go at once; never fails, never retries."""
-        self.deadline_s = 0
+        self.server = Server(self.server.keys, 0)
         with suppress(CurriculumError):  # the next claim, or gc, removes what stays
             yield from self._expire_after(1)
 
     def _expire_after(self, expire_ms: int) -> Plan[None]:
         """0: let nothing of it expire any more."""
-        keys = self.keys
-        found = yield from scan_keys(keys.pool, keys.meta, self.deadline_s)
-        words: list[Words] = [("PERSIST", key.removeprefix(keys.pool)) for key in found]
+        pool = self.server.keys.pool
+        found = yield from self.server.scan_keys(pool)
+        words: list[Words] = [("PERSIST", key.removeprefix(pool)) for key in found]
         for start in range(0, len(words), 2 * _CHUNK):
             yield from self.put(words[start : start + 2 * _CHUNK], expire_ms=expire_ms)
 
@@ -222,7 +216,7 @@ class Stage:
         args: list[str | int | float | bytes] = [*self.head, _LEASE_MS, expire_ms, step]
         for words in commands:
             args += [len(words), *words]
-        yield from ask(Run(STAGE, self.keys.meta, args), self.deadline_s)
+        yield from self.server.run(STAGE, *args)
         self.steps = step
 
 

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import CREATE
 from redis_curriculum._store.generate import new_tasks
-from redis_curriculum._store.once import Argument
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import IndexTakenError
 
 
-def fill(store: Store, next_index: int) -> Plan[None]:
+@dataclass(slots=True)
+class Filling(Call[None]):
     """Create tasks until the pool is full; others may do so at the same time."""
-    missing = store.config.num_active_tasks
-    while missing:
-        try:
-            args = creating(store, missing, next_index)
-            _, _, next_index, missing = yield from store.worker.write(store.script(CREATE), args)
-        except IndexTakenError as taken:
-            next_index = taken.next_index
+
+    next_index: int
+    missing: int
+
+    def steps(self, store: Store) -> Plan[None]:
+        """One round trip a chunk."""
+        while self.missing:
+            if self.write is None:
+                args = creating(store, self.missing, self.next_index)
+                self.write = Write(store.script(CREATE), args)
+            try:
+                _, _, next_index, missing = yield from store.worker.send(self)
+            except IndexTakenError as taken:
+                self.next_index = taken.next_index
+            else:
+                self.next_index, self.missing, self.write = next_index, missing, None
 
 
 def creating(store: Store, missing: int, next_index: int) -> list[Argument]:

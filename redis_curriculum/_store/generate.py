@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from redis_curriculum._store.once import Argument
+from redis_curriculum._store.calls import Argument
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import GeneratorError
 from redis_curriculum.tasks.build import build, custom_generators

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from redis_curriculum._protocol.asking import scan, scan_counts, scan_hash
 from redis_curriculum._protocol.keys import PARTS
-from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord, pairs
 from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool
@@ -30,8 +29,7 @@ def read(store: Store, task_ids: Sequence[int]) -> Plan[list[TaskRecord | None]]
     records: list[TaskRecord | None] = []
     for start in range(0, len(task_ids), _READ_CHUNK):
         chunk = task_ids[start : start + _READ_CHUNK]
-        args = [store.keys.generation, *chunk]
-        reply = yield from store.worker.ask(Run(store.script(READ), store.keys.meta, args))
+        reply = yield from store.server.run(store.script(READ), *chunk)
         records += [_record(store, *one) for one in zip(chunk, reply, strict=True)]
     return records
 
@@ -51,26 +49,27 @@ def read_one(store: Store, task_id: object) -> Plan[TaskRecord | None]:
 
 def task_ids(store: Store, label: object = None) -> Plan[list[int]]:
     """Ids of the pool's tasks, or of a label's, ascending."""
+    server = store.server
     if label is not None:
-        found = yield from _scan(store, "SSCAN", store.keys.label(validate_label(label)))
+        found = yield from server.scan("SSCAN", server.keys.label(validate_label(label)))
     else:
         found = []
         for part in PARTS:  # tasks only move forward, so none is missed
-            found += (yield from _scan(store, "ZSCAN", f"{store.keys.pool}{part}"))[::2]
+            found += (yield from server.scan("ZSCAN", f"{server.keys.pool}{part}"))[::2]
     yield from _same_generation(store)
     return sorted({int(task_id) for task_id in found})
 
 
 def labels(store: Store) -> Plan[dict[str, int]]:
     """Label to number of its active tasks, sorted by label."""
-    found = yield from scan_counts(store.keys.labels, store.settings.retry_deadline_s)
+    found = yield from store.server.scan_counts(store.server.keys.labels)
     yield from _same_generation(store)
     return dict(sorted(found.items()))
 
 
 def quarantine(store: Store) -> Plan[dict[int, str]]:
     """Ids of tasks that were taken out for failing, ascending, with their last messages."""
-    found = yield from scan_hash(store.keys.quarantine, store.settings.retry_deadline_s)
+    found = yield from store.server.scan_hash(store.server.keys.quarantine)
     return dict(sorted((int(task_id), text) for task_id, text in found.items()))
 
 
@@ -85,12 +84,11 @@ def numbers(
     """
     width = len(fields) + 1
     table, found = np.empty((len(names), width)), dict[str, int]()
-    head = [store.keys.generation, family, len(fields), *fields]
-    numbers_script = store.script(NUMBERS)
+    head = (family, len(fields), *fields)
+    script = store.script(NUMBERS)
     step = min(max(_VALUES_PER_READ // width, 1), 2 * _READ_CHUNK)
     for start in range(0, len(names), step):
-        chunk = names[start : start + step]
-        reply = yield from store.worker.ask(Run(numbers_script, store.keys.meta, [*head, *chunk]))
+        reply = yield from store.server.run(script, *head, *names[start : start + step])
         rows = table[start : start + step]
         rows[:] = np.array(from_json(reply[0])).reshape(-1, width)
         own = [found.setdefault(label, len(found)) for label in reply[1:]]
@@ -125,12 +123,8 @@ def distribution(store: Store) -> Plan[dict[int, float]]:
     return dict(zip(np.asarray(found.task_ids).tolist(), probabilities.tolist(), strict=True))
 
 
-def _scan(store: Store, command: str, key: str) -> Plan[list[str]]:
-    return (yield from scan(command, key, store.settings.retry_deadline_s))
-
-
 def _same_generation(store: Store) -> Plan[None]:
-    request = Command(("HGET", store.keys.meta, "generation"), store.keys.meta)
-    generation = yield from store.worker.ask(request)
-    if generation != str(store.keys.generation):
+    keys = store.server.keys
+    generation = yield from store.server.command("HGET", keys.meta, "generation")
+    if generation != str(keys.generation):
         raise StaleGenerationError("a restore replaced this curriculum's state; open it again")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redis_curriculum._protocol.asking import ask, scan, server_now_ms
-from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
 
 
@@ -23,17 +22,17 @@ class WorkerRow:
     live: bool
 
 
-def workers(keys: Keys, deadline_s: float, *, live_only: bool = False) -> Plan[list[WorkerRow]]:
+def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]:
     """Every worker that is known (or whose lease holds), oldest first; one round trip each."""
-    leases = pairs((yield from scan("ZSCAN", keys.workers, deadline_s)))
-    now = yield from server_now_ms(keys.meta, deadline_s)
+    leases = pairs((yield from server.scan("ZSCAN", server.keys.workers)))
+    now = yield from server.now_ms()
     rows = []
     for worker_id, lease_end in leases.items():
         left = int(float(lease_end)) - now
         if live_only and left < 0:
             continue
-        words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")
-        host, *numbers = yield from ask(Command(words, keys.meta), deadline_s)
+        words = ("HMGET", server.keys.worker(worker_id), "host", "pid", "sequence", "started")
+        host, *numbers = yield from server.command(*words)
         if host is None:
             continue  # it has left meanwhile
         pid, sequence, started = (int(float(number)) for number in numbers)

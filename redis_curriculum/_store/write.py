@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.scripts import Script
+from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import EVICT, FAIL, SET_LABEL
-from redis_curriculum._store.fill import fill
-from redis_curriculum._store.once import Argument, Write
+from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_label, validate_task_id
 from redis_curriculum.errors import CurriculumError, InvalidInputError
@@ -19,58 +20,62 @@ QUARANTINE_RETAINED: Final = 1000
 MOST_ERROR_CHARACTERS: Final = 500
 
 
-def evict(store: Store, task_id: object) -> Plan[Outcome]:
+def evict(store: Store, task_id: object) -> Change:
     """Take one task out of the pool."""
-    args = [validate_task_id(task_id)]
-    reply = yield from store.worker.write(store.script(EVICT), args, leased=False)
-    return Outcome.DUPLICATE if reply[0] else OUTCOMES[reply[1]]
+    return Change(store.script(EVICT), [validate_task_id(task_id)])
 
 
-def set_label(store: Store, task_id: object, label: object) -> Plan[Outcome]:
+def set_label(store: Store, task_id: object, label: object) -> Change:
     """Move one task to another label."""
-    task_id, label = validate_task_id(task_id), validate_label(label)
-    reply = yield from store.worker.write(store.script(SET_LABEL), [task_id, label])
-    return Outcome.DUPLICATE if reply[0] else OUTCOMES[reply[1]]
+    args: list[Argument] = [validate_task_id(task_id), validate_label(label)]
+    return Change(store.script(SET_LABEL), args)
+
+
+@dataclass(slots=True)
+class Change(Call[Outcome]):
+    """A change that is one write."""
+
+    script: Script
+    args: list[Argument]
+
+    def steps(self, store: Store) -> Plan[Outcome]:
+        """One round trip."""
+        if self.write is None:
+            self.write = Write(self.script, self.args)
+        reply = yield from store.worker.send(self)
+        return Outcome.DUPLICATE if reply[0] else OUTCOMES[reply[1]]
 
 
 def report_failure(
     store: Store, task_id: object, error: object, *, permanent: object = False
-) -> Plan[Outcome]:
+) -> Failure:
     """Count a failure; replace the task when it has failed too often. See ``Curriculum``."""
     if not isinstance(permanent, bool):
         raise InvalidInputError("permanent", "True or False", permanent)
-    args: list[Argument] = [
-        int(permanent),
-        QUARANTINE_RETAINED,
-        validate_task_id(task_id),
-        message_of(error),
-    ]
-    repeated, outcome, next_index, missing = yield from _once(store, store.script(FAIL), args)
-    found = Outcome.DUPLICATE if repeated else OUTCOMES[outcome]
-    if missing and store.can_generate and found in (Outcome.QUARANTINED, Outcome.DUPLICATE):
-        with suppress(CurriculumError):  # the report stands; the next draw fills, or says why not
-            yield from fill(store, next_index)
-    return found
+    task_id = validate_task_id(task_id)
+    args: list[Argument] = [int(permanent), QUARANTINE_RETAINED, task_id, message_of(error)]
+    return Failure(store.script(FAIL), args)
 
 
-def _once(store: Store, script: Script, args: list[Argument]) -> Plan[list[Any]]:
-    """Send a write that counts each time; made again after an error it is the same write.
+@dataclass(slots=True)
+class Failure(Call[Outcome]):
+    """A failure to count, and a new task for one that failed too often."""
 
-    Again means: by the same caller, with the same arguments, before any other of its kind.
-    """
-    caller = store.caller()
-    write = store.unanswered.get(caller)
-    if write is None or (write.script, write.args) != (script, args):
-        write = Write(script, args)
-    store.unanswered[caller] = write
-    try:
-        reply: list[Any] = yield from store.worker.send(write)
-    except CurriculumError as error:
-        if error.applied == "no":
-            del store.unanswered[caller]
-        raise
-    del store.unanswered[caller]
-    return reply
+    script: Script
+    args: list[Argument]
+    filling: Filling | None = field(default=None, init=False, compare=False)
+
+    def steps(self, store: Store) -> Plan[Outcome]:
+        """One round trip; two when the task is replaced."""
+        if self.write is None:
+            self.write = Write(self.script, self.args)
+        repeated, outcome, next_index, missing = yield from store.worker.send(self)
+        found = Outcome.DUPLICATE if repeated else OUTCOMES[outcome]
+        if store.can_generate and found in (Outcome.QUARANTINED, Outcome.DUPLICATE):
+            self.filling = self.filling or Filling(next_index, missing)
+            with suppress(CurriculumError):  # the report stands; the next draw fills or says why
+                yield from self.filling.steps(store)
+        return found
 
 
 def message_of(error: object) -> str:

@@ -1,54 +1,33 @@
-"""redis-py's arguments for an address: where the server is and how to talk to it."""
+"""redis-py's arguments for a connection: where the server is and how to talk to it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Final
-
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from redis_curriculum._wire.urls import SENTINEL_PASSWORD_VARIABLE, Address
 from redis_curriculum.errors import InvalidURLError
 
-MOST_REDIRECTS: Final = 5
+Place = Mapping[str, Any]
+"""The arguments for where a server is: ``host`` and ``port``, or the ``path`` of its socket."""
+_TEXT: Final = {"decode_responses": True, "protocol": 2}
 
 
-def declared_keys(address: Address, key: str) -> tuple[str, ...]:
-    """Return the keys that a script call names.
-
-    On a cluster a second one, which never exists: while the slot moves to another node, Redis
-    then refuses the call (TRYAGAIN) instead of running the script on the half that is still here.
-    """
-    return (key, f"{key}:absent") if address.kind == "cluster" else (key,)
+def places(address: Address) -> list[Place]:
+    """Return where the servers of an address are; none where one has to be started."""
+    if address.kind == "unix":
+        return [{"path": address.path}]
+    return [{"host": host, "port": port} for host, port in address.hosts]
 
 
-def endpoint(
-    address: Address, path: str | os.PathLike[str] | None, node: tuple[str, int] | None
-) -> dict[str, Any]:
-    """Return redis-py's arguments for where a single server is."""
-    if address.kind in ("unix", "embedded"):
-        return {"unix_socket_path": str(path or address.path)}
-    host, port = node or address.hosts[0]
-    return {"host": host, "port": port}
-
-
-def client_options(address: Address, timeout_s: float) -> dict[str, Any]:
-    """Return redis-py's arguments for how to talk: text in and out, RESP2, no retry of its own."""
-    options: dict[str, Any] = {
-        "username": address.username,
-        "password": address.secret,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "decode_responses": True,
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if address.db:
-        options["db"] = address.db
+def client_options(address: Address) -> dict[str, Any]:
+    """Return the arguments for how to talk to a server: text in and out, RESP2."""
+    options = _TEXT | {"username": address.username, "password": address.secret, "db": address.db}
     if address.tls:
         _check_files(address)
-        options |= {"ssl": True, "ssl_check_hostname": True, **address.tls_options}
+        named = address.tls_options.get("ssl_cert_reqs") != "none"  # no certificate, no name in it
+        options |= {"ssl_check_hostname": named, **address.tls_options}
     return options
 
 
@@ -60,8 +39,25 @@ def _check_files(address: Address) -> None:
             raise InvalidURLError("url", f"with {option}= a file that can be read", path)
 
 
-def sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Return redis-py's arguments for talking to the Sentinels themselves."""
-    kept = {k: v for k, v in options.items() if k not in ("username", "password", "db")}
-    secret = os.environ.get(SENTINEL_PASSWORD_VARIABLE)
-    return kept | ({"password": secret} if secret else {})
+def sentinel_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments for how to talk to the Sentinels of a server with such ``options``."""
+    kept = {name: value for name, value in options.items() if name not in ("username", "db")}
+    return kept | {"password": os.environ.get(SENTINEL_PASSWORD_VARIABLE)}
+
+
+def stranger_options(options: Mapping[str, Any], *, tls: bool) -> dict[str, Any]:
+    """Return the arguments to see whether a port speaks TLS: no secret, and nobody is verified."""
+    unverified = {"ssl_cert_reqs": "none", "ssl_check_hostname": False} if tls else {}
+    return _TEXT | {name: options[name] for name in ("host", "port")} | unverified
+
+
+def is_tls(options: Mapping[str, Any]) -> bool:
+    """Whether a connection with such arguments speaks TLS."""
+    return "ssl_check_hostname" in options
+
+
+def class_name(options: Mapping[str, Any]) -> str:
+    """Return the name of redis-py's class for a connection; for asyncio it is the same."""
+    if "path" in options:
+        return "UnixDomainSocketConnection"
+    return "SSLConnection" if is_tls(options) else "Connection"

@@ -10,7 +10,12 @@ from redis import exceptions
 
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.scripts import commands_at
-from redis_curriculum._wire.urls import PASSWORD_VARIABLE, Address, without_password
+from redis_curriculum._wire.urls import (
+    PASSWORD_VARIABLE,
+    SENTINEL_PASSWORD_VARIABLE,
+    Address,
+    without_password,
+)
 from redis_curriculum.errors import (
     Applied,
     AuthenticationError,
@@ -104,15 +109,21 @@ _HINTS: Final = {
     "READONLY": "this server is a replica; connect to the primary",
     "BUSY": "a script runs too long; see SCRIPT KILL",
 }
-_OUR_CODE: Final = re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)")
+_WRONG_URL: Final = {
+    "DB index is out of range": "with a database that the server has",
+    "cluster support disabled": "redis:// or rediss:// for a server that is not part of a cluster",
+    "No such master": "with a service that the Sentinels know",
+}
+_ARGUMENTS: Final = re.compile(r",? with args beginning with:.*", re.DOTALL)
 _SERVER_CODE: Final = re.compile(
     r"\b(WRONGTYPE|OOM|MISCONF|READONLY|NOREPLICAS|NOPERM|BUSY|LOADING|TRYAGAIN|CLUSTERDOWN"
     r"|MASTERDOWN|MOVED|ASK)\b"
 )
 _DENIED: Final = re.compile(r"'([\w|]+)' command")
-_CUT_SHORT: Final = re.compile("user executing the script can't|ACL failure in script")
-_ABOUT_KEYS: Final = re.compile(r"\bkeys?\b")
-_WHERE: Final = re.compile(r"([0-9a-f]{40}).*?@user_script: ?(\d+)")
+_CUT_SHORT: Final = re.compile(
+    r"(?=.*(?:user executing the script can't|ACL failure in script))"
+    r"(?:.*?([0-9a-f]{40}))?.*?@user_script: ?(\d+)"  # Valkey 9 leaves the script out
+)
 
 
 def is_elsewhere(refusal: CurriculumError) -> bool:
@@ -125,30 +136,43 @@ def is_elsewhere(refusal: CurriculumError) -> bool:
 
 def translate(error: Exception, address: Address, *, applied: Applied = "no") -> CurriculumError:
     """Return our error for one of redis-py's; ``applied`` if the request may have arrived."""
-    text = without_password(str(error))
-    if isinstance(error, exceptions.NoScriptError):
-        return MissingScriptError(text)
+    if isinstance(error.__cause__, exceptions.AuthenticationError):
+        error = error.__cause__  # redis-py's asyncio connection to a unix socket hides it
+    text = text_of(error)
+    if isinstance(error, exceptions.RedisError):
+        error.args = (text,)  # a traceback shows it too
     if isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in text:
         where = "" if address.password else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
+        if address.kind == "sentinel":
+            where += f" (that of the Sentinels is in {SENTINEL_PASSWORD_VARIABLE})"
         return AuthenticationError(f"{address.public}: wrong user or password{where}: {text}")
     if isinstance(error, exceptions.BusyLoadingError):
         return ServerUnavailableError(f"{address.public} is loading its data: {text}")
-    if "DB index is out of range" in text:
-        return InvalidURLError("url", "with a database that the server has", address.public)
+    for phrase, rule in _WRONG_URL.items():
+        if phrase in text:
+            return InvalidURLError("url", rule, address.public)
     if isinstance(error, exceptions.ResponseError):
         return _refused(error, text)
-    says = ":" if isinstance(error, exceptions.RedisClusterException) else " does not answer:"
-    return ServerUnavailableError(
-        f"{address.public}{says} {text or type(error).__name__}", applied=applied
-    )
+    if isinstance(error, ValueError):
+        return ScriptError(
+            f"{address.public}: a message that cannot be read or written: {text}", applied=applied
+        )
+    return ServerUnavailableError(f"{address.public} does not answer: {text}", applied=applied)
+
+
+def text_of(error: Exception) -> str:
+    """Return what an error says, without a password or the arguments of a command (a script)."""
+    text = _ARGUMENTS.sub("", without_password(str(error)))
+    return text or type(error).__name__
 
 
 def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
-    ours = _OUR_CODE.search(text)
-    if ours:
-        return error_of(ours[1], ours[2])
-    if _CUT_SHORT.search(text):
-        return _denied_inside(text)
+    if isinstance(error, exceptions.NoScriptError):
+        return MissingScriptError(text)
+    for pattern, make in _BY_PHRASE.items():
+        found = pattern.search(text)
+        if found:
+            return make(text, *found.groups())
     if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
         denied = _DENIED.search(text)
         command = denied[1] if denied else None
@@ -166,15 +190,10 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
 
 
-def _denied_inside(text: str) -> PermissionDeniedError:
-    """The ACL stopped a script half-way; Redis 6.2 names script and line, but no command."""
-    denied, where = _DENIED.search(text), _WHERE.search(text)
-    if denied:
-        commands = [denied[1]]
-    elif where and not _ABOUT_KEYS.search(text):
-        commands = commands_at(where[1], int(where[2]))
-    else:
-        commands = []
+def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedError:
+    """The ACL stopped a script half-way; Redis 6.2 says only in which line."""
+    denied, about_keys = _DENIED.search(text), re.search(r"\bkeys?\b", text)
+    commands = [denied[1]] if denied else [] if about_keys else commands_at(sha or "", int(line))
     error = PermissionDeniedError(
         f"this user may not use {' or '.join(commands) or 'one of our keys'}, a script was cut"
         f" short; `redis-curriculum acl NAME` prints what is needed, check() what is left: {text}",
@@ -184,14 +203,20 @@ def _denied_inside(text: str) -> PermissionDeniedError:
     return error
 
 
+_BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
+    re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)"): lambda _, code, detail: error_of(code, detail),
+    _CUT_SHORT: _denied_inside,
+}
+
+
 def _code_of(error: exceptions.ResponseError) -> str:
     """redis-py strips the code from the errors it knows by class."""
     known = {
         exceptions.ReadOnlyError: "READONLY",
         exceptions.OutOfMemoryError: "OOM",
         exceptions.TryAgainError: "TRYAGAIN",
+        exceptions.MasterDownError: "MASTERDOWN",  # before its base class
         exceptions.ClusterDownError: "CLUSTERDOWN",
-        exceptions.MasterDownError: "MASTERDOWN",
         exceptions.MovedError: "MOVED",
         exceptions.AskError: "ASK",
     }

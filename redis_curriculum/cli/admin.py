@@ -44,10 +44,9 @@ def gc(
     """
     found = []
     with session(url, WORKING) as server:
-        deadline_s = server.settings.retry_deadline_s
         for node in [server] if name else server.nodes():
-            for each in [name] if name else node.run(overview.names(deadline_s)):
-                found += node.run(cleanup.gc(each, deadline_s, dry_run=dry_run))
+            for each in [name] if name else node.run(overview.names(node.node)):
+                found += node.run(cleanup.gc(node.about(each), dry_run=dry_run))
     if json:
         print_json({"dry_run": dry_run, "removed": found})
     elif found:
@@ -65,7 +64,7 @@ def delete(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     interrupted, the same command or `gc` goes on.
     """
     with session(url, WORKING) as server:
-        keys = server.run(cleanup.delete(name, server.settings.retry_deadline_s))
+        keys = server.run(cleanup.delete(server.about(name)))
     if json:
         print_json({"name": name, "keys": keys})
     else:
@@ -80,7 +79,7 @@ def migrate(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     """
     with session(url, WORKING) as server, progress_bar("migrate") as progress:
         where = server.address.public
-        done = server.run(migrating(where, name, server.settings, progress))
+        done = server.run(migrating(server.about(name), where, progress))
     if json:
         print_json({"url": where, **asdict(done)})
     elif done.from_schema == done.to_schema:
@@ -107,7 +106,7 @@ def doctor(
     with session(server_url or url) as server:
         for node in server.nodes():
             where = node.address.public
-            findings = node.run(diagnose(node.address, node.settings.retry_deadline_s))
+            findings = node.run(diagnose(node.address, node.node))
             found += [{"server": where, **finding._asdict()} for finding in findings]
     if json:
         print_json(found)

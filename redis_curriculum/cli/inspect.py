@@ -44,7 +44,7 @@ def list_(*, url: Url = None, json: AsJson = False) -> None:
     rows = []
     with session(url) as server:
         for node in server.nodes():
-            rows += node.run(overview.curricula(node.settings.retry_deadline_s))
+            rows += node.run(overview.curricula(node.node))
     rows.sort(key=lambda row: row.name)
     if json:
         print_json(rows)
@@ -171,8 +171,7 @@ def labels(name: Name, *, url: Url = None, json: AsJson = False) -> None:
 def workers(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     """List the workers and what is left of their leases."""
     with session(url) as server:
-        store = server.store(name)
-        rows = server.run(workers_plan(store.keys, store.settings.retry_deadline_s))
+        rows = server.run(workers_plan(server.store(name).server))
     if json:
         print_json(rows)
         return

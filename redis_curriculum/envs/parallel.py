@@ -42,7 +42,9 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         score: Makes the score of the final infos, by agent, within ``score_range``.
 
     Raises:
-        As ``CurriculumEnv``.
+        TaskApplyError: By ``reset`` and ``step``, as ``CurriculumEnv``.
+        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
+        ServerError: By ``reset`` and ``step``: the server did not answer.
     """
 
     def __init__(

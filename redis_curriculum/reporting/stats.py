@@ -16,9 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from redis_curriculum._protocol.asking import scan_counts, server_now_ms
 from redis_curriculum._protocol.keys import COUNTS
-from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.draw import chances, distribution, pool_weights
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.read import numbers, task_ids
@@ -96,7 +95,7 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 200 tasks or so many labels a call."""
-    meta, scorer = store.keys.meta, store.config.algorithm
+    server, keys, scorer = store.server, store.server.keys, store.config.algorithm
     of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
     ids = yield from task_ids(store)
     tasks, found = yield from numbers(store, "task", (*_TASK, *of_task), ids)
@@ -107,10 +106,9 @@ def read_census(store: Store) -> Plan[Census]:
     position = np.array([place[label] for label in found], dtype=np.intp)
     of_labels, _ = yield from numbers(store, "progress", of_label, labels)
     counts = yield from _read_counts(store)
-    now_ms = yield from server_now_ms(meta, store.settings.retry_deadline_s)
-    words = ("HMGET", meta, "epoch", "late_count")
-    epoch, late_count = yield from store.worker.ask(Command(words, meta))
-    quarantined = yield from store.worker.ask(Command(("HLEN", store.keys.quarantine), meta))
+    now_ms = yield from server.now_ms()
+    epoch, late_count = yield from server.command("HMGET", keys.meta, "epoch", "late_count")
+    quarantined = yield from server.command("HLEN", keys.quarantine)
     pool = Pool(
         task_ids=np.array(ids, dtype=np.int64)[there],
         statistics=dict(zip(of_task, columns, strict=True)),
@@ -139,8 +137,7 @@ def _columns(scorer: Scorer, holder: Holder) -> tuple[str, ...]:
 def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
     counts = {}
     for what in COUNTS:
-        key = store.keys.count(what)
-        counts[what] = yield from scan_counts(key, store.settings.retry_deadline_s)
+        counts[what] = yield from store.server.scan_counts(store.server.keys.count(what))
     return counts
 
 

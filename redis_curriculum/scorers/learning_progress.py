@@ -57,7 +57,7 @@ class LearningProgressConfig(Scorer):
     DRAW: ClassVar[Draw] = "sigmoid"
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = ("learning_progress", "p_true")
 
-    kind: Annotated[Literal["learning_progress"], STRUCTURAL] = "learning_progress"
+    kind: Annotated[Literal["learning_progress"], STRUCTURAL] = "learning_progress"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     ema_timescale: Annotated[Rate, STRUCTURAL] = Field(
         default=0.1, description="Rate of the fast EMA of performance per completion."
     )

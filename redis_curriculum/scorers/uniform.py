@@ -19,7 +19,7 @@ class UniformConfig(Scorer):
 
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = ()
 
-    kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"
+    kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
 
 
 DiscreteRandomConfig = UniformConfig

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, Task, WorkerSettings
-from redis_curriculum._wire.asyncio import AsyncLink
+from redis_curriculum._wire import asyncio as wire
+from redis_curriculum._wire.steps import Exchange, Step
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumError,
@@ -87,6 +88,19 @@ def test_both_handles_have_the_same_methods_and_signatures() -> None:
         elif not isinstance(method, classmethod):
             assert inspect.iscoroutinefunction(ours[name]), name
             assert own.return_annotation == twin.return_annotation, name
+
+
+def first_sentence(method: Any) -> str:
+    text = inspect.cleandoc(inspect.unwrap(getattr(method, "__func__", method)).__doc__ or "")
+    return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".")
+
+
+def test_both_handles_say_the_same_of_each_method() -> None:
+    """Each has its own docstring, written out; only a class says that it is a twin."""
+    ours, theirs = public(AsyncCurriculum), public(Curriculum)
+    said = {name: first_sentence(method) for name, method in theirs.items()}
+    assert {name: first_sentence(method) for name, method in ours.items()} == said
+    assert all(len(sentence.split()) > 2 for sentence in said.values())
 
 
 async def session(curriculum: AsyncCurriculum) -> list[Any]:
@@ -180,21 +194,22 @@ class Flaky:
     @contextmanager
     def stopping(self, moment: str) -> Iterator[None]:
         """The next call cancels its task ``before`` it is sent, or once it has been applied."""
-        original = AsyncLink._exchange  # noqa: SLF001 - the place where bytes come and go
+        original = wire._perform  # noqa: SLF001 - the place where bytes come and go
 
-        async def exchange(link: AsyncLink, connection: Any, words: Any) -> Any:
-            self._monkeypatch.setattr(AsyncLink, "_exchange", original)
+        async def perform(step: Step) -> Any:
+            assert isinstance(step, Exchange)
+            self._monkeypatch.setattr(wire, "_perform", original)
             self.stopped += 1
             task = asyncio.current_task()
             assert task is not None
             if moment == "applied":
-                await original(link, connection, words)
+                await original(step)
             task.cancel()
-            return await original(link, connection, words if moment == "before" else ("PING",))
+            return await original(step if moment == "before" else step._replace(words=("PING",)))
 
-        self._monkeypatch.setattr(AsyncLink, "_exchange", exchange)
+        self._monkeypatch.setattr(wire, "_perform", perform)
         yield
-        self._monkeypatch.setattr(AsyncLink, "_exchange", original)
+        self._monkeypatch.setattr(wire, "_perform", original)
 
 
 @pytest.mark.parametrize("moment", ["before", "applied"])

@@ -153,9 +153,10 @@ def test_an_error_quotes_field_rule_and_value() -> None:
     ],
 )
 def test_an_unknown_field_is_refused_with_a_hint(model: Any, field: str, near: str) -> None:
-    given = {"task_generator": ONE} if model is CurriculumConfig else {}
+    given: dict[str, Any] = {"task_generator": ONE} if model is CurriculumConfig else {}
+    given[field] = 1
     with pytest.raises(InvalidInputError, match=rf"{field} .*did you mean {near}\?"):
-        model(**given, **{field: 1})
+        model(**given)
 
 
 def test_a_missing_generator_is_named() -> None:

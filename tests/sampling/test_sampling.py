@@ -671,7 +671,7 @@ def test_no_three_point_distribution_needs_eight_trials() -> None:
     """Mean and deviation are fixed, so the extreme distributions have at most three points."""
     hypers = make_hypers(z_score_amplification=10.0)
     found = differential_evolution(
-        three_point_trials, [(0, 1)] * 3, args=(hypers,), seed=1, tol=1e-9, polish=False
+        three_point_trials, [(0, 1)] * 3, args=(hypers,), rng=1, tol=1e-9, polish=False
     )
     assert 7.9 < -found.fun < 8
 

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from redis_curriculum import (
     UniformConfig,
 )
 from redis_curriculum._protocol.keys import PARTS, Keys
+from redis_curriculum._protocol.plan import Words
 from redis_curriculum._wire.blocking import DirectLink
+from redis_curriculum._wire.steps import Steps
 from redis_curriculum.errors import (
     ConfigMismatchError,
     CurriculumError,
@@ -441,20 +443,20 @@ def restored_and_killed(path: Path, url: str, left: int, *, before: bool) -> int
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    call = DirectLink.call
+    send = DirectLink.send
 
-    def dying(link: DirectLink, words: Sequence[str | int | float], key: str) -> Any:
+    def dying(link: DirectLink, words: Words, key: str) -> Steps[Any]:
         nonlocal left
         left -= 1
         if left == 0 and before:
             os.kill(os.getpid(), signal.SIGKILL)
-        reply = call(link, words, key)
+        reply = yield from send(link, words, key)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return reply
 
     try:
-        pytest.MonkeyPatch().setattr(DirectLink, "call", dying)
+        pytest.MonkeyPatch().setattr(DirectLink, "send", dying)
         Curriculum.restore(path, url, replace=True).close()
     except BaseException:  # noqa: BLE001 - a child of a test must not go on with the tests
         os._exit(1)
@@ -502,7 +504,7 @@ def stable_state(server: RunningServer, name: str) -> dict[str, Any]:
 
 def other_results() -> bytes:
     """A field ``stats`` that is no task's."""
-    scorer = LearningProgressConfig(**HYPERS)
+    scorer = config_of(**HYPERS).algorithm
     return scorer.packed("task", {**scorer.fold({}, 0.5), "completion_count": 10**6})
 
 

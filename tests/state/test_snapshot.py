@@ -62,7 +62,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 def moment_of(curriculum: Curriculum) -> Moment:
     store = curriculum._store  # noqa: SLF001
-    return Moment(store.keys, 5, store.variant)
+    return Moment(store.server, store.variant)
 
 
 def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path: Path) -> None:
@@ -77,7 +77,8 @@ def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path:
         assert manifest["config"] == json.loads(curriculum.config.to_json())
         assert manifest["seed"] == 3
         assert len(manifest["random"]) == 6
-        assert manifest["workers"][curriculum.worker_id]["sequence"]
+        told = {"lease_end_ms", "sequence", "host", "pid", "started"}
+        assert set(manifest["workers"][curriculum.worker_id]) == told, "no token"
         kinds = [line["type"] for line in middle]
         assert kinds.count("task") == end["tasks"] == info.tasks == 60
         assert kinds.count("label") == end["labels"] == info.labels
@@ -245,7 +246,7 @@ def test_the_copies_go_when_it_is_done(server: RunningServer, name: str, tmp_pat
     with Curriculum.open(server.url, name, config_of()) as curriculum:
         curriculum.snapshot(tmp_path / "a.rcs")
         play(curriculum, 10)
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         assert client.exists(keys.snapshot, keys.snapshot_tasks, keys.snapshot_labels) == 0
         assert client.hget(keys.meta, "snapshot") is None
 
@@ -286,7 +287,7 @@ def test_an_exporter_that_lost_its_lease_stops(
     server: RunningServer, name: str, tmp_path: Path
 ) -> None:
     with Curriculum.open(server.url, name, config_of(500)) as curriculum:
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         path = tmp_path / "a.rcs"
         path.write_text("old")
 
@@ -319,7 +320,7 @@ def test_a_killed_exporter_leaves_the_old_file_and_its_copies_expire(
         assert process.returncode == -signal.SIGKILL
         assert path.read_bytes() == old
         assert len(list(tmp_path.iterdir())) == 2, "what it had written"
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         play(curriculum, 20)
         copies = (keys.snapshot, keys.snapshot_tasks, keys.snapshot_labels)
         assert all(client.pttl(key) > 0 for key in copies)
@@ -357,7 +358,7 @@ def test_the_exporters_copies_are_bounded_by_the_pool(server: RunningServer, nam
         drive(moment.begin(), link)
         play(curriculum, 1000)
         client = server.client()
-        assert client.hlen(curriculum._store.keys.snapshot_tasks) <= 50 + 1  # noqa: SLF001
+        assert client.hlen(curriculum._store.server.keys.snapshot_tasks) <= 50 + 1  # noqa: SLF001
         drive(moment.end(), link)
 
 

@@ -210,13 +210,15 @@ def test_a_replayed_draw_is_counted_and_not_drawn(harness: Harness) -> None:
     assert counts == ["1", "1", "2", "0"]
 
 
-def test_a_repeat_leaves_out_what_was_evicted_since(harness: Harness) -> None:
+def test_a_repeat_answers_what_was_drawn_though_it_was_evicted_since(harness: Harness) -> None:
     first = harness.sample(6)
-    gone = another(harness, "w1")
-    gone.evict([first.ids[0]])
+    before = harness.client.hgetall(harness.keys.count("samples"))
+    another(harness, "w1").evict(first.ids)
     again = harness.sample(6, sequence=harness.sequence)
-    assert again.repeated == 1
-    assert again.ids == [task_id for task_id in first.ids if task_id != first.ids[0]]
+    assert (again.repeated, again.ids, again.tasks) == (1, first.ids, first.tasks)
+    assert harness.client.hgetall(harness.keys.count("samples")) == before
+    harness.record([(first.ids[0], 0.5)])
+    assert harness.sample(6, sequence=harness.sequence).ids == [], "that number was no draw"
 
 
 def test_a_late_result_neither_recreates_a_task_nor_lands_on_another(harness: Harness) -> None:

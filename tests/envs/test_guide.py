@@ -1,30 +1,26 @@
-"""The README's section on environment wrappers: its examples run, its table is the truth."""
+"""The guide on environments: its examples, and its table is the truth."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-
-import pytest
 
 from redis_curriculum.envs import CurriculumEnv
+from tests.docs.pages import blocks, page
 from tests.envs.conftest import Opened
 from tests.envs.worlds import Walk, broken
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-SECTION = README.split("### Environment wrappers\n")[1].split("\n### ")[0]
-EXAMPLES = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+PAGE = page("guides/environments.md")
+EXAMPLES = blocks(PAGE, "python")
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_an_example(url: str, number: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_of_environment_has_an_example() -> None:
+    """They are run by ``tests/docs/test_examples.py``."""
     assert len(EXAMPLES) == 3
-    assert '"embedded://"' in EXAMPLES[number]
-    exec(EXAMPLES[number].replace("embedded://", url), {"__name__": "example"})  # noqa: S102
+    assert all('"embedded://"' in example for example in EXAMPLES)
 
 
 def test_the_table_names_every_key_and_its_type(opened: Opened) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w, ]+) \|", SECTION, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w, ]+) \|", PAGE, re.MULTILINE)
     types = {"int": int, "float": float, "str": str, "mapping": object}
     env = CurriculumEnv(Walk(), opened(task_generator=broken(["step", "", " "])))
     seen = set()

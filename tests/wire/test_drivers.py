@@ -1,0 +1,84 @@
+"""What both drivers owe to the plans of a link, whatever ends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from redis_curriculum._protocol.plan import Sleep, one
+from redis_curriculum._wire import asyncio as loop
+from redis_curriculum._wire import blocking
+from redis_curriculum._wire.link import Link
+from redis_curriculum._wire.urls import parse
+
+HOME = parse("redis://home")
+
+
+def drive_blocking(use: Callable[[Link], Any]) -> None:
+    link = blocking.DirectLink(HOME, 5.0)
+    use(link)
+    blocking.drive(one(Sleep(0)), link)
+
+
+def drive_in_a_loop(use: Callable[[Link], Any]) -> None:
+    link = loop.AsyncLink(HOME, 5.0)
+    use(link)
+    asyncio.run(loop.drive(one(Sleep(0)), link))
+
+
+both_drivers = pytest.mark.parametrize("drive", [drive_blocking, drive_in_a_loop])
+Drive = Callable[[Callable[[Link], Any]], None]
+
+
+class Stop(BaseException):
+    """An interruption."""
+
+
+class Interrupted:
+    """Steps whose driver is interrupted when it has performed the first one."""
+
+    closed = False
+
+    def __next__(self) -> Sleep:
+        return Sleep(0)
+
+    def send(self, _: object) -> None:
+        raise Stop
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@both_drivers
+def test_an_interruption_between_two_steps_closes_the_plans(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Interrupted()
+    with pytest.raises(Stop):
+        drive(lambda link: monkeypatch.setattr(link, "carry", lambda _: steps))
+    assert steps.closed
+
+
+@both_drivers
+def test_a_connection_that_fails_is_closed(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Failing:
+        def __init__(self, **options: Any) -> None:
+            assert options["host"] == "home"
+
+        def connect(self) -> Any:
+            raise Stop
+
+        def disconnect(self, **_: object) -> Any:
+            closed.append(self)
+            return asyncio.sleep(0) if drive is drive_in_a_loop else None
+
+    monkeypatch.setattr("redis.Connection", Failing)
+    monkeypatch.setattr("redis.asyncio.Connection", Failing)
+    with pytest.raises(Stop):
+        drive(lambda link: monkeypatch.setattr(link, "carry", lambda _: link.send(("PING",), "")))
+    assert len(closed) == 1
