@@ -46,4 +46,4 @@ for i = 1, #meta, 2 do
   end
 end
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
-return { readable, call('HGETALL', pool .. 'sums'), sizes, workers, now }
+return { readable, call('HGETALL', pool .. 'weight_sums'), sizes, workers, now }

@@ -14,7 +14,7 @@
 --@include reader
 --@include stored_hypers
 for field, amount in pairs({ s = sum_s, q0 = sum_q0, q1 = sum_q1, q2 = sum_q2 }) do
-  call('HINCRBY', pool .. 'sums', field, amount)
+  call('HINCRBY', pool .. 'weight_sums', field, amount)
 end
 --@include index
 for i = labels_first, labels_last, labels_width do

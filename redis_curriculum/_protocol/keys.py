@@ -12,6 +12,9 @@ from typing import Final
 SCHEMA: Final = 2
 """Version of the keys and of what they hold; a server with another one is refused."""
 
+MIGRATED: Final = (1,)
+"""Older schemas whose keys ``migrate`` turns into this one's."""
+
 ROOT: Final = "rc:"
 """What every key of this library begins with."""
 
@@ -53,7 +56,7 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, capped: creations, evictions, failures, restores, epochs."""
+        """Stream, capped: creations, evictions, failures, restores, migrations, epochs."""
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
@@ -66,7 +69,7 @@ class Keys:
 
     @property
     def snapshot(self) -> str:
-        """Hash, expires with the exporter: a running snapshot's token and moment."""
+        """Hash, expires with the exporter: token and moment of a snapshot, check or migration."""
         return f"{self.prefix}snapshot"
 
     @property
@@ -81,7 +84,7 @@ class Keys:
 
     @property
     def restore(self) -> str:
-        """Hash, expires with the importer: which generation a running restore stages."""
+        """Hash, expires with the importer: which generation a restore or migration stages."""
         return f"{self.prefix}restore"
 
     @property
@@ -129,8 +132,12 @@ class Keys:
 
     @property
     def sums(self) -> str:
-        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``)."""
-        return f"{self.pool}sums"
+        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``).
+
+        Not ``sums``: that was a string in schema 1, whose libraries look at its type first and
+        would tell their user to remove the key.
+        """
+        return f"{self.pool}weight_sums"
 
     def progress(self, label: str) -> str:
         """Hash: the label's own statistics, and what the draws keep of it."""

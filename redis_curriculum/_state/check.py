@@ -21,7 +21,7 @@ from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import CurriculumError
 
-_SINGLE: Final = ("fresh", "learning", "ripe", "labels", "inactive", "sums", "quarantine")
+_SINGLE: Final = ("fresh", "learning", "ripe", "labels", "inactive", "weight_sums", "quarantine")
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,20 @@ from redis_curriculum.errors import ConfigMismatchError, SnapshotError
 
 @dataclass(slots=True)
 class Intake:
-    """What the first reading of the file has shown; the tasks themselves are read again."""
+    """What the first reading has shown; the tasks themselves are read again."""
 
-    path: Path
-    sha256: str
     manifest: Manifest
     config: CurriculumConfig
     forced: list[dict[str, Any]]
     """Structural fields that were overridden: field, saved, given."""
     totals: Totals
     labels: list[LabelLine]
+    again: Callable[[], Iterator[Line]]
+    """Give the lines again; they must be the same."""
     dropped: frozenset[int] = frozenset()
     """Tasks that a smaller pool has no room for."""
     dropped_of: Counter[str] = field(default_factory=Counter)
     """How many, by label."""
-
-    def again(self) -> Iterator[Line]:
-        """Read the lines again; they must be the same."""
-        return read(self.path, checked=self.sha256)
 
     def tasks(self) -> Iterator[TaskLine]:
         """Read the tasks again, without the dropped ones."""
@@ -90,7 +87,8 @@ def take_in(
             f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
             " shrink=True (--shrink) drops those of lowest learning progress"
         )
-    intake = Intake(path, sha256, manifest, config, forced, totals, labels)
+    again = partial(read, path, checked=sha256)
+    intake = Intake(manifest, config, forced, totals, labels, again)
     if surplus > 0:
         intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
     for label in labels:
