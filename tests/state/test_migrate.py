@@ -14,7 +14,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from redis_curriculum import AsyncCurriculum, Curriculum, WorkerSettings
 from redis_curriculum._admin.cleanup import gc
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import PARTS, SCHEMA, Keys
+from redis_curriculum._protocol.plan import Words
 from redis_curriculum._state import migrate as migrate_module
 from redis_curriculum._state.format import COUNTERS, Manifest, TaskLine
 from redis_curriculum._state.migrate import Migration, migrating
@@ -33,6 +34,7 @@ from redis_curriculum._state.reader import read
 from redis_curriculum._store.contracts import MIGRATE, MOMENT_BEGIN, STAGE
 from redis_curriculum._values.rules import canonical_json
 from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.steps import Steps
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import (
     CurriculumError,
@@ -338,20 +340,20 @@ def on_request(
 
     Yields what the requests were, as they come: a script's SHA-1, or a command.
     """
-    call, seen = DirectLink.call, list[str]()
+    send, seen = DirectLink.send, list[str]()
 
-    def noting(link: DirectLink, words: Sequence[str | int | float], key: str) -> Any:
+    def noting(link: DirectLink, words: Words, key: str) -> Steps[Any]:
         seen.append(str(words[1] if words[0] == "EVALSHA" else words[0]))
         at = len(seen)
         if at == number and not sent:
             then()
-        reply = call(link, words, key)
+        reply = yield from send(link, words, key)
         if at == number and sent:
             then()
         return reply
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DirectLink, "call", noting)
+        patch.setattr(DirectLink, "send", noting)
         yield seen
 
 
@@ -704,16 +706,16 @@ def test_a_call_that_arrives_late_changes_nothing(
     """The first copy of a call that was sent again: after the last one it would undo PERSIST."""
     _, flip, _ = requests_of(client, server.url, "labels", name)
     plant(client, "labels", name)
-    staging: list[Sequence[str | int | float]] = []
-    call = DirectLink.call
+    staging: list[Words] = []
+    send = DirectLink.send
 
-    def keeping(link: DirectLink, words: Sequence[str | int | float], key: str) -> Any:
+    def keeping(link: DirectLink, words: Words, key: str) -> Steps[Any]:
         if STAGE.sha in words:
             staging.append(words)
-        return call(link, words, key)
+        return (yield from send(link, words, key))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DirectLink, "call", keeping)
+        patch.setattr(DirectLink, "send", keeping)
         with on_request(flip, lambda: client.execute_command(*staging[0])):
             migrated(server.url, name)
     assert len(staging) > 3
@@ -796,15 +798,15 @@ def test_each_request_is_bounded_whatever_the_pool(
 ) -> None:
     plant(client, "labels", name)
     multiply(client, name, size)
-    most, call = [0, 0], DirectLink.call
+    most, send = [0, 0], DirectLink.send
 
-    def measuring(link: DirectLink, words: Sequence[str | int | float], key: str) -> Any:
-        reply = call(link, words, key)
+    def measuring(link: DirectLink, words: Words, key: str) -> Steps[Any]:
+        reply = yield from send(link, words, key)
         most[:] = max(most[0], len(words)), max(most[1], length(reply))
         return reply
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DirectLink, "call", measuring)
+        patch.setattr(DirectLink, "send", measuring)
         assert migrated(server.url, name).tasks == size
     assert most[0] <= 100 * 30
     assert most[1] <= 100 * 50
