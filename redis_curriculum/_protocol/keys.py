@@ -51,7 +51,7 @@ class Keys:
         return f"{self.prefix}workers"
 
     def worker(self, worker_id: str) -> str:
-        """Hash: last applied sequence number, last draw, host, pid, started."""
+        """Hash: last applied sequence number, tasks of the last draw, host, pid, started."""
         return f"{self.prefix}worker:{worker_id}"
 
     @property
