@@ -63,11 +63,10 @@ def opening(
     failing = [finding for finding in kept if finding.level == "fail"]
     fixed = address.kind not in ("sentinel", "cluster")
     enforce(audit(info, fixed=fixed, persistent=False) + failing, address.public)
-    asking = (OPEN, *_arguments(config))
-    reply = yield from server.run(*asking)
+    reply = yield from server.run(OPEN, *_arguments(config))
     if reply and is_older(reply[1]):
         yield from migrate(server)
-        reply = yield from server.run(*asking)
+        reply = yield from server.run(OPEN, *_arguments(config))
     if not reply:
         raise CurriculumNotFoundError(name)
     created, schema, generation, stored, next_index, size, epoch, version = reply

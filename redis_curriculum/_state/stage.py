@@ -198,7 +198,7 @@ class Stage:
 
     def discard(self) -> Plan[None]:
         """Let all that was written go at once; never fails, never retries."""
-        self.server = Server(self.server.keys, 0)
+        self.server = Server(self.server.keys, 0.0)
         with suppress(CurriculumError):  # the next claim, or gc, removes what stays
             yield from self._expire_after(1)
 

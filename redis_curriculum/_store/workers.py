@@ -24,14 +24,15 @@ class WorkerRow:
 
 def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]:
     """Every worker that is known (or whose lease holds), oldest first; one round trip each."""
-    leases = pairs((yield from server.scan("ZSCAN", server.keys.workers)))
+    keys = server.keys
+    leases = pairs((yield from server.scan("ZSCAN", keys.workers)))
     now = yield from server.now_ms()
     rows = []
     for worker_id, lease_end in leases.items():
         left = int(float(lease_end)) - now
         if live_only and left < 0:
             continue
-        words = ("HMGET", server.keys.worker(worker_id), "host", "pid", "sequence", "started")
+        words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")
         host, *numbers = yield from server.command(*words)
         if host is None:
             continue  # it has left meanwhile

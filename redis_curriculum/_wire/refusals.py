@@ -97,8 +97,8 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
     ),
     "RCLOST": lambda detail: SnapshotError(
-        "the lease of this export, restore or migration ended, as it took too long between two"
-        f" calls; or a failover lost some of it: {detail}"
+        "the server no longer holds what this export, restore or migration claims; it took too long"
+        f" between two calls, or a failover lost some of it: {detail}"
     ),
 }
 _ELSEWHERE_CODES: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})
