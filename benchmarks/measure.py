@@ -147,7 +147,7 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """The rows as a table for the README."""
+    """The rows as a table for the page on performance."""
     head = "| what | measured | half of the runs within | goal | |\n|---|---|---|---|---|\n"
     return head + "".join(
         f"| {row.what} | {row.median:,.4g} {row.unit} | {row.spread} | {row.goal}"

@@ -1,23 +1,14 @@
--- plant: write tasks with a past, as create and record would have left them.
--- KEYS[1] meta hash rc:{name}:meta
--- ARGV[1] pool str what the keys of the generation begin with
--- ARGV[2] params JSON the same for all
--- ARGV[3..] tasks groups of nine: part, task_id, label, label_hash, completion_count, p_fast, p_slow, learning_progress, score
--- Returns 1
-
-local call, pool, created = redis.call, ARGV[1], redis.call('TIME')[1] * 1000
-for at = 3, #ARGV, 9 do
-  local part, id, label, n = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 4]
-  local fast, slow, lp, score = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], ARGV[at + 8]
-  local key = pool .. 'task:' .. id
-  call('HSET', key, 'completion_count', n, 'sample_count', n, 'label', label, 'params', ARGV[2], 'task_id', id,
-    'label_hash', ARGV[at + 3], 'created_ms', created, 'failure_count', 0, 'total_score', n * score,
-    'success_threshold', 0.5)
-  if n ~= '0' then
-    call('HSET', key, 'reward_ema', fast, 'ema_squared', fast * fast, 'success_rate_ema', fast, 'p_fast', fast, 'p_slow',
-      slow, 'p_true', fast, 'learning_progress', lp, 'last_score', score)
+-- plant: write tasks as if they had come about, for benchmarks.
+-- KEYS[1] meta of the curriculum; ARGV[1] prefix of its generation; ARGV[2] params
+-- ARGV[3..] groups of six: part, task_id, label, completion_count, packed statistics or empty, learning_progress
+for i = 3, #ARGV, 6 do
+  local part, id, label, count, stats, lp = unpack(ARGV, i, i + 5)
+  local key = ARGV[1] .. 'task:' .. id
+  redis.call('HSET', key, 'label', label, 'params', ARGV[2], 'created_ms', 1700000000000, 'completion_count', count,
+    'sample_count', count, 'failure_count', 0)
+  if stats ~= '' then
+    redis.call('HSET', key, 'stats', stats, 'learning_progress', lp, 'success_rate_ema', '0.5', 'last_score', '0.5')
   end
-  call('ZADD', pool .. part, lp, id)
-  call('SADD', pool .. 'label:' .. label, id)
+  redis.call('ZADD', ARGV[1] .. part, lp, id)
+  redis.call('SADD', ARGV[1] .. 'label:' .. label, id)
 end
-return 1

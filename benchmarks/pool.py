@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +14,20 @@ from server import Server
 
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.keys import COUNTS, Keys
-from redis_curriculum._protocol.plan import Plan, Run
-from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._protocol.plan import Run
+from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.expected import part_of
+from redis_curriculum._store.calls import Call
 from redis_curriculum._store.contracts import REPLACE
-from redis_curriculum._store.once import Write
+from redis_curriculum._store.fill import replacing
+from redis_curriculum._store.play import play
+from redis_curriculum._store.variant import readable
+from redis_curriculum._store.write import Change
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
 from redis_curriculum.tasks import Single
-from redis_curriculum.tasks.ids import label_hash, task_id_at
+from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.task import encode_params
 
 PARAMS = {"size": 9, "density": 0.25}
@@ -53,9 +56,12 @@ class Planted:
     ids: list[int]
 
 
+_EMAS: Final = {"reward_ema": 0.5, "ema_squared": 0.3, "success_rate_ema": 0.5, "p_true": 0.5}
+
+
 def plant(server: Server, name: str, config: CurriculumConfig, labels: int = 20) -> Planted:
     """Fill a pool: 10 % of the tasks under-sampled, 30 % learning, 60 % ripe, LP mostly small."""
-    size, hypers, keys = config.num_active_tasks, config.algorithm.hypers, Keys(name)
+    size, hypers, keys = config.num_active_tasks, config.algorithm, Keys(name)
     random = np.random.default_rng(size)
     counts = np.where(
         random.random(size) < 0.1, random.integers(0, 10, size), random.integers(10, 28, size)
@@ -67,24 +73,20 @@ def plant(server: Server, name: str, config: CurriculumConfig, labels: int = 20)
     rows = zip(ids, counts.tolist(), lps.tolist(), slows.tolist(), strict=True)
     flat: list[Any] = []
     for i, (task_id, count, lp, slow) in enumerate(rows):
-        label = names[i % labels]
-        flat += [part_of(count, hypers), task_id, label, _hash_of(label), count]
-        flat += [slow + lp, slow, lp, 0.5]
+        known = {"completion_count": count, "total_score": count / 2, **_EMAS}
+        known |= {"p_fast": slow + lp, "p_slow": slow, "learning_progress": lp}
+        stats = hypers.packed("task", known) if count else ""
+        flat += [part_of(count, hypers), task_id, names[i % labels], count, stats, lp]
     with server.client() as client:
         source = Path(__file__).with_name("plant.lua").read_text(encoding="utf-8")
         script = client.register_script(source)
-        for start in range(0, len(flat), 9 * _CHUNK):
-            part = flat[start : start + 9 * _CHUNK]
+        for start in range(0, len(flat), 6 * _CHUNK):
+            part = flat[start : start + 6 * _CHUNK]
             script(keys=[keys.meta], args=[keys.pool, encode_params(PARAMS), *part])
         _plant_labels(client, config, name, names, (counts, lps))
     planted = Planted(server, name, config, ids)
     Hand(planted)  # creates the curriculum around its pool
     return planted
-
-
-@cache
-def _hash_of(label: str) -> int:
-    return label_hash(label)
 
 
 def _plant_labels(
@@ -94,7 +96,9 @@ def _plant_labels(
     labels: Sequence[str],
     tasks: tuple[NDArray[np.int64], NDArray[np.float64]],
 ) -> None:
-    hypers, keys, (counts, lps) = config.algorithm.hypers, Keys(name), tasks
+    hypers, keys, (counts, lps) = config.algorithm, Keys(name), tasks
+    if not isinstance(hypers, LearningProgressConfig):
+        raise TypeError(hypers)
     own = np.random.default_rng(len(labels)).random(len(labels)) ** 3 * 0.4
     eligible = counts >= hypers.min_samples_for_lp
     pipe = client.pipeline(transaction=False)
@@ -102,9 +106,9 @@ def _plant_labels(
     for i, label in enumerate(labels):
         mine = slice(i, None, len(labels))
         done, lp = int(counts[mine].sum()), float(own[i])
-        emas = {"reward_ema": 0.5, "ema_squared": 0.3, "success_rate_ema": 0.5, "p_slow": 0.3}
-        rest = {"p_fast": 0.3 + lp, "p_true": 0.5, "learning_progress": lp, "last_score": 0.5}
-        fields = {"completion_count": done, "total_score": done / 2, **emas, **rest}
+        known = {"completion_count": done, "total_score": done / 2, **_EMAS}
+        known |= {"p_fast": 0.3 + lp, "p_slow": 0.3, "learning_progress": lp}
+        fields: dict[str, Any] = dict(readable(hypers, "label", known, 0.5))
         fields["eligible_count"] = int(eligible[mine].sum())
         pipe.hset(keys.progress(label), mapping=fields)
         pipe.hset(keys.labels, label, len(counts[mine]))
@@ -113,10 +117,7 @@ def _plant_labels(
             pipe.hset(keys.count(what), label, done_by[what])
             pipe.hset(keys.epoch(0, what), label, done_by[what])
     sums = Sums.of((drives if hypers.pooling == "label" else lps)[eligible])
-    bitfield = pipe.bitfield(keys.sums)
-    for slot, amount in enumerate((sums.s, sums.q0, sums.q1, sums.q2)):
-        bitfield.set("i64", f"#{slot}", amount)
-    bitfield.execute()
+    pipe.hset(keys.sums, mapping=asdict(sums))
     pipe.execute()
 
 
@@ -134,17 +135,18 @@ class Hand:
     def play(self, results: Sequence[tuple[int, float]], count: int) -> Run:
         """The one call that reports these results and draws ``count`` tasks."""
         drawn, n = ["0", "unknown", "{}"] * count, len(results)
-        answer = [0, 0, 0, 0, n, *[1] * n, *drawn] if count else [0, *[1] * n]
-        return self._sent(self.store.play(results, count), answer)
+        answer = [0, 1, 0, 0, 0, n, *[1] * n, *drawn] if count else [0, 1, *[1] * n]
+        return self._sent(play(self.store, results, count), answer)
 
     def replace(self) -> Run:
         """The call that evicts one task and creates another; nobody else may create meanwhile."""
-        args = self.store._replacing(1, self.next_index)  # noqa: SLF001
+        args = replacing(self.store, 1, self.next_index)
         self.next_index += 1
-        return self._sent(self.store.worker.send(Write(REPLACE, args)), [0])
+        return self._sent(Change(self.store.script(REPLACE), args), [0, 1])
 
-    def _sent(self, plan: Plan[Any], answer: list[Any]) -> Run:
-        """What the plan sends, which then takes it for answered."""
+    def _sent(self, call: Call[Any], answer: list[Any]) -> Run:
+        """What the call sends, which then takes it for answered."""
+        plan = call.plan(self.store)
         request = next(plan)
         assert isinstance(request, Run)  # noqa: S101 - it is registered: nothing comes first
         with suppress(StopIteration):

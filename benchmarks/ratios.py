@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import redis
 from growth import growth_rows
 from measure import Row, arguments, in_turn, machine, over, report, server_us
 from pool import Hand, Planted, config_of, plant
@@ -25,8 +26,9 @@ from redis_curriculum import AsyncCurriculum, Curriculum
 from redis_curriculum._protocol.plan import Run
 from redis_curriculum._protocol.records import FIELDS
 from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._sampling.draw import expected_trials
 from redis_curriculum._sampling.pool import Pool, PoolTask
+from redis_curriculum._sampling.sigmoid import expected_trials
+from redis_curriculum._store.read import numbers
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import LearningProgressConfig
@@ -55,7 +57,8 @@ SMOKE = Scale(200, 1, 20, 300, 500, (1, 7), (500, 700), 0.05)
 def own(client: Any, name: str) -> Script:
     """A script of the benchmarks', loaded."""
     text = Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
-    return Script(name, text, client.script_load(text), (), None, frozenset())
+    sha = client.script_load(text)
+    return Script(name=name, arguments=(), rest=None, errors=frozenset(), source=text, sha=sha)
 
 
 def baseline(client: Any) -> Run:
@@ -177,8 +180,9 @@ def trial_rows() -> list[Row]:
 
 
 def _two_values(size: int, high: int) -> Pool:
-    tasks = [PoolTask(i, "all", 100, float(i < high), 0.5) for i in range(size)]
-    return Pool.of(tasks, {"all": (0.5, 0.5)})
+    known = ({"completion_count": 100, "learning_progress": float(i < high)} for i in range(size))
+    tasks = [PoolTask(i, "all", statistics) for i, statistics in enumerate(known)]
+    return Pool.of(tasks, {}, LearningProgressConfig())
 
 
 def memory_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
@@ -277,20 +281,28 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
     """All numbers of a large pool into NumPy, against pipelined HGETALL through redis-py."""
     planted = plant(server, "read", config_of(scale.read))
     hand, link = Hand(planted), DirectLink(parse(server.url), 60.0)
-    fields = [field for field in FIELDS if field not in ("label", "params", "last_error")]
+    undecoded = redis.Redis.from_url(server.url, protocol=2)
+    scorer = hand.store.config.algorithm
+    plain = [f for f in FIELDS if f not in ("label", "params", "last_error", "stats")]
+    fields = [*plain, *(f for f in scorer.stored("task") if f not in plain)]
+
+    def numbers_of(record: dict[bytes, bytes]) -> dict[str, Any]:
+        known = {field: record[field.encode()] for field in plain if field.encode() in record}
+        stats = record.get(b"stats")
+        return known | scorer.unpacked("task", stats) if stats else known
 
     def ours() -> float:
         started = time.perf_counter()
-        drive(hand.store.numbers("task", fields, planted.ids), link)
+        drive(numbers(hand.store, "task", fields, planted.ids), link)
         return time.perf_counter() - started
 
     def hgetall() -> float:
         started = time.perf_counter()
         for start in range(0, scale.read, 1_000):
-            pipe = client.pipeline(transaction=False)
+            pipe = undecoded.pipeline(transaction=False)
             for task_id in planted.ids[start : start + 1_000]:
-                pipe.hgetall(hand.store.keys.task(task_id))
-            records = pipe.execute()
+                pipe.hgetall(hand.store.server.keys.task(task_id))
+            records = [numbers_of(record) for record in pipe.execute()]
             np.array([[float(r.get(field, "nan")) for field in fields] for r in records])
         return time.perf_counter() - started
 
@@ -299,6 +311,7 @@ def read_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
         max(1, scale.rounds // 3),
     )
     link.close()
+    undecoded.close()
     return [
         Row(
             f"all numbers of {scale.read:,} tasks into NumPy: faster than pipelined HGETALL",

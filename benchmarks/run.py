@@ -1,4 +1,7 @@
-"""All benchmarks one after the other (`make bench`); out/bench.md is the README's table."""
+"""All benchmarks one after the other (`make bench`).
+
+out/bench.md is the table of docs/understand/performance.md.
+"""
 
 from __future__ import annotations
 

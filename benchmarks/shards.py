@@ -1,7 +1,7 @@
 """One curriculum over 16 shards, simulated: what merged and stale sums do to the draws.
 
-The procedure of docs/scaling.md, step by step, beside ``_sampling.pool.distribution`` of the whole
-pool.
+The procedure of docs/operate/scaling.md, step by step, beside ``_sampling.pool.distribution`` of
+the whole pool.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from redis_curriculum._sampling.pool import Pool, distribution, fresh_share
-from redis_curriculum._sampling.weights import Moments, Sums, weights
+from redis_curriculum._sampling.pool import Pool
+from redis_curriculum._sampling.sigmoid import Moments, Sums, acceptances, distribution, fresh_share
 from redis_curriculum.config import LearningProgressConfig
 
 SHARDS = 16
@@ -84,7 +84,9 @@ class World:
         n = len(self.count)
         index = np.zeros(n, dtype=np.intp)
         lp = self.progress
-        return Pool(np.arange(n), self.count, lp, self.fast, index, lp[:1], lp[:1])
+        own = {"completion_count": self.count, "learning_progress": lp, "p_true": self.fast}
+        statistics = {name: column.astype(np.float64) for name, column in own.items()}
+        return Pool(np.arange(n), statistics, index, dict.fromkeys(statistics, lp[:1]))
 
 
 def merged(published: Sequence[Published]) -> tuple[Moments, int, int]:
@@ -129,7 +131,7 @@ class Drawing:
         wanted = rest - len(drawn[1])
         while wanted:
             tried = self._any(self.eligible, 4 * wanted)
-            w = weights(self.world.progress[tried], self.moments, self.world.hypers)
+            w = acceptances(self.world.progress[tried], self.moments, self.world.hypers)
             accepted = tried[random.random(len(tried)) < w][:wanted]
             drawn.append(accepted)
             wanted -= len(accepted)
@@ -150,7 +152,7 @@ class Drawing:
         for part, into in ((self.all, whole), (self.fresh, fresh), (self.eligible, proposal)):
             for chance, tasks in zip(*part, strict=True):
                 into[tasks] = chance / max(1, len(tasks))
-        w = proposal * weights(self.world.progress, self.moments, self.world.hypers)
+        w = proposal * acceptances(self.world.progress, self.moments, self.world.hypers)
         eligible = (1 - self.share) * w / w.sum()
         chances: Floats = self.rate * whole + (1 - self.rate) * (self.share * fresh + eligible)
         return chances

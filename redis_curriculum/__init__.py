@@ -24,11 +24,16 @@ from __future__ import annotations
 from redis_curriculum._client.asyncio import AsyncCurriculum
 from redis_curriculum._client.blocking import Curriculum
 from redis_curriculum._protocol.records import TaskRecord
+from redis_curriculum._state.file import SnapshotInfo
 from redis_curriculum._version import __version__
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.epochs import EpochReport
-from redis_curriculum.scorers import DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.scorers import (
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+    UniformConfig,
+)
 from redis_curriculum.tasks import Outcome, Step, Task, TaskSpec
 
 __all__ = [
@@ -40,10 +45,12 @@ __all__ = [
     "EpochReport",
     "LearningProgressConfig",
     "Outcome",
+    "SnapshotInfo",
     "Step",
     "Task",
     "TaskRecord",
     "TaskSpec",
+    "UniformConfig",
     "WorkerSettings",
     "__version__",
 ]

@@ -30,6 +30,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
         ├── PermissionDeniedError           command: the ACL lacks it
         ├── ServerRefusedError              code: OOM, MISCONF, NOREPLICAS, READONLY, BUSY ...
         ├── UnsupportedServerError          version or settings that would lose data
+        │   └── MigrationError              workers: keys of an older schema, not migrated yet
         ├── KeyTypeError                    key: another type stands where ours belongs
         ├── ScriptError                     a script failed in a way that has no name: a bug
         └── EmbeddedServerError             the private redis-server could not be started
@@ -221,6 +222,18 @@ class UnsupportedServerError(ServerError):
     """The server's version or settings would lose data or cannot run the scripts."""
 
 
+class MigrationError(UnsupportedServerError):
+    """The keys are of an older schema and could not be migrated; nothing was changed.
+
+    Attributes:
+        workers: Ids of the live workers of the older version, where they are the reason.
+    """
+
+    def __init__(self, message: str, *, workers: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.workers = list(workers)
+
+
 class KeyTypeError(ServerError):
     """Something of another type stands at one of our keys.
 
@@ -266,6 +279,14 @@ class IndexTakenError(CurriculumError):
     def __init__(self, next_index: int) -> None:
         super().__init__(f"the next task index is {next_index}")
         self.next_index = next_index
+
+
+class ConfigChangedError(CurriculumError):
+    """The config was changed meanwhile; carries its version. Internal."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the config is now of version {version}")
+        self.version = version
 
 
 class MissingScriptError(ServerError):

@@ -5,10 +5,12 @@ The session's servers are shared, so each test takes away what it made, and make
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.harness import connect
 from tests.keyspace import strangers
@@ -18,8 +20,19 @@ from tests.servers import RunningServer, executables, redis_server
 PERSISTENT = ("--appendonly", "yes", "--appendfsync", "no")
 
 
+settings.register_profile("unhurried", deadline=None)  # no test asserts a duration
+
+
+def pytest_configure() -> None:
+    """No deadlines for examples; ``embedded://`` starts the chosen server, too."""
+    settings.load_profile("unhurried")
+    if "TEST_SERVERS" in os.environ:
+        first = next(iter(executables().values()))
+        os.environ.setdefault("REDIS_CURRICULUM_SERVER", str(first))
+
+
 @pytest.fixture(scope="session", params=list(executables()))
-def any_server(
+def every_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
     """Each redis-server there is, in turn."""
@@ -50,7 +63,7 @@ def name() -> str:
 @pytest.fixture(autouse=True)
 def nothing_stays(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a key that ``keys.py`` does not spell; then remove all keys."""
-    used = {"server", "any_server"} & set(request.fixturenames)
+    used = {"server", "every_server"} & set(request.fixturenames)
     servers = [request.getfixturevalue(fixture) for fixture in used]
     yield
     found: list[str] = []

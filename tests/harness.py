@@ -8,46 +8,33 @@ given goes to the server as it is, so that a test can also pass nonsense.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import redis
+from redis import exceptions
 
 from redis_curriculum._protocol.keys import PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.scripts import Script, load
-from redis_curriculum._sampling.pool import Pool, PoolTask
+from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._sampling.random_stream import RandomStream, State
+from redis_curriculum._sampling.sigmoid import Sums, pool_weights
+from redis_curriculum._store.variant import packed_hypers, readable, variant_of
 from redis_curriculum._wire.refusals import error_of
-from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
+from redis_curriculum.config import CurriculumConfig
+from redis_curriculum.scorers import Scorer, Statistics
+from redis_curriculum.scorers.statistics import Holder
 from redis_curriculum.tasks import Single
-from redis_curriculum.tasks.ids import label_hash
 from tests.model import Spec
+from tests.statistics import PoolTask, make_pool
 
 Argument = str | bytes | int | float
 
 
-def text_config(hypers: LearningProgressConfig, **fields: Any) -> CurriculumConfig:
+def text_config(hypers: Scorer, **fields: Any) -> CurriculumConfig:
     """A config whose generator is never asked."""
     return CurriculumConfig(task_generator=Single(label="unused"), algorithm=hypers, **fields)
-
-
-def packed(config: CurriculumConfig) -> bytes:
-    """The hypers as lua/include/hypers.lua unpacks them, spelled here a second time."""
-    h = config.algorithm.hypers
-    bonus = h.exploration == "bonus"
-    numbers = [
-        *(h.pooling == "label", h.performance_bonus_weight),
-        *(h.task_tracker_ema_alpha, h.ema_timescale, h.slow_timescale_factor),
-        *(h.success_threshold, h.use_baseline_normalization, h.use_bidirectional),
-        *(h.early_progress_amplification, h.min_samples_for_lp),
-        *(h.min_presentations_for_eviction, h.rand_task_rate, bonus),
-        *(h.exploration_bonus if bonus else h.exploration_share, h.temperature),
-        *(h.z_score_amplification, h.progress_smoothing, h.eviction_threshold_percentile),
-        *(h.replacement_rate, config.num_active_tasks),
-    ]
-    return struct.pack("<20d", *numbers)
 
 
 @dataclass(frozen=True)
@@ -64,13 +51,13 @@ class Reply:
 
     @classmethod
     def parse(cls, flat: list[Any]) -> Reply:
-        repeated, wanted, next_index, missing, n = flat[:5]
-        rest = flat[5 + n :]
+        repeated, _, wanted, next_index, missing, n = flat[:6]
+        rest = flat[6 + n :]
         tasks = [
             (int(task_id), label, json.loads(params))
             for task_id, label, params in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
         ]
-        return cls(repeated, wanted, next_index, missing, flat[5 : 5 + n], tasks)
+        return cls(repeated, wanted, next_index, missing, flat[6 : 6 + n], tasks)
 
     @property
     def ids(self) -> list[int]:
@@ -101,6 +88,7 @@ class Harness:
         self.next_index = 0
         self.generation = 1
         self.quarantine_retained = 1000
+        self.version = 1
         self.open()
         self.register()
 
@@ -108,14 +96,14 @@ class Harness:
 
     def call(self, script: str | Script, *args: Argument) -> Any:
         """EVALSHA, or EVAL the first time; an error reply becomes the library's error."""
-        found = load(script) if isinstance(script, str) else script
+        found = load(script, variant_of(self.hypers)) if isinstance(script, str) else script
         tail = (1, self.keys.meta, *args)
         try:
             try:
                 return self.client.execute_command("EVALSHA", found.sha, *tail)
-            except redis.exceptions.NoScriptError:
+            except exceptions.NoScriptError:
                 return self.client.execute_command("EVAL", found.source, *tail)
-        except redis.exceptions.ResponseError as error:
+        except exceptions.ResponseError as error:
             code, _, detail = str(error).partition(" ")
             if not code.startswith("RC"):
                 raise
@@ -131,29 +119,28 @@ class Harness:
     # --- arguments -------------------------------------------------------------------------------
 
     @property
-    def hypers(self) -> LearningProgressConfig:
-        return self.config.algorithm.hypers
-
-    @property
-    def pooled(self) -> list[Argument]:
-        return [int(self.hypers.pooling == "label"), self.hypers.performance_bonus_weight]
-
-    @property
-    def packed(self) -> bytes:
-        return packed(self.config)
+    def hypers(self) -> Any:
+        return self.config.algorithm
 
     def specs(self, specs: Sequence[Spec], first: int) -> list[Argument]:
         flat: list[Argument] = []
         for i, (task_id, label, params) in enumerate(specs):
-            flat += [first + i, task_id, label, label_hash(label), json.dumps(params)]
+            flat += [first + i, task_id, label, json.dumps(params)]
         return flat
 
     # --- scripts ---------------------------------------------------------------------------------
 
+    def configure(self, config: CurriculumConfig) -> None:
+        """Change the numbers under the worker, and nothing else."""
+        self.config = config
+        self.client.hset(self.keys.meta, "hypers", packed_hypers(config))
+
     def open(self) -> list[Any]:
         state = " ".join(map(str, RandomStream.from_seed(self.config.seed).state))
         text, digest = self.config.to_json(), self.config.sha256()
-        reply: list[Any] = self.call("open", 1, SCHEMA, text, digest, state)
+        reply: list[Any] = self.call(
+            "open", 1, SCHEMA, text, digest, packed_hypers(self.config), state
+        )
         self.generation, self.next_index = reply[2], reply[4]
         self.keys = Keys(self.keys.name, self.generation)
         return reply
@@ -178,13 +165,9 @@ class Harness:
     ) -> list[int]:
         """Returns [repeated, created, next_index, missing]."""
         first = self.next_index if next_index is None else next_index
-        head = (
-            self.hypers.success_threshold,
-            self.config.events_retained,
-            self.config.num_active_tasks,
-            first,
+        reply: list[int] = self.write(
+            "create", self.version, first, *self.specs(specs, first), sequence=sequence
         )
-        reply: list[int] = self.write("create", *head, *self.specs(specs, first), sequence=sequence)
         self.next_index = reply[2]
         return reply
 
@@ -193,11 +176,11 @@ class Harness:
     ) -> list[int]:
         """Returns [repeated, outcomes...]."""
         flat = [item for result in results for item in result]
-        reply: list[int] = self.write("record", self.packed, *flat, sequence=sequence)
-        return reply
+        reply: list[int] = self.write("record", *flat, sequence=sequence)
+        return [reply[0], *reply[2:]]
 
     def sample(self, count: int, *, replay: str = "", sequence: int | None = None) -> Reply:
-        flat = self.write("sample", self.packed, count, replay, sequence=sequence)
+        flat = self.write("sample", count, 1, replay, sequence=sequence)
         return Reply.parse(flat)
 
     def step(
@@ -209,63 +192,40 @@ class Harness:
         sequence: int | None = None,
     ) -> Reply:
         flat = [item for result in results for item in result]
-        args = [self.packed, count, replay, *flat]
+        args = [count, 1, replay, *flat]
         return Reply.parse(self.write("step", *args, sequence=sequence))
 
     def replace(
         self, specs: Sequence[Spec], *, next_index: int | None = None, sequence: int | None = None
     ) -> Reply:
         first = self.next_index if next_index is None else next_index
-        head = (
-            *self.pooled,
-            self.hypers.eviction_threshold_percentile,
-            self.hypers.success_threshold,
-            self.config.labels_retained,
-            self.config.events_retained,
-            self.config.num_active_tasks,
-            first,
-        )
         reply = Reply.parse(
-            self.write("replace", *head, *self.specs(specs, first), sequence=sequence)
+            self.write("replace", self.version, first, *self.specs(specs, first), sequence=sequence)
         )
         self.next_index = reply.next_index
         return reply
 
     def evict(self, task_ids: Iterable[int], *, sequence: int | None = None) -> list[int]:
         """Returns [repeated, flags...]."""
-        head = (*self.pooled, self.config.labels_retained, self.config.events_retained)
-        reply: list[int] = self.write("evict", *head, *task_ids, sequence=sequence)
+        reply: list[int] = self.write("evict", *task_ids, sequence=sequence)
         return reply
 
     def set_label(self, task_id: int, label: str, *, sequence: int | None = None) -> list[int]:
         """Returns [repeated, moved]."""
-        head = (*self.pooled, self.config.labels_retained)
-        reply: list[int] = self.write(
-            "set_label", *head, task_id, label, label_hash(label), sequence=sequence
-        )
+        reply: list[int] = self.write("set_label", task_id, label, sequence=sequence)
         return reply
 
     def fail(
         self, task_id: int, error: str, *, permanent: bool = False, sequence: int | None = None
     ) -> list[int]:
         """Returns [repeated, outcome, next_index, missing]."""
-        score, config = self.hypers.failure_score, self.config
-        args = (
-            1 if permanent else self.hypers.max_consecutive_failures,
-            config.labels_retained,
-            config.events_retained,
-            self.quarantine_retained,
-            task_id,
-            "" if score is None else score,
-            error,
-        )
-        reply: list[int] = self.write("fail", self.packed, *args, sequence=sequence)
+        args = (int(permanent), self.quarantine_retained, task_id, error)
+        reply: list[int] = self.write("fail", *args, sequence=sequence)
         return reply
 
     def end_epoch(self, epoch: int, *, sequence: int | None = None) -> list[int]:
         """Returns [repeated]."""
-        args = (epoch, self.config.epochs_retained, self.config.events_retained)
-        reply: list[int] = self.write("end_epoch", *args, sequence=sequence)
+        reply: list[int] = self.write("end_epoch", epoch, sequence=sequence)
         return reply
 
     def note_epoch(
@@ -308,33 +268,37 @@ def plant(
     ``labels`` holds each label's (learning_progress, p_true); it is not checked for sense.
     """
     keys, hypers = harness.keys, harness.hypers
-    pool = Pool.of(tasks, labels or {})
+    pool = make_pool(tasks, labels or {})
     pipe = harness.client.pipeline(transaction=False)
-    parts = pool.parts(hypers)
+    parts, ranks = pool.parts(hypers), pool.ranks(hypers)
     for part, positions in zip(PARTS, parts, strict=True):
         for i in positions.tolist():
-            pipe.zadd(keys.pool + part, {str(tasks[i].task_id): float(pool.own_scores[i])})
+            pipe.zadd(keys.pool + part, {str(tasks[i].task_id): float(ranks[i])})
     for task in tasks:
-        numbers = {
-            "task_id": task.task_id,
-            "label": task.label,
-            "params": "{}",
-            "completion_count": task.completion_count,
-            "learning_progress": task.learning_progress,
-            "p_true": task.p_true,
-        }
-        known = {name: value for name, value in numbers.items() if value is not None}
-        pipe.hset(keys.task(task.task_id), mapping=known)
+        fields = {"label": task.label, "params": "{}", **_stored(hypers, "task", task.statistics)}
+        pipe.hset(keys.task(task.task_id), mapping=fields)
     for label, (learning_progress, p_true) in (labels or {}).items():
-        fields = {"learning_progress": learning_progress, "p_true": p_true}
-        pipe.hset(keys.progress(label), mapping=fields)
-    sums = pool.sums(hypers)
-    bitfield = pipe.bitfield(keys.sums)
-    for slot, amount in enumerate((sums.s, sums.q0, sums.q1, sums.q2)):
-        bitfield.set("i64", f"#{slot}", amount)
-    bitfield.execute()
+        statistics = {"completion_count": 1, "learning_progress": learning_progress}
+        statistics["p_true"] = p_true
+        pipe.hset(keys.progress(label), mapping=_stored(hypers, "label", statistics))
+    weights = pool_weights(pool, hypers)[pool.eligible(hypers)]
+    pipe.hset(keys.sums, mapping=asdict(Sums.of(weights)))
     pipe.execute()
     return pool
+
+
+def _stored(scorer: Scorer, holder: Holder, statistics: Statistics) -> dict[str, Any]:
+    """Fields of a hash; statistics that say nothing are 0, but p_fast is stored for p_true."""
+    if not statistics:
+        return {"completion_count": 0}
+    zeros = dict.fromkeys(scorer.stored(holder), 0.0)
+    aliased = {of: statistics[name] for name, of in scorer.aliases.items() if name in statistics}
+    return readable(scorer, holder, {**zeros, **aliased, **statistics}, 0.0)
+
+
+def raw(text: str) -> bytes:
+    """The bytes that ``connect`` decoded."""
+    return text.encode(errors="surrogateescape")
 
 
 class Server(Protocol):
@@ -347,7 +311,12 @@ class Server(Protocol):
 
 def connect(server: Server) -> Any:
     """A client whose replies are text; RESP2."""
-    return redis.Redis(unix_socket_path=str(server.socket), decode_responses=True, protocol=2)
+    return redis.Redis(
+        unix_socket_path=str(server.socket),
+        decode_responses=True,
+        encoding_errors="surrogateescape",  # some fields hold bytes: ``raw``
+        protocol=2,
+    )
 
 
 def commands_run(server: Server, name: str = "") -> int:

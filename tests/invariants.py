@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
 
 from redis_curriculum._protocol.keys import COUNTS, PARTS
-from redis_curriculum._protocol.records import PROGRESS_FIELDS
-from redis_curriculum._sampling.weights import Sums
-from redis_curriculum.scorers.statistics import Progress
-from redis_curriculum.tasks.ids import label_hash
-from tests.harness import Harness
+from redis_curriculum._sampling.sigmoid import Sums
+from redis_curriculum._store.variant import READABLE
+from redis_curriculum.scorers.statistics import Holder
+from tests.harness import Harness, raw
 from tests.model import ModelCurriculum, ModelTask
+from tests.statistics import Progress
 
 
 def assert_same(harness: Harness, model: ModelCurriculum) -> None:
@@ -41,13 +40,10 @@ def expected_state(model: ModelCurriculum, epochs_retained: int = 100) -> dict[s
         "progress": {label: _numbers(progress) for label, progress in model.labels.items()},
         "records": {
             str(task.task_id): {
-                "task_id": task.task_id,
                 "label": task.label,
-                "label_hash": label_hash(task.label),
                 "params": task.params,
                 "sample_count": task.sample_count,
                 "failure_count": task.failure_count,
-                "success_threshold": model.hypers.success_threshold,
                 **_failing(task),
                 **_numbers(task.progress),
             }
@@ -80,8 +76,8 @@ def _failing(task: ModelTask) -> dict[str, Any]:
 
 def _numbers(progress: Progress) -> dict[str, float]:
     """The statistics that exist; absent means never."""
-    known = dataclasses.asdict(progress)
-    return {name: value for name, value in known.items() if value is not None}
+    found = {"completion_count": 0, **progress.statistics}
+    return found if progress.last_score is None else {**found, "last_score": progress.last_score}
 
 
 def stored_state(harness: Harness) -> dict[str, Any]:
@@ -127,10 +123,8 @@ def stored_state(harness: Harness) -> dict[str, Any]:
 
 def stored_sums(harness: Harness) -> Sums:
     """The four exact sums."""
-    bitfield = harness.client.bitfield(harness.keys.sums)
-    for slot in range(4):
-        bitfield.get("i64", f"#{slot}")
-    return Sums(*bitfield.execute())
+    found = harness.client.hgetall(harness.keys.sums)
+    return Sums(**{name: int(text) for name, text in found.items()})
 
 
 def _counts(harness: Harness, key: str) -> dict[str, int]:
@@ -147,19 +141,31 @@ def _stored_tasks(harness: Harness, members: dict[str, str]) -> dict[str, Any]:
     for task_id, key in members.items():
         fields = harness.client.hgetall(key)
         assert int(fields.pop("created_ms")) > 0
-        records[task_id] = {k: texts.get(k, float)(v) for k, v in fields.items()}
+        statistics = _unpacked(harness, "task", fields)
+        records[task_id] = {k: texts.get(k, float)(v) for k, v in fields.items()} | statistics
     return {"records": records}
+
+
+def _unpacked(harness: Harness, holder: Holder, fields: dict[str, str]) -> dict[str, float]:
+    """Take the packed statistics out of a hash; what stands beside as text must be the same."""
+    if "stats" not in fields:
+        return {}
+    found = harness.hypers.unpacked(holder, raw(fields.pop("stats")))
+    texts = {name: fields[name] for name in READABLE if name in found}
+    assert {name: float(text) for name, text in texts.items()} == {n: found[n] for n in texts}
+    return dict(found)
 
 
 def _stored_progress(harness: Harness, members: dict[str, str]) -> dict[str, Any]:
     progress, eligible = {}, {}
     for label, key in members.items():
-        fields = {name: float(v) for name, v in harness.client.hgetall(key).items()}
-        count = fields.pop("eligible_count", 0)
+        fields = harness.client.hgetall(key)
+        statistics = _unpacked(harness, "label", fields)
+        numbers = {name: float(text) for name, text in fields.items()}
+        count = numbers.pop("eligible_count", 0)
         if count:
             eligible[label] = count
-        assert not fields or "completion_count" in fields
-        assert set(fields) <= set(PROGRESS_FIELDS)
-        if fields:
-            progress[label] = fields
+        assert set(numbers) <= {*READABLE, "last_score"}
+        if statistics:
+            progress[label] = numbers | statistics
     return {"progress": progress, "eligible": eligible}

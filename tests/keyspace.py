@@ -22,7 +22,7 @@ _SPELLED: Final = {
     _ANY.label(_LABEL): "set",
     _ANY.labels: "hash",
     _ANY.inactive: "zset",
-    _ANY.sums: "string",
+    _ANY.sums: "hash",
     _ANY.progress(_LABEL): "hash",
     _ANY.quarantine: "hash",
     **{_ANY.pool + part: "zset" for part in PARTS},

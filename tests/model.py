@@ -16,12 +16,13 @@ from typing import Any
 from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum._sampling import draw
 from redis_curriculum._sampling.draw import Draws
+from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool, PoolTask, evictable
-from redis_curriculum._sampling.pool import distribution as distribution_of
 from redis_curriculum._sampling.random_stream import RandomStream
-from redis_curriculum._sampling.weights import Sums, drive
+from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum.config import LearningProgressConfig
-from redis_curriculum.scorers.statistics import Progress, fold
+from redis_curriculum.scorers import Scorer
+from tests.statistics import Progress, fold, fold_label
 
 Spec = tuple[int, str, Mapping[str, Any]]
 """What a new task is made of: task_id, label, params."""
@@ -58,7 +59,7 @@ class Indices:
 class ModelCurriculum:
     """One curriculum; every method is one script of the store."""
 
-    def __init__(self, hypers: LearningProgressConfig, capacity: int, seed: int) -> None:
+    def __init__(self, hypers: Scorer, capacity: int, seed: int) -> None:
         self.hypers = hypers
         self.capacity = capacity
         self.stream = RandomStream.from_seed(seed)
@@ -98,7 +99,7 @@ class ModelCurriculum:
         task.progress = fold(task.progress, score, self.hypers)
         task.consecutive_failures = 0
         of_label = self.labels.get(task.label, Progress())
-        self.labels[task.label] = fold(of_label, score, self.hypers)
+        self.labels[task.label] = fold_label(of_label, score, self.hypers)
         self.completions[task.label] += 1
         return True
 
@@ -181,20 +182,11 @@ class ModelCurriculum:
     def pool(self) -> Pool:
         """The numbers that draws depend on."""
         rows = [
-            PoolTask(
-                task.task_id,
-                task.label,
-                task.progress.completion_count,
-                task.progress.learning_progress,
-                task.progress.p_true,
-            )
+            PoolTask(task.task_id, task.label, task.progress.statistics)
             for task in self.tasks.values()
         ]
-        labels = {
-            name: (progress.learning_progress, progress.p_true)
-            for name, progress in self.labels.items()
-        }
-        return Pool.of(rows, labels)
+        labels = {name: progress.statistics for name, progress in self.labels.items()}
+        return Pool.of(rows, labels, self.hypers)
 
     def distribution(self) -> dict[int, float]:
         """The probability of each task."""
@@ -210,22 +202,23 @@ class ModelCurriculum:
         sums = Sums()
         for task in self.tasks.values():
             part = self._part(task)
-            parts[part].append((task.task_id, task.progress.learning_progress or 0.0))
+            parts[part].append((task.task_id, self.hypers.rank(task.progress.statistics)))
             label_sets.setdefault(task.label, set()).add(task.task_id)
             if part != "fresh":
                 eligible[task.label] += 1
-                sums = sums.add(self._drive(task))
+                if isinstance(self.hypers, LearningProgressConfig):
+                    sums = sums.add(self._weight(task, self.hypers.pooling))
         for ranked in parts.values():
             ranked.sort(key=lambda entry: (entry[1], str(entry[0]).encode()))
         return Indices(**parts, sums=sums, label_sets=label_sets, eligible_counts=dict(eligible))
 
     def _part(self, task: ModelTask) -> str:
         completions = task.progress.completion_count
-        if completions < self.hypers.min_samples_for_lp:
+        if completions < self.hypers.fresh_until:
             return "fresh"
-        return "learning" if completions < self.hypers.min_presentations_for_eviction else "ripe"
+        return "learning" if completions < self.hypers.ripe_from else "ripe"
 
-    def _drive(self, task: ModelTask) -> float:
-        pooled = self.hypers.pooling == "label"
+    def _weight(self, task: ModelTask, pooling: str) -> float:
+        pooled = pooling == "label"
         progress = self.labels.get(task.label, Progress()) if pooled else task.progress
-        return drive(progress.learning_progress or 0.0, progress.p_true or 0.0, self.hypers)
+        return self.hypers.weight(progress.statistics)

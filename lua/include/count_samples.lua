@@ -1,4 +1,6 @@
 -- count_samples: each drawn task counts as sampled, once a draw; appends what a worker needs to play: id, label, params.
+-- Needs: call, pool, save_task, save_label, epoch_prefix
+-- Gives: count_samples
 local function count_samples(ids, answer)
   local n, by_label = #answer, {}
   for _, id in ipairs(ids) do
@@ -16,6 +18,6 @@ local function count_samples(ids, answer)
   for label, count in pairs(by_label) do
     save_label(label)
     call('HINCRBY', pool .. 'count:samples', label, count)
-    call('HINCRBY', epoch .. 'samples', label, count)
+    call('HINCRBY', epoch_prefix .. 'samples', label, count)
   end
 end

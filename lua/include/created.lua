@@ -1,15 +1,14 @@
--- created: put a new task into the pool, under-sampled. The caller has checked that there is room.
-local function create_task(id, label, label_hash, params, threshold, created_ms)
+-- created: put a new task into the pool, fresh. The caller has checked that there is room.
+-- Needs: call, pool, save_task, save_label, epoch_prefix, join_label, index_join
+-- Gives: create_task
+local function create_task(id, label, params, created_ms)
   save_task(id)
   save_label(label)
-  call('HSET', pool .. 'task:' .. id, 'completion_count', 0, 'sample_count', 0, 'label', label, 'params', params,
-    'task_id', id, 'label_hash', label_hash, 'created_ms', created_ms, 'failure_count', 0, 'total_score', 0,
-    'success_threshold', threshold)
+  call('HSET', pool .. 'task:' .. id, 'label', label, 'params', params, 'created_ms', created_ms, 'completion_count', 0,
+    'sample_count', 0, 'failure_count', 0)
   call('ZADD', pool .. 'fresh', 0, id)
-  call('SADD', pool .. 'label:' .. label, id)
-  if call('HINCRBY', pool .. 'labels', label, 1) == 1 then
-    call('ZREM', pool .. 'inactive', label)
-  end
+  join_label(id, label)
+  index_join(id, label, { completion_count = 0 })
   call('HINCRBY', pool .. 'count:created', label, 1)
-  call('HINCRBY', epoch .. 'created', label, 1)
+  call('HINCRBY', epoch_prefix .. 'created', label, 1)
 end

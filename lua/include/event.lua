@@ -1,4 +1,6 @@
--- event: append to the capped stream of creations, evictions, failures, restores and epochs.
-local function event(retained, ...)
-  call('XADD', prefix .. 'events', 'MAXLEN', '~', retained, '*', ...)
+-- event: append to the capped stream of creations, evictions, failures, restores, migrations and epochs.
+-- Needs: call, prefix, events_retained
+-- Gives: event
+local function event(...)
+  call('XADD', prefix .. 'events', 'MAXLEN', '~', events_retained, '*', ...)
 end

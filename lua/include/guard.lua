@@ -1,35 +1,38 @@
 -- guard: one generation, one worker, each of its writes once. Nothing is written before it has passed.
--- ARGV[1..4] generation, worker, sequence, lease_ms. Sets: meta, last_write, repeated, saving.
-local meta = call('HMGET', KEYS[1], 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema')
-if meta[1] ~= ARGV[1] then
+-- Needs: call, prefix, meta_key, generation, worker, sequence, lease_ms
+-- Gives: meta, packed_hypers, worker_key, repeated, epoch_prefix, saving
+local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema', 'hypers',
+  'config_version')
+if meta[1] ~= generation then
   return redis.error_reply('RCSTALE ' .. (meta[1] or 'gone'))
 end
-if meta[6] ~= '1' then -- a newer library has rewritten the keys under a running worker
+if meta[6] ~= '2' then -- another version of the library has rewritten the keys under a running worker
   return redis.error_reply('RCSTALE schema:' .. (meta[6] or 'none'))
 end
-local worker_key = prefix .. 'worker:' .. ARGV[2]
+local packed_hypers = meta[7]
+local worker_key = prefix .. 'worker:' .. worker
 local last_write = call('HGET', worker_key, 'sequence')
 if not last_write then
-  return redis.error_reply('RCFENCED ' .. ARGV[2])
+  return redis.error_reply('RCFENCED ' .. worker)
 end
-local ahead = ARGV[3] - last_write
+local ahead = sequence - last_write
 if ahead > 1 then
   return redis.error_reply('RCGAP ' .. last_write)
 end
 local repeated = ahead < 1
-if ARGV[4] ~= '0' then
---@include clock
---@include reap
+if lease_ms ~= '0' then
+  --@include clock
+  --@include reap
   local now = now_ms()
-  local lease_end = call('ZSCORE', prefix .. 'workers', ARGV[2])
+  local lease_end = call('ZSCORE', prefix .. 'workers', worker)
   if not lease_end or tonumber(lease_end) < now then
-    return redis.error_reply('RCFENCED ' .. ARGV[2])
+    return redis.error_reply('RCFENCED ' .. worker)
   end
-  call('ZADD', prefix .. 'workers', now + ARGV[4], ARGV[2])
+  call('ZADD', prefix .. 'workers', now + lease_ms, worker)
   reap(now)
 end
-local epoch = prefix .. 'epoch:' .. meta[2] .. ':'
+local epoch_prefix = prefix .. 'epoch:' .. meta[2] .. ':'
 local saving = meta[3] and call('EXISTS', prefix .. 'snapshot') == 1
 if meta[3] and not saving then -- its exporter died
-  call('HDEL', KEYS[1], 'snapshot')
+  call('HDEL', meta_key, 'snapshot')
 end

@@ -1,7 +1,8 @@
 -- label_state: all that is known of a label, as one JSON text. The caller has read meta[3], the moment's epoch.
---@include counts
+-- Needs: call, prefix, pool, meta, COUNTS, whole_label
+-- Gives: label_as_it_is
 local function label_as_it_is(label)
-  local found = { progress = call('HGETALL', pool .. 'progress:' .. label), count = {}, epoch = {} }
+  local found = { progress = whole_label(pool .. 'progress:' .. label), count = {}, epoch = {} }
   local moment_epoch = prefix .. 'epoch:' .. meta[3] .. ':' -- the marker is the moment's epoch
   for _, what in ipairs(COUNTS) do
     found.count[what] = call('HGET', pool .. 'count:' .. what, label)

@@ -1,5 +1,7 @@
 -- random: the curriculum's one stream, MRG32k3a (L'Ecuyer 1999), exact in doubles (_sampling/random_stream.py).
 -- Every intermediate stays below 2^53; % is a - floor(a / b) * b. The state is six integers in meta's field `random`.
+-- Needs: call, meta_key, meta
+-- Gives: uniform, index, store_random
 local s10, s11, s12, s20, s21, s22 = string.match(meta[4], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
 s10, s11, s12, s20, s21, s22 = s10 + 0, s11 + 0, s12 + 0, s20 + 0, s21 + 0, s22 + 0
 
@@ -36,5 +38,5 @@ local function index(n)
 end
 
 local function store_random()
-  call('HSET', KEYS[1], 'random', string.format('%d %d %d %d %d %d', s10, s11, s12, s20, s21, s22))
+  call('HSET', meta_key, 'random', string.format('%d %d %d %d %d %d', s10, s11, s12, s20, s21, s22))
 end

@@ -1,5 +1,6 @@
 -- reader: a read of the generation the caller believes in; writes nothing.
-local generation = call('HGET', KEYS[1], 'generation')
-if generation ~= ARGV[1] then
-  return redis.error_reply('RCSTALE ' .. (generation or 'gone'))
+-- Needs: call, meta_key, generation
+local live = call('HGET', meta_key, 'generation')
+if live ~= generation then
+  return redis.error_reply('RCSTALE ' .. (live or 'gone'))
 end

@@ -1,5 +1,7 @@
 -- reap: remove a bounded number of workers whose lease has ended, and count them: who is missing though nobody has
 -- been reaped since it came was lost with the server's memory. Returns their ids.
+-- Needs: call, prefix, meta_key
+-- Gives: reap
 local function reap(now)
   local gone = call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, 16)
   for _, id in ipairs(gone) do
@@ -7,7 +9,7 @@ local function reap(now)
     call('ZREM', prefix .. 'workers', id)
   end
   if gone[1] then
-    call('HINCRBY', KEYS[1], 'reaped_count', #gone)
+    call('HINCRBY', meta_key, 'reaped_count', #gone)
   end
   return gone
 end

@@ -1,23 +1,20 @@
--- remove: evict one task: record, sorted set, label entry and sums together. Returns its label and LP, or nil.
-local function remove_task(id, now, labels_retained)
-  local key = pool .. 'task:' .. id
-  local task = call('HMGET', key, 'label', 'learning_progress', 'p_true')
-  local label = task[1]
-  if not label then
+-- remove: evict one task: record, sorted set, label entry and indices together. Returns what it was, or nil.
+-- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label
+-- Gives: remove_task
+local function remove_task(id, now)
+  local task = load_task(id)
+  if not task then
     return nil
   end
   save_task(id)
-  save_label(label)
-  local under_sampled = call('ZREM', pool .. 'fresh', id) == 1
-  if not under_sampled then
-    if call('ZREM', pool .. 'learning', id) == 0 then
-      call('ZREM', pool .. 'ripe', id)
-    end
-    shift_eligible(label, -1, tonumber(task[2]), tonumber(task[3]))
+  save_label(task.label)
+  for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
+    call('ZREM', pool .. part, id)
   end
-  call('UNLINK', key)
-  call('HINCRBY', pool .. 'count:evictions', label, 1)
-  call('HINCRBY', epoch .. 'evictions', label, 1)
-  leave_label(id, label, now, labels_retained)
-  return label, task[2] or ''
+  index_leave(id, task.label, task)
+  call('UNLINK', task.key)
+  call('HINCRBY', pool .. 'count:evictions', task.label, 1)
+  call('HINCRBY', epoch_prefix .. 'evictions', task.label, 1)
+  leave_label(id, task.label, now)
+  return task
 end

@@ -1,23 +1,26 @@
--- reply: what sample, step and replace answer. drawn: ids as text; a repeat answers with the tasks drawn the first time.
+-- reply: what sample, step and replace answer. drawn: ids as text. The worker's entry keeps what was drawn, so that a
+-- repeat answers the same, whatever has become of those tasks: no label and no JSON text holds a line feed.
+-- Needs: call, sequence, meta, count_samples, worker_key
+-- Gives: reply, reply_again
 local function reply(outcomes, drawn, wanted, next_index, missing)
-  local answer = { 0, wanted, next_index, missing > 0 and missing or 0, #outcomes }
+  local answer = { 0, tonumber(meta[8]), wanted, next_index, missing > 0 and missing or 0, #outcomes }
   for i = 1, #outcomes do
-    answer[5 + i] = outcomes[i]
+    answer[6 + i] = outcomes[i]
   end
   count_samples(drawn, answer)
-  call('HSET', worker_key, 'sequence', ARGV[3], 'drawn', wanted .. ' ' .. table.concat(drawn, ' '))
+  local words = sequence .. ' ' .. wanted .. '\n' .. table.concat(answer, '\n', 7 + #outcomes)
+  call('HSET', worker_key, 'sequence', sequence, 'drawn', words)
   return answer
 end
 
 local function reply_again()
-  local before = call('HMGET', worker_key, 'sequence', 'drawn')
-  local wanted, drawn = string.match(before[1] == ARGV[3] and before[2] or '0 ', '^(%d+) (.*)$')
-  local answer = { 1, tonumber(wanted), tonumber(meta[5]), 0, 0 }
-  for id in string.gmatch(drawn, '%d+') do
-    local task = call('HMGET', pool .. 'task:' .. id, 'label', 'params')
-    if task[1] then
-      local n = #answer
-      answer[n + 1], answer[n + 2], answer[n + 3] = id, task[1], task[2]
+  local drawn = call('HGET', worker_key, 'drawn') or ''
+  local number, wanted, words = string.match(drawn, '^(%d+) (%d+)\n(.*)$')
+  local answer = { 1, tonumber(meta[8]), 0, tonumber(meta[5]), 0, 0 }
+  if number == sequence then
+    answer[3] = tonumber(wanted)
+    for word in string.gmatch(words, '[^\n]+') do
+      answer[#answer + 1] = word
     end
   end
   return answer

@@ -8,12 +8,15 @@ caller may not do directly. EVAL stays refused: scripts are sent once, with SCRI
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.scripts import load, names
+from redis_curriculum._store.variant import variant_of
 from redis_curriculum._values.rules import validate_name
+from redis_curriculum.scorers.registry import family, kinds
 
 CONNECTING: Final = ("info", "ping", "select")
 SCRIPTING: Final = ("evalsha", "script|load")
@@ -33,7 +36,7 @@ READING: Final = (
     "zscan",
 )
 """What is sent to look at a curriculum. SCAN shows the names of all keys, but no content."""
-WRITING: Final = ("bitfield_ro", "get", "scard", "unlink")
+WRITING: Final = ("get", "scard", "unlink")
 """What is sent beside that to restore and to clear away."""
 CLUSTER: Final = ("asking", "cluster|slots", "eval")
 """What a cluster needs beside that: to know where slots are, and EVAL to ask one that moves."""
@@ -62,12 +65,18 @@ def acl_lines(name: object, version: str, *, cluster: bool = False) -> AclLines:
     common = {*CONNECTING, *SCRIPTING, *READING, *(CLUSTER if cluster else ())}
     if number >= _SETINFO_SINCE:
         common.add("client|setinfo")  # the client library introduces itself
-    scripts = {command for script in names() for command in load(script).commands}
-    looking = {command for script in VIEWED for command in load(script).commands}
+    scripts = _commands(names())
+    looking = _commands(VIEWED)
     return AclLines(
         worker=_line(keys, "worker", common | set(WRITING) | scripts),
         viewer=_line(keys, "viewer", common | looking),
     )
+
+
+def _commands(scripts: Iterable[str]) -> set[str]:
+    """What the scripts call, whatever the family of the algorithm."""
+    variants = [variant_of(family(kind).default()) for kind in kinds()]
+    return {c for name in scripts for variant in variants for c in load(name, variant).commands}
 
 
 def _line(keys: Keys, role: str, commands: set[str]) -> str:

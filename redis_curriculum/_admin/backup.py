@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from redis_curriculum._protocol.asking import ask
-from redis_curriculum._protocol.plan import Command, Plan, Sleep
-from redis_curriculum._protocol.requirements import parse_info
+from redis_curriculum._protocol.asking import Node
+from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum.errors import PermissionDeniedError, ScriptError, ServerRefusedError
 
 _PAUSE_S: Final = 0.1
@@ -25,7 +24,7 @@ class Backup:
     """On the server's machine: a file, or (AOF since Redis 7) a directory; None: not said."""
 
 
-def backup(deadline_s: float, *, key: str) -> Plan[Backup]:
+def backup(node: Node) -> Plan[Backup]:
     """Have the server write its data to disk, wait for the end, and say where it is.
 
     BGREWRITEAOF where the append-only file is on (it is what a restart reads), else BGSAVE. The
@@ -34,7 +33,7 @@ def backup(deadline_s: float, *, key: str) -> Plan[Backup]:
     Raises:
         ServerRefusedError: It could not write; its log says why.
     """
-    info = yield from _when_idle(key, deadline_s)
+    info = yield from _when_idle(node)
     aof = info.get("aof_enabled") == "1"
     command, result = (
         ("BGREWRITEAOF", "aof_last_bgrewrite_status")
@@ -42,31 +41,30 @@ def backup(deadline_s: float, *, key: str) -> Plan[Backup]:
         else ("BGSAVE", "rdb_last_bgsave_status")
     )
     try:
-        yield from ask(Command((command,), key), deadline_s)
+        yield from node.command(command)
     except ScriptError as error:  # what the server says has no code
         raise ServerRefusedError(f"{command} failed: {error}", code="MISCONF") from None
-    info = yield from _when_idle(key, deadline_s)
+    info = yield from _when_idle(node)
     if info.get(result) != "ok":
         message = f"{command} failed: the server says {result}:{info.get(result)}; see its log"
         raise ServerRefusedError(message, code="MISCONF")
-    path = yield from _where(key, deadline_s, aof=aof)
+    path = yield from _where(node, aof=aof)
     return Backup("aof" if aof else "rdb", path)
 
 
-def _when_idle(key: str, deadline_s: float) -> Plan[Mapping[str, str]]:
+def _when_idle(node: Node) -> Plan[Mapping[str, str]]:
     """Wait until no save or rewrite is running or scheduled."""
     busy = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
     while True:
-        words = ("INFO", "persistence")
-        info = parse_info((yield from ask(Command(words, key), deadline_s)))
+        info = yield from node.info("persistence")
         if not any(info.get(field, "0") != "0" for field in busy):
             return info
         yield Sleep(_PAUSE_S)
 
 
-def _where(key: str, deadline_s: float, *, aof: bool) -> Plan[str | None]:
+def _where(node: Node, *, aof: bool) -> Plan[str | None]:
     try:
-        config = yield from server_config(key, deadline_s)
+        config = yield from server_config(node)
     except PermissionDeniedError:
         return None
     folder = PurePosixPath(config("dir"))
@@ -75,12 +73,12 @@ def _where(key: str, deadline_s: float, *, aof: bool) -> Plan[str | None]:
     return str(folder / (config("appenddirname") or config("appendfilename")))
 
 
-def server_config(key: str, deadline_s: float) -> Plan[Callable[[str], str]]:
+def server_config(node: Node) -> Plan[Callable[[str], str]]:
     """Read the server's configuration; an unknown name gives an empty text.
 
     Raises:
         PermissionDeniedError: This user, or this server, does not show it.
     """
-    flat = yield from ask(Command(("CONFIG", "GET", "*"), key), deadline_s)
+    flat = yield from node.command("CONFIG", "GET", "*")
     found = dict(zip(flat[::2], flat[1::2], strict=True))
     return lambda name: str(found.get(name, ""))

@@ -1,21 +1,21 @@
 """What an operator does to curricula: remove what the dead left, delete, back the server up.
 
 Removing goes in steps of 500 keys, each one script that looks again whether anybody needs them
-(``lua/collect.lua``): nothing blocks the server, and whatever happens between looking and removing
-is safe. So a deletion is a mark, then steps; ``gc`` ends one that was interrupted.
+(``lua/scripts/collect.lua``): nothing blocks the server, and whatever happens between looking and
+removing is safe. So a deletion is a mark, then steps; ``gc`` ends one that was interrupted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from redis_curriculum._protocol.asking import ask, scan_keys, server_now_ms
-from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.requirements import is_older
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET, REAP
-from redis_curriculum._values.rules import validate_name
 from redis_curriculum.errors import CurriculumNotFoundError
 
 _CHUNK: Final = 500
@@ -66,34 +66,34 @@ class _Claims:
         return "staged generation"
 
 
-def gc(name: object, deadline_s: float, *, dry_run: bool = False) -> Plan[list[Leftover]]:
+def gc(server: Server, *, dry_run: bool = False) -> Plan[list[Leftover]]:
     """Remove what dead processes left of one curriculum, or only say what there is.
 
     Staged generations of dead restores, old generations, copies of dead snapshots, expired
     workers, and all of a curriculum that is marked for deletion. Walks over the server's keys
-    once; one round trip per 500 leftover keys. One of another schema is left alone.
+    once; one round trip per 500 leftover keys. One of an unknown schema is left alone.
     """
-    keys = Keys(validate_name(name))
-    claims = yield from _claims(keys, deadline_s)
-    if claims.schema not in (None, str(SCHEMA)):
+    keys = server.keys
+    claims = yield from _claims(server)
+    if not (claims.schema in (None, str(SCHEMA)) or is_older(claims.schema)):
         return []
     leftovers: dict[str, list[str]] = {}
-    for key in (yield from scan_keys(keys.prefix, keys.meta, deadline_s)):
+    for key in (yield from server.scan_keys(keys.prefix)):
         short = key.removeprefix(keys.prefix)
         kind = claims.leftover(short)
         if kind:
             leftovers.setdefault(kind, []).append(short)
     counts: Counter[str] = Counter()
     for kind, shorts in sorted(leftovers.items()):
-        counts[kind] = len(shorts) if dry_run else (yield from _collect(keys, shorts, deadline_s))
+        counts[kind] = len(shorts) if dry_run else (yield from _collect(server, shorts))
     if claims.deleting is None:
-        counts["expired workers"] = yield from _expired(keys, deadline_s, dry_run=dry_run)
+        counts["expired workers"] = yield from _expired(server, dry_run=dry_run)
     elif not dry_run:
-        counts["deleted curriculum"] += yield from _forget(keys, claims.deleting, deadline_s)
+        counts["deleted curriculum"] += yield from _forget(server, claims.deleting)
     return [Leftover(keys.name, kind, count) for kind, count in counts.items() if count]
 
 
-def delete(name: object, deadline_s: float) -> Plan[int]:
+def delete(server: Server) -> Plan[int]:
     """Delete a curriculum, live workers or not; return how many keys have gone.
 
     First a mark: from then on it is gone for everybody, and its name cannot be used. Then its
@@ -103,59 +103,55 @@ def delete(name: object, deadline_s: float) -> Plan[int]:
     Raises:
         CurriculumNotFoundError: There is none of that name.
     """
-    keys = Keys(validate_name(name))
     try:
-        yield from ask(Run(DELETE, keys.meta, [keys.generation]), deadline_s)
+        yield from server.run(DELETE)
     except CurriculumNotFoundError:
-        raise CurriculumNotFoundError(keys.name) from None
-    return sum(leftover.count for leftover in (yield from gc(keys.name, deadline_s)))
+        raise CurriculumNotFoundError(server.keys.name) from None
+    return sum(leftover.count for leftover in (yield from gc(server)))
 
 
-def _claims(keys: Keys, deadline_s: float) -> Plan[_Claims]:
-    def answer(*words: str) -> Plan[Any]:
-        return (yield from ask(Command(words, keys.meta), deadline_s))
-
-    schema, current = yield from answer("HMGET", keys.meta, "schema", "generation")
-    endless = (yield from answer("PTTL", keys.deleted)) == _WITHOUT_END
+def _claims(server: Server) -> Plan[_Claims]:
+    keys = server.keys
+    schema, current = yield from server.command("HMGET", keys.meta, "schema", "generation")
+    endless = (yield from server.command("PTTL", keys.deleted)) == _WITHOUT_END
     return _Claims(
         schema=schema,
         current=current,
-        staged=(yield from answer("HGET", keys.restore, "generation")),
-        copying=(yield from answer("EXISTS", keys.snapshot)) == 1,
-        deleting=(yield from answer("GET", keys.deleted)) if endless else None,
+        staged=(yield from server.command("HGET", keys.restore, "generation")),
+        copying=(yield from server.command("EXISTS", keys.snapshot)) == 1,
+        deleting=(yield from server.command("GET", keys.deleted)) if endless else None,
     )
 
 
-def _collect(keys: Keys, shorts: list[str], deadline_s: float) -> Plan[int]:
+def _collect(server: Server, shorts: list[str]) -> Plan[int]:
     removed = 0
     for start in range(0, len(shorts), _CHUNK):
-        args = [keys.generation, *shorts[start : start + _CHUNK]]
-        (count,) = yield from ask(Run(COLLECT, keys.meta, args), deadline_s)
+        (count,) = yield from server.run(COLLECT, *shorts[start : start + _CHUNK])
         removed += count
     return removed
 
 
-def _forget(keys: Keys, generation: str, deadline_s: float) -> Plan[int]:
+def _forget(server: Server, generation: str) -> Plan[int]:
     """Remove what came between the look and the mark; once nothing is left, end the deletion."""
-    removed = 0
+    keys, removed = server.keys, 0
     while True:
-        found = yield from scan_keys(keys.prefix, keys.meta, deadline_s)
+        found = yield from server.scan_keys(keys.prefix)
         shorts = [key.removeprefix(keys.prefix) for key in found if key != keys.deleted]
         if not shorts:
-            yield from ask(Run(FORGET, keys.meta, [generation, _REMEMBER_MS]), deadline_s)
+            yield from server.at(int(generation)).run(FORGET, _REMEMBER_MS)
             return removed
-        gone = yield from _collect(keys, shorts, deadline_s)
+        gone = yield from _collect(server, shorts)
         removed += gone
         if not gone:  # others have ended the deletion, and the name is in use again
             return removed
 
 
-def _expired(keys: Keys, deadline_s: float, *, dry_run: bool) -> Plan[int]:
+def _expired(server: Server, *, dry_run: bool) -> Plan[int]:
     if dry_run:
-        now = yield from server_now_ms(keys.meta, deadline_s)
-        words = ("ZCOUNT", keys.workers, "-inf", f"({now}")
-        return int((yield from ask(Command(words, keys.meta), deadline_s)))
+        now = yield from server.now_ms()
+        found = yield from server.command("ZCOUNT", server.keys.workers, "-inf", f"({now}")
+        return int(found)
     count = 0
-    while gone := (yield from ask(Run(REAP, keys.meta, [keys.generation]), deadline_s)):
+    while gone := (yield from server.run(REAP)):
         count += len(gone)
     return count

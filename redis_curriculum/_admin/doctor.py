@@ -7,10 +7,10 @@ from typing import Final
 
 from redis_curriculum._admin.backup import server_config
 from redis_curriculum._admin.overview import CurriculumRow, curricula
-from redis_curriculum._protocol.asking import ask
-from redis_curriculum._protocol.keys import ROOT, SCHEMA
-from redis_curriculum._protocol.plan import Command, Plan
-from redis_curriculum._protocol.requirements import Finding, audit, parse_info
+from redis_curriculum._protocol.asking import Node
+from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.requirements import Finding, audit, schema_finding
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.errors import PermissionDeniedError
 
@@ -20,19 +20,19 @@ _FSYNC: Final = {
 }
 
 
-def diagnose(address: Address, deadline_s: float) -> Plan[list[Finding]]:
+def diagnose(address: Address, node: Node) -> Plan[list[Finding]]:
     """Look at everything; some five round trips, and more with many curricula."""
-    info = parse_info((yield from ask(Command(("INFO",), ROOT), deadline_s)))
+    info = yield from node.info()
     persistent = address.kind != "embedded" or bool(address.path)
     findings = audit(info, persistent=persistent)
     if persistent:
         try:
-            config = yield from server_config(ROOT, deadline_s)
+            config = yield from server_config(node)
         except PermissionDeniedError:
             findings.append(Finding("warn", "CONFIG is denied: appendfsync and save are not known"))
         else:
             findings += _settings(config)
-    return [*findings, *_schemas((yield from curricula(deadline_s)))]
+    return [*findings, *_schemas((yield from curricula(node)))]
 
 
 def _settings(config: Callable[[str], str]) -> list[Finding]:
@@ -56,14 +56,7 @@ def _settings(config: Callable[[str], str]) -> list[Finding]:
 
 
 def _schemas(rows: list[CurriculumRow]) -> list[Finding]:
-    findings = [
-        Finding(
-            "fail",
-            f"curriculum {row.name} has keys of schema {row.schema}, this library knows {SCHEMA}",
-            "use the library version that wrote it",
-        )
-        for row in rows
-        if row.schema != SCHEMA
-    ]
-    known = len(rows) - len(findings)
-    return [*findings, Finding("pass", f"{known} curricula of schema {SCHEMA}")]
+    findings = [schema_finding(row.name, row.schema) for row in rows]
+    others = [finding for finding in findings if finding]
+    known = len(rows) - len(others)
+    return [*others, Finding("pass", f"{known} curricula of schema {SCHEMA}")]

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from redis_curriculum._protocol.asking import ask, scan, scan_counts, scan_keys, server_now_ms
+from redis_curriculum._protocol.asking import Node, Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan
-from redis_curriculum._protocol.records import TaskRecord, pairs
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.requirements import require_schema
+from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
-from redis_curriculum._values.rules import validate_name
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumNotFoundError, KeyTypeError, PermissionDeniedError
@@ -75,123 +75,100 @@ class LabelRow:
     label: str
     tasks: int
     probability: float
-    learning_progress: float | None
-    success_rate_ema: float | None
-    reward_ema: float | None
-    p_fast: float | None
-    p_slow: float | None
-    p_true: float | None
+    statistics: dict[str, float | None]
+    """Every statistic that the family keeps of a label."""
     counters: dict[str, int]
 
-
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
-    """One worker; a negative ``lease_left_ms`` says how long ago its lease ended."""
-
-    worker_id: str
-    host: str
-    pid: int
-    sequence: int
-    started_ms: int
-    lease_left_ms: int
-    live: bool
+    def fields(self) -> dict[str, Any]:
+        """Return everything by name, the statistics among the others."""
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "statistics"}
+        return {**own, **self.statistics}
 
 
-def attach(name: object, settings: WorkerSettings) -> Plan[Store]:
+def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
     """Read what a store needs; one round trip.
 
     Raises:
         CurriculumNotFoundError: There is none of that name.
         UnsupportedServerError: Its keys are of another schema.
     """
-    keys = Keys(validate_name(name))
+    keys = server.keys
     words = ("HMGET", keys.meta, "schema", "generation", "config")
-    found = yield from ask(Command(words, keys.meta), settings.retry_deadline_s)
-    schema, generation, config = found
+    schema, generation, config = yield from server.command(*words)
     if schema is None:
         raise CurriculumNotFoundError(keys.name)
     require_schema(keys.name, schema)
     stored = CurriculumConfig.from_json(config)
-    return Store(keys.name, int(generation), stored, settings, playing=False)
+    return Store(server.at(int(generation)), stored, settings, playing=False)
 
 
-def names(deadline_s: float, *, key: str = ROOT) -> Plan[list[str]]:
-    """Names of which the node of ``key`` has any key at all, sorted; walks over all its keys."""
-    found = yield from scan_keys(f"{ROOT}{{", key, deadline_s)
+def names(node: Node) -> Plan[list[str]]:
+    """Names of which the node has any key at all, sorted; walks over all its keys."""
+    found = yield from node.scan_keys(f"{ROOT}{{")
     matches = (_NAME.match(key) for key in found)
     return sorted({match[1] for match in matches if match})
 
 
-def curricula(deadline_s: float) -> Plan[list[CurriculumRow]]:
+def curricula(node: Node) -> Plan[list[CurriculumRow]]:
     """List a node's curricula; those that this user may not read are left out."""
     rows = []
-    for name in (yield from names(deadline_s)):
+    for name in (yield from names(node)):
         try:
-            row = yield from _row(Keys(name), deadline_s)
+            row = yield from _row(Server(Keys(name), node.deadline_s))
         except (KeyTypeError, PermissionDeniedError):
             continue
         rows += [row] if row else []
     return rows
 
 
-def _row(keys: Keys, deadline_s: float) -> Plan[CurriculumRow | None]:
+def _row(server: Server) -> Plan[CurriculumRow | None]:
+    keys = server.keys
     words = ("HMGET", keys.meta, "schema", "generation", "epoch", "created_ms", "config")
-    found = yield from ask(Command(words, keys.meta), deadline_s)
+    found = yield from server.command(*words)
     if found[0] is None:
         return None
     schema, generation, epoch, created_ms = (int(number or 0) for number in found[:4])
     row = (keys.name, schema, generation, epoch, created_ms)
     if schema != SCHEMA:
         return CurriculumRow(*row, None, None, None, None)
-    keys = Keys(keys.name, generation)
-    asking = _Asking(keys, deadline_s)
-    sizes = yield from asking.parts()
-    labels = yield from asking.number("HLEN", keys.labels)
-    live, _ = yield from asking.workers()
+    server = server.at(generation)
+    sizes = yield from _parts(server)
+    labels = yield from server.command("HLEN", server.keys.labels)
+    live, _ = yield from _workers(server)
     capacity = json.loads(found[4])["num_active_tasks"]
     return CurriculumRow(*row, sum(sizes.values()), capacity, labels, live)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """Small questions about one curriculum."""
+def _parts(server: Server) -> Plan[dict[str, int]]:
+    sizes = {}
+    for part in PARTS:
+        sizes[part] = yield from server.command("ZCARD", f"{server.keys.pool}{part}")
+    return sizes
 
-    keys: Keys
-    deadline_s: float
 
-    def number(self, *words: str | int) -> Plan[int]:
-        return int((yield from ask(Command(words, self.keys.meta), self.deadline_s)))
+def _workers(server: Server) -> Plan[tuple[int, int]]:
+    """Live ones, and those whose lease has ended."""
+    now = yield from server.now_ms()
+    live = yield from server.command("ZCOUNT", server.keys.workers, now, "+inf")
+    known = yield from server.command("ZCARD", server.keys.workers)
+    return live, max(0, known - live)
 
-    def parts(self) -> Plan[dict[str, int]]:
-        sizes = {}
-        for part in PARTS:
-            sizes[part] = yield from self.number("ZCARD", f"{self.keys.pool}{part}")
-        return sizes
 
-    def workers(self) -> Plan[tuple[int, int]]:
-        """Live ones, and those whose lease has ended."""
-        now = yield from server_now_ms(self.keys.meta, self.deadline_s)
-        live = yield from self.number("ZCOUNT", self.keys.workers, now, "+inf")
-        known = yield from self.number("ZCARD", self.keys.workers)
-        return live, max(0, known - live)
-
-    def total(self, key: str) -> Plan[int]:
-        return sum((yield from scan_counts(key, self.deadline_s)).values())
+def _total(server: Server, key: str) -> Plan[int]:
+    return sum((yield from server.scan_counts(key)).values())
 
 
 def status(store: Store) -> Plan[Status]:
     """Read one curriculum's state; some 25 round trips, more with many labels."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    asking = _Asking(keys, deadline_s)
-    words = ("HMGET", keys.meta, "created_ms", "epoch", "late_count")
-    found = yield from ask(Command(words, keys.meta), deadline_s)
+    server, keys = store.server, store.server.keys
+    found = yield from server.command("HMGET", keys.meta, "created_ms", "epoch", "late_count")
     created_ms, epoch, late = (int(number or 0) for number in found)
-    parts = yield from asking.parts()
-    live, expired = yield from asking.workers()
+    parts = yield from _parts(server)
+    live, expired = yield from _workers(server)
     counters, epoch_counters = {}, {}
     for what in COUNTS:
-        counters[what] = yield from asking.total(keys.count(what))
-        epoch_counters[what] = yield from asking.total(keys.epoch(epoch, what))
+        counters[what] = yield from _total(server, keys.count(what))
+        epoch_counters[what] = yield from _total(server, keys.epoch(epoch, what))
     return Status(
         name=keys.name,
         schema=SCHEMA,
@@ -201,79 +178,53 @@ def status(store: Store) -> Plan[Status]:
         tasks=sum(parts.values()),
         capacity=store.config.num_active_tasks,
         parts=parts,
-        labels=(yield from asking.number("HLEN", keys.labels)),
-        inactive_labels=(yield from asking.number("ZCARD", keys.inactive)),
+        labels=(yield from server.command("HLEN", keys.labels)),
+        inactive_labels=(yield from server.command("ZCARD", keys.inactive)),
         live_workers=live,
         expired_workers=expired,
         counters={**counters, "late": late},
         epoch_counters=epoch_counters,
-        snapshot_running=bool((yield from asking.number("EXISTS", keys.snapshot))),
+        snapshot_running=bool((yield from server.command("EXISTS", keys.snapshot))),
         config=store.config.model_dump(mode="json"),
     )
 
 
 def tasks(store: Store) -> Plan[list[tuple[TaskRecord, float]]]:
     """Every task's record and its probability to be drawn next, most likely first."""
-    chances = yield from store.distribution()
-    records = yield from store.read(list(chances))
+    chances = yield from read.distribution(store)
+    records = yield from read.read(store, list(chances))
     rows = [(record, chances[record.task_id]) for record in records if record]
     return sorted(rows, key=lambda row: (-row[1], row[0].task_id))
 
 
 def labels(store: Store) -> Plan[list[LabelRow]]:
     """Every label, active ones first, the most likely on top; those without tasks are inactive."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    active = yield from store.labels()
-    inactive = (yield from scan("ZSCAN", keys.inactive, deadline_s))[::2]
+    server, keys = store.server, store.server.keys
+    active = yield from read.labels(store)
+    inactive = (yield from server.scan("ZSCAN", keys.inactive))[::2]
     known = [*active, *sorted(set(inactive) - active.keys())]
-    chances = yield from store.distribution()
-    table, names = yield from store.numbers("task", (), list(chances))
+    chances = yield from read.distribution(store)
+    table, names = yield from read.numbers(store, "task", (), list(chances))
     there = ~np.isnan(table[:, 0])  # others may have gone, or come, between two calls
     shares = np.array(list(chances.values()))[there]
     sums = np.bincount(table[there, 0].astype(np.intp), shares, len(names))
     chance = dict(zip(names, sums.tolist(), strict=True))
-    statistics, _ = yield from store.numbers("progress", _OF_LABEL, known)
+    of_label = store.config.algorithm.names("label")
+    statistics, _ = yield from read.numbers(store, "progress", of_label, known)
     counts = {}
     for what in COUNTS:
-        counts[what] = yield from scan_counts(keys.count(what), deadline_s)
+        counts[what] = yield from server.scan_counts(keys.count(what))
     rows = [
         LabelRow(
             label=label,
             tasks=active.get(label, 0),
             probability=chance.get(label, 0.0),
             counters={what: found.get(label, 0) for what, found in counts.items()},
-            **{
+            statistics={
                 name: None if math.isnan(value) else value
-                for name, value in zip(_OF_LABEL, row[:-1], strict=True)
+                for name, value in zip(of_label, row[:-1], strict=True)
             },
         )
         for label, row in zip(known, statistics.tolist(), strict=True)
     ]
     return sorted(rows, key=lambda row: (row.tasks == 0, -row.probability, row.label))
-
-
-_OF_LABEL: Final = (
-    "learning_progress",
-    "success_rate_ema",
-    "reward_ema",
-    "p_fast",
-    "p_slow",
-    "p_true",
-)
-
-
-def workers(store: Store) -> Plan[list[WorkerRow]]:
-    """Every worker that is known, oldest first; one round trip each."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    leases = pairs((yield from scan("ZSCAN", keys.workers, deadline_s)))
-    now = yield from server_now_ms(keys.meta, deadline_s)
-    rows = []
-    for worker_id, lease_end in leases.items():
-        words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")
-        host, *numbers = yield from ask(Command(words, keys.meta), deadline_s)
-        if host is None:
-            continue  # it has left meanwhile
-        pid, sequence, started = (int(float(number)) for number in numbers)
-        left = int(float(lease_end)) - now
-        rows.append(WorkerRow(worker_id, host, pid, sequence, started, left, left >= 0))
-    return sorted(rows, key=lambda row: (row.started_ms, row.worker_id))

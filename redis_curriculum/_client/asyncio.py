@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from redis_curriculum._client.handle import Handle, checked_count, checked_results, checked_settings
+from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
@@ -20,14 +20,15 @@ from redis_curriculum._state.export import export
 from redis_curriculum._state.file import Progress, SnapshotInfo
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
-from redis_curriculum._store.failures import quarantine, report_failure
-from redis_curriculum._store.once import RENEWALS_PER_LEASE
+from redis_curriculum._store import read
+from redis_curriculum._store.calls import Call
+from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
+from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.asyncio import AsyncLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
 from redis_curriculum.reporting.stats import stats
 from redis_curriculum.tasks.outcome import Outcome, Step
@@ -79,7 +80,7 @@ class AsyncCurriculum(Handle):
         super().__init__(address, store)
         self._link = link
         self._lock = asyncio.Lock()
-        store.caller = asyncio.current_task
+        store.unfinished.caller = asyncio.current_task
 
     @classmethod
     def open(
@@ -91,7 +92,11 @@ class AsyncCurriculum(Handle):
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
     ) -> Opening[Self]:
-        """As ``Curriculum.open``; await it, or ``async with AsyncCurriculum.open(...)``."""
+        """Create the curriculum and fill its pool, or attach to the one of that name.
+
+        Await it, or enter it: ``async with AsyncCurriculum.open(...) as curriculum`` also closes
+        it. Arguments, cost and errors are those of ``Curriculum.open``.
+        """
 
         async def opened() -> Self:
             async with _connecting(url, worker) as (address, settings, link):
@@ -115,7 +120,11 @@ class AsyncCurriculum(Handle):
         generator: TaskGenerator | None = None,
         progress: Progress | None = None,
     ) -> Opening[Self]:
-        """As ``Curriculum.restore``; await it, or enter it. The file is checked in a thread."""
+        """Bring a snapshot back and open it: entirely, or not at all.
+
+        Await it, or enter it, as ``open``. The file is checked in a thread. Arguments, cost and
+        errors are those of ``Curriculum.restore``.
+        """
 
         async def restored() -> Self:
             intake = await asyncio.to_thread(
@@ -137,81 +146,139 @@ class AsyncCurriculum(Handle):
     # --- playing ---------------------------------------------------------------------------------
 
     async def get_task(self) -> Task:
-        """As ``Curriculum.get_task``."""
-        return (await self._run(self._store.play((), 1))).tasks[0]
+        """Draw the next task to play; counts as one sample. One round trip.
+
+        Raises:
+            EmptyPoolError: There is no task, and this worker has no generator to make one.
+            GeneratorError: The generator failed for 16 task ids in a row.
+        """
+        return (await self._call(play(self._store, (), 1))).tasks[0]
 
     async def get_tasks(self, count: int) -> list[Task]:
-        """As ``Curriculum.get_tasks``."""
-        return (await self._run(self._store.play((), checked_count(count)))).tasks
+        """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
+
+        Raises what ``get_task`` raises.
+        """
+        return (await self._call(play(self._store, (), checked_count(count)))).tasks
 
     async def update_task_performance(self, task_id: int, score: float) -> Outcome:
-        """As ``Curriculum.update_task_performance``."""
-        return (await self._run(self._store.play([(task_id, score)], 0))).outcomes[0]
+        """Report a finished episode's score, within ``config.score_range``. One round trip.
+
+        Returns:
+            APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
+            DUPLICATE, if a retry found it applied.
+        """
+        return (await self._call(play(self._store, [(task_id, score)], 0))).outcomes[0]
 
     async def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
-        """As ``Curriculum.update_many``."""
-        return (await self._run(self._store.play(checked_results(results), 0))).outcomes
+        """Report (task_id, score) pairs, applied in order; one outcome each.
+
+        One round trip a chunk. Every pair is checked before anything is sent.
+        """
+        return (await self._call(play(self._store, checked_results(results), 0))).outcomes
 
     async def next_task(self, finished: tuple[int, float] | None = None) -> Task:
-        """As ``Curriculum.next_task``."""
+        """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
-        return (await self._run(self._store.play(results, 1))).tasks[0]
+        return (await self._call(play(self._store, results, 1))).tasks[0]
 
     async def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
-        """As ``Curriculum.next_tasks``."""
-        return await self._run(self._store.play(finished, checked_count(count)))
+        """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
+
+        The draws see the results.
+        """
+        return await self._call(play(self._store, finished, checked_count(count)))
 
     async def evict(self, task_id: int) -> Outcome:
-        """As ``Curriculum.evict``."""
-        return await self._run(self._store.evict(task_id))
+        """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.
+
+        A worker with a generator puts a new task in its place with its next draw.
+        """
+        return await self._call(evict(self._store, task_id))
 
     async def set_label(self, task_id: int, label: str) -> Outcome:
-        """As ``Curriculum.set_label``."""
-        return await self._run(self._store.set_label(task_id, label))
+        """Move a task to another label: APPLIED, or EVICTED if it is not in the pool.
+
+        Its past results stay in the old label's statistics. One round trip.
+        """
+        return await self._call(set_label(self._store, task_id, label))
 
     async def report_failure(
         self, task_id: int, error: BaseException | str, *, permanent: bool = False
     ) -> Outcome:
-        """As ``Curriculum.report_failure``."""
-        plan = report_failure(self._store, task_id, error, permanent=permanent)
-        return await self._run(plan)
+        """Say that a task could not be built or run; it is replaced when that happens too often.
+
+        One round trip; two when the task is replaced. Rules, arguments and outcomes are those of
+        ``Curriculum.report_failure``: APPLIED, QUARANTINED, EVICTED or DUPLICATE.
+        """
+        return await self._call(report_failure(self._store, task_id, error, permanent=permanent))
 
     async def end_epoch(self) -> EpochReport:
-        """As ``Curriculum.end_epoch``."""
-        return await self._run(end_epoch(self._store))
+        """Close the current epoch, open the next, and return what happened in the closed one.
+
+        For one owner, the trainer. About 20 round trips, more with hundreds of labels. Never are
+        two epochs closed by one call and its repetitions.
+
+        Raises:
+            EpochError: Another trainer has ended that epoch; nothing was closed. The next call
+                closes ``error.epoch``, the current one.
+        """
+        return await self._call(end_epoch(self._store))
 
     # --- reading ---------------------------------------------------------------------------------
 
     async def get_task_stats(self, task_id: int) -> TaskRecord | None:
-        """As ``Curriculum.get_task_stats``."""
-        return await self._run(self._store.read_one(task_id))
+        """Return a task's record, or None if it is not in the pool. One round trip."""
+        return await self._run(read.read_one(self._store, task_id))
 
     async def task_ids(self, label: str | None = None) -> list[int]:
-        """As ``Curriculum.task_ids``."""
-        return await self._run(self._store.task_ids(label))
+        """Return the ids of the pool's tasks, or of one label's, ascending; in bounded chunks."""
+        return await self._run(read.task_ids(self._store, label))
 
     async def labels(self) -> dict[str, int]:
-        """As ``Curriculum.labels``."""
-        return await self._run(self._store.labels())
+        """Return each label's number of active tasks; in bounded chunks."""
+        return await self._run(read.labels(self._store))
 
     async def distribution(self) -> dict[int, float]:
-        """As ``Curriculum.distribution``."""
-        return await self._run(self._store.distribution())
+        """Return each task's probability to be drawn next; they sum to 1.
+
+        Reads the pool in chunks of 350: not one moment while others write.
+        """
+        return await self._run(read.distribution(self._store))
 
     async def stats(self) -> dict[str, float]:
-        """As ``Curriculum.stats``."""
+        """Return every figure of the curriculum by name; the guide on epochs explains each.
+
+        Some seven round trips per 1,000 tasks; resets nothing, and is not one moment while others
+        write. NaN stands for a mean of nothing.
+        """
         return await self._run(stats(self._store))
 
     async def quarantine(self) -> dict[int, str]:
-        """As ``Curriculum.quarantine``."""
-        return await self._run(quarantine(self._store))
+        """Return the ids of tasks that were taken out for failing, with their last messages.
+
+        At most 1,000 are kept; beyond that any one of them makes room for the next.
+        """
+        return await self._run(read.quarantine(self._store))
 
     async def epoch_report(self, epoch: int | None = None) -> EpochReport | None:
-        """As ``Curriculum.epoch_report``."""
+        """Return what happened in an epoch: the current one so far, or one that was closed.
+
+        Reads only. About 15 round trips, more with hundreds of labels. ``epoch`` counts from 0;
+        None is the current one. Returns None for an epoch that has not begun or is older than
+        ``config.epochs_retained``.
+        """
         return await self._run(epoch_report(self._store, epoch))
 
     async def check(self, *, repair: bool = False) -> list[str]:
-        """As ``Curriculum.check``."""
+        """Name everything that disagrees in the stored state; [] when every invariant holds.
+
+        About 3 round trips per 100 tasks, and the keys of the whole server once. ``repair`` first
+        rebuilds every index from the records.
+
+        Raises:
+            SnapshotRunningError: A snapshot or another check is at work on this curriculum.
+        """
         return await self._run(check(self._store, repair=repair))
 
     async def snapshot(
@@ -222,46 +289,50 @@ class AsyncCurriculum(Handle):
         keep: int = 0,
         progress: Progress | None = None,
     ) -> SnapshotInfo:
-        """As ``Curriculum.snapshot``; cancelled, it leaves the older file as it was."""
+        """Write the whole state of one moment to a file, while workers go on.
+
+        About one round trip per 100 tasks; their lines are written on the loop's own time.
+        Arguments and errors are those of ``Curriculum.snapshot``. Cancelled, it leaves the older
+        file as it was.
+        """
         plan = export(self._store, Path(path), overwrite=overwrite, keep=keep, progress=progress)
         return await self._run(plan)
 
     # --- this worker -----------------------------------------------------------------------------
 
     async def register(self) -> str:
-        """As ``Curriculum.register``."""
+        """Become a new worker and return its id: after ``WorkerFencedError``. Two round trips.
+
+        A call whose outcome was unknown is a new one from here on: repeated, it may count twice.
+        """
         await self._run(self._store.worker.register())
         return self.worker_id
 
     async def renew_lease(self) -> None:
-        """As ``Curriculum.renew_lease``."""
+        """Say that this worker is alive, during an episode longer than its lease. One round trip.
+
+        Raises:
+            WorkerFencedError: It is too late.
+        """
         await self._run(self._store.worker.renew())
 
     @asynccontextmanager
     async def keeping_lease(self) -> AsyncIterator[None]:
-        """As ``Curriculum.keeping_lease``, from a task of the loop."""
-        failures = deque[CurriculumError](maxlen=1)
+        """Renew the lease while an episode that is longer than the lease runs.
 
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE)
-                failures.clear()
-                try:
-                    await self.renew_lease()
-                except CurriculumError as error:
-                    failures.append(error)
+        A task of the loop does it. Three renewals per lease, of two round trips each. A call inside
+        waits for one that is under way.
 
-        renewing = asyncio.create_task(renew(), name=f"lease of {self.worker_id}")
-        try:
+        Raises:
+            WorkerFencedError: At the end: the lease ended all the same.
+            ServerError: At the end: the last renewal failed.
+        """
+        name = f"lease of {self.worker_id}"
+        async with renewing_in_loop(self.renew_lease, self._renewal_s, name):
             yield
-        finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
-        if failures:
-            raise failures[0]
 
     async def close(self) -> None:
-        """As ``Curriculum.close``."""
+        """Say goodbye to the server and close the connection; the curriculum stays."""
         if self._closed or self._pid != os.getpid():
             return
         try:
@@ -283,6 +354,18 @@ class AsyncCurriculum(Handle):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an AsyncCurriculum belongs to its event loop; open another one there")
+
+    async def _call(self, call: Call[T]) -> T:
+        self._here()
+        unfinished = self._store.unfinished
+        call = unfinished.resumed(call)
+        try:
+            answer = await self._run(call.plan(self._store))
+            unfinished.end(call)
+            return answer  # Ctrl-C may come before this very line
+        except BaseException:
+            unfinished.keep(call)
+            raise
 
     async def _run(self, plan: Plan[T]) -> T:
         self._here()

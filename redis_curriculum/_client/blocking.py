@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-import pickle
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from redis_curriculum._client.handle import Handle, checked_count, checked_results, checked_settings
+from redis_curriculum._client.handle import (
+    Handle,
+    checked_count,
+    checked_results,
+    checked_settings,
+    live_generator,
+)
+from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
@@ -21,17 +27,17 @@ from redis_curriculum._state.export import export
 from redis_curriculum._state.file import Progress, SnapshotInfo
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
-from redis_curriculum._store.failures import quarantine, report_failure
-from redis_curriculum._store.once import RENEWALS_PER_LEASE
+from redis_curriculum._store import read
+from redis_curriculum._store.calls import Call
+from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
+from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
 from redis_curriculum.reporting.stats import stats
-from redis_curriculum.tasks.build import custom_generators
 from redis_curriculum.tasks.outcome import Outcome, Step
 from redis_curriculum.tasks.task import Task, TaskGenerator
 
@@ -46,8 +52,15 @@ class Curriculum(Handle):
     wait for each other. It pickles (name, URL without password, worker settings) and survives
     ``fork``: in the other process it is a new worker.
 
-    After an error with ``applied == "unknown"`` the same call may be made again: it goes on where
-    it stopped and counts nothing twice, as long as no other call of this thread comes between.
+    A call that stopped before it returned (at an error whose ``applied`` is ``"unknown"``, or at
+    Ctrl-C) may be made again with the same arguments. It goes on where it stopped and counts
+    nothing twice. It is a new call in four cases:
+
+    - Another thread or another process makes it.
+    - Another call of its kind came between. All calls that report results or draw are one kind;
+      ``evict`` and ``set_label`` are one; ``report_failure`` is one; ``end_epoch`` is one.
+    - The worker's lease ended, and ``register`` made this handle a new worker.
+    - It had returned: Ctrl-C came later, in the statement that makes the call.
     """
 
     def __init__(self, address: Address, store: Store, link: DirectLink) -> None:
@@ -68,7 +81,8 @@ class Curriculum(Handle):
         """Create the curriculum and fill its pool, or attach to the one of that name.
 
         Three round trips, and one more for every ``worker.chunk`` tasks of a new or empty pool.
-        What a pool lacks otherwise the next draws add.
+        What a pool lacks otherwise the next draws add. A curriculum of an older schema is migrated
+        first, with a line in the log (INFO) and some five round trips per 100 tasks.
 
         Args:
             url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
@@ -83,6 +97,7 @@ class Curriculum(Handle):
             InvalidInputError: An argument breaks a rule; nothing was sent.
             CurriculumNotFoundError: There is none of that name, and no config was given.
             ConfigMismatchError: ``config`` differs from the stored one; lists every field.
+            MigrationError: It is of an older schema, and workers of the older version are live.
             UnsupportedServerError: The server is too old or would drop records.
             ServerError: The server could not be reached or refused.
         """
@@ -161,15 +176,14 @@ class Curriculum(Handle):
             EmptyPoolError: There is no task, and this worker has no generator to make one.
             GeneratorError: The generator failed for 16 task ids in a row.
         """
-        return self._run(self._store.play((), 1)).tasks[0]
+        return self._call(play(self._store, (), 1)).tasks[0]
 
     def get_tasks(self, count: int) -> list[Task]:
         """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
 
-        Raises:
-            As ``get_task``.
+        Raises what ``get_task`` raises.
         """
-        return self._run(self._store.play((), checked_count(count))).tasks
+        return self._call(play(self._store, (), checked_count(count))).tasks
 
     def update_task_performance(self, task_id: int, score: float) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
@@ -178,33 +192,33 @@ class Curriculum(Handle):
             APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
             DUPLICATE, if a retry found it applied.
         """
-        return self._run(self._store.play([(task_id, score)], 0)).outcomes[0]
+        return self._call(play(self._store, [(task_id, score)], 0)).outcomes[0]
 
     def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
         """Report (task_id, score) pairs, applied in order; one outcome each.
 
         One round trip a chunk. Every pair is checked before anything is sent.
         """
-        return self._run(self._store.play(checked_results(results), 0)).outcomes
+        return self._call(play(self._store, checked_results(results), 0)).outcomes
 
     def next_task(self, finished: tuple[int, float] | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
-        return self._run(self._store.play(results, 1)).tasks[0]
+        return self._call(play(self._store, results, 1)).tasks[0]
 
     def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 
         The draws see the results.
         """
-        return self._run(self._store.play(finished, checked_count(count)))
+        return self._call(play(self._store, finished, checked_count(count)))
 
     def evict(self, task_id: int) -> Outcome:
         """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.
 
         A worker with a generator puts a new task in its place with its next draw.
         """
-        return self._run(self._store.evict(task_id))
+        return self._call(evict(self._store, task_id))
 
     def report_failure(
         self, task_id: int, error: BaseException | str, *, permanent: bool = False
@@ -229,7 +243,7 @@ class Curriculum(Handle):
             APPLIED; QUARANTINED, if this failure took the task out; EVICTED, if it was not in the
             pool (counted as late); DUPLICATE, if a retry found it applied.
         """
-        return self._run(report_failure(self._store, task_id, error, permanent=permanent))
+        return self._call(report_failure(self._store, task_id, error, permanent=permanent))
 
     def end_epoch(self) -> EpochReport:
         """Close the current epoch, open the next, and return what happened in the closed one.
@@ -245,38 +259,38 @@ class Curriculum(Handle):
             EpochError: Another trainer has ended that epoch; nothing was closed. ``error.epoch`` is
                 the current one, which this handle now knows: its next call closes that.
         """
-        return self._run(end_epoch(self._store))
+        return self._call(end_epoch(self._store))
 
     def set_label(self, task_id: int, label: str) -> Outcome:
         """Move a task to another label: APPLIED, or EVICTED if it is not in the pool.
 
         Its past results stay in the old label's statistics. One round trip.
         """
-        return self._run(self._store.set_label(task_id, label))
+        return self._call(set_label(self._store, task_id, label))
 
     # --- reading ---------------------------------------------------------------------------------
 
     def get_task_stats(self, task_id: int) -> TaskRecord | None:
         """Return a task's record, or None if it is not in the pool. One round trip."""
-        return self._run(self._store.read_one(task_id))
+        return self._run(read.read_one(self._store, task_id))
 
     def task_ids(self, label: str | None = None) -> list[int]:
         """Return the ids of the pool's tasks, or of one label's, ascending; in bounded chunks."""
-        return self._run(self._store.task_ids(label))
+        return self._run(read.task_ids(self._store, label))
 
     def labels(self) -> dict[str, int]:
         """Return each label's number of active tasks; in bounded chunks."""
-        return self._run(self._store.labels())
+        return self._run(read.labels(self._store))
 
     def distribution(self) -> dict[int, float]:
         """Return each task's probability to be drawn next; they sum to 1.
 
         Reads the pool in chunks of 350: not one moment while others write.
         """
-        return self._run(self._store.distribution())
+        return self._run(read.distribution(self._store))
 
     def stats(self) -> dict[str, float]:
-        """Return every figure of the curriculum by name; the README's table explains each.
+        """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Counts are over the curriculum's life, labels' figures have names such as
         ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its
@@ -290,7 +304,7 @@ class Curriculum(Handle):
 
         At most 1,000 are kept; beyond that any one of them makes room for the next.
         """
-        return self._run(quarantine(self._store))
+        return self._run(read.quarantine(self._store))
 
     def epoch_report(self, epoch: int | None = None) -> EpochReport | None:
         """Return what happened in an epoch: the current one so far, or one that was closed.
@@ -363,33 +377,17 @@ class Curriculum(Handle):
 
     @contextmanager
     def keeping_lease(self) -> Iterator[None]:
-        """Renew the lease from a thread while an episode longer than the lease runs.
+        """Renew the lease while an episode that is longer than the lease runs.
 
-        Three renewals per lease, of two round trips each. A call of ours inside waits for one.
+        A thread does it. Three renewals per lease, of two round trips each. A call inside
+        waits for one that is under way.
 
         Raises:
             WorkerFencedError: At the end: the lease ended all the same.
             ServerError: At the end: the last renewal failed.
         """
-        done, failures = threading.Event(), deque[CurriculumError](maxlen=1)
-
-        def renew() -> None:
-            while not done.wait(self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE):
-                failures.clear()
-                try:
-                    self.renew_lease()
-                except CurriculumError as error:
-                    failures.append(error)
-
-        thread = threading.Thread(target=renew, name=f"lease of {self.worker_id}", daemon=True)
-        thread.start()
-        try:
+        with renewing(self.renew_lease, self._renewal_s, f"lease of {self.worker_id}"):
             yield
-        finally:
-            done.set()
-            thread.join()
-        if failures:
-            raise failures[0]
 
     def close(self) -> None:
         """Say goodbye to the server and close the connection; the curriculum stays."""
@@ -415,7 +413,20 @@ class Curriculum(Handle):
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process needs to attach as a worker of its own; no secrets."""
         settings = self._store.settings.model_copy(update={"worker_id": None})
-        return _reopen, (type(self), self.url, self.name, settings, _live_generator(self.config))
+        generator = live_generator(self.config)
+        return partial(type(self).open, worker=settings, generator=generator), (self.url, self.name)
+
+    def _call(self, call: Call[T]) -> T:
+        self._here()
+        unfinished = self._store.unfinished
+        call = unfinished.resumed(call)
+        try:
+            answer = self._run(call.plan(self._store))
+            unfinished.end(call)
+            return answer  # Ctrl-C may come before this very line
+        except BaseException:
+            unfinished.keep(call)
+            raise
 
     def _run(self, plan: Plan[T]) -> T:
         self._here()
@@ -426,25 +437,3 @@ class Curriculum(Handle):
     def _begin_anew(self) -> None:
         self._lock = threading.RLock()
         self._link = DirectLink(self._address, self._store.settings.timeout_s)
-
-
-def _reopen(
-    kind: type[Curriculum],
-    url: str,
-    name: str,
-    settings: WorkerSettings,
-    generator: TaskGenerator | None,
-) -> Curriculum:
-    return kind.open(url, name, worker=settings, generator=generator)
-
-
-def _live_generator(config: CurriculumConfig) -> TaskGenerator | None:
-    """The user's own object, where its path cannot rebuild it and it pickles."""
-    for custom in custom_generators(config.task_generator):
-        if custom.arguments is None and custom.is_bound:
-            try:
-                pickle.dumps(custom.live)
-            except Exception:  # noqa: BLE001 - whatever its class raises: it stays here
-                return None
-            return custom.live
-    return None

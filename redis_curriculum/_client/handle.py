@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
-from redis_curriculum._store.store import MOST_DRAWS, Store
+from redis_curriculum._store.once import RENEWALS_PER_LEASE
+from redis_curriculum._store.play import MOST_DRAWS
+from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
+from redis_curriculum.tasks.build import custom_generators
+from redis_curriculum.tasks.task import TaskGenerator
 
 
 class Handle(ABC):
@@ -36,7 +41,7 @@ class Handle(ABC):
     @property
     def name(self) -> str:
         """The curriculum's name."""
-        return self._store.keys.name
+        return self._store.server.keys.name
 
     @property
     def url(self) -> str:
@@ -57,6 +62,11 @@ class Handle(ABC):
         again with the next call. Each loss is also warned of (``LostWritesWarning``).
         """
         return self._store.worker.lost_writes
+
+    @property
+    def _renewal_s(self) -> float:
+        """Seconds between two renewals of a lease."""
+        return self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE
 
     def __repr__(self) -> str:
         """Name, URL without password, worker."""
@@ -100,3 +110,15 @@ def checked_settings(worker: WorkerSettings | None) -> WorkerSettings:
     if worker is not None and not isinstance(worker, WorkerSettings):
         raise InvalidInputError("worker", "a WorkerSettings", worker)
     return worker or WorkerSettings()
+
+
+def live_generator(config: CurriculumConfig) -> TaskGenerator | None:
+    """The user's own object, where its path cannot rebuild it and it pickles."""
+    for custom in custom_generators(config.task_generator):
+        if custom.arguments is None and custom.is_bound:
+            try:
+                pickle.dumps(custom.live)
+            except Exception:  # noqa: BLE001 - whatever its class raises: it stays here
+                return None
+            return custom.live
+    return None

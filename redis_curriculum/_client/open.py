@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis_curriculum._protocol.asking import ask
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import (
     audit,
     durability,
     enforce,
-    parse_info,
+    is_older,
     require_schema,
 )
 from redis_curriculum._sampling.random_stream import RandomStream
+from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store.contracts import OPEN
-from redis_curriculum._store.fill import can_generate, new_tasks
+from redis_curriculum._store.fill import Filling
+from redis_curriculum._store.generate import can_generate, new_tasks
 from redis_curriculum._store.store import Store
+from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -39,6 +42,7 @@ def opening(
 
     It is filled where it is new (whoever comes first) or empty, or if ``fill``. A later gap is for
     the next draw: who attaches changes nothing, and a resumed run draws what it would have drawn.
+    A curriculum of an older schema is migrated first, if no worker of the older version is live.
 
     Raises:
         InvalidInputError: The name, the config or the generator cannot be used.
@@ -46,33 +50,38 @@ def opening(
         KeyTypeError: Something else stands at one of our keys.
         CurriculumNotFoundError: There is none of that name, and no config was given.
         ConfigMismatchError: ``config`` differs from the stored one.
+        MigrationError: Its keys are of an older schema, and its workers are live.
         UnsupportedServerError: The server would lose data, or its keys are of another version.
     """
     name = validate_name(name)
     config = _checked(config, generator)
     if config is not None and can_generate(config):
         next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
-    keys, deadline_s = Keys(name), settings.retry_deadline_s
-    info = parse_info((yield from ask(Command(("INFO",), keys.meta), deadline_s)))
+    server = Server(Keys(name), settings.retry_deadline_s)
+    info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
     fixed = address.kind not in ("sentinel", "cluster")
     enforce(audit(info, fixed=fixed, persistent=False) + failing, address.public)
-    reply = yield from ask(Run(OPEN, keys.meta, _arguments(config)), deadline_s)
+    reply = yield from server.run(OPEN, *_arguments(config))
+    if reply and is_older(reply[1]):
+        yield from migrate(server)
+        reply = yield from server.run(OPEN, *_arguments(config))
     if not reply:
         raise CurriculumNotFoundError(name)
-    created, schema, generation, stored, next_index, size, epoch = reply
+    created, schema, generation, stored, next_index, size, epoch, version = reply
     require_schema(name, schema)
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
-    store = Store(name, generation, config, settings, epoch)
+    store = Store(server.at(generation), config, settings, epoch)
+    store.configure(config, version)
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
         enforce(kept, address.public)
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
-        yield from store.fill(next_index)
+        yield from Filling(next_index, config.num_active_tasks - size).plan(store)
     return store
 
 
@@ -88,9 +97,9 @@ def _checked(
 
 def _arguments(config: CurriculumConfig | None) -> list[Any]:
     if config is None:
-        return [1, SCHEMA, "", "", ""]
+        return [SCHEMA, "", "", "", ""]
     state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
-    return [1, SCHEMA, config.to_json(), config.sha256(), state]
+    return [SCHEMA, config.to_json(), config.sha256(), packed_hypers(config), state]
 
 
 def _agreed(

@@ -6,8 +6,11 @@ import random
 import time
 from typing import Any, Final
 
-from redis_curriculum._protocol.plan import Command, Plan, Request, Sleep
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.plan import Command, Plan, Request, Run, Sleep
 from redis_curriculum._protocol.records import pairs
+from redis_curriculum._protocol.requirements import parse_info
+from redis_curriculum._protocol.scripts import Script
 from redis_curriculum.errors import (
     Applied,
     CurriculumError,
@@ -19,71 +22,101 @@ from redis_curriculum.errors import (
 RETRIABLE_CODES: Final = frozenset(
     {"BUSY", "READONLY", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK"}
 )
-
-
-def is_retriable(error: CurriculumError) -> bool:
-    """Whether the same write, with the same number, may succeed a little later."""
-    if isinstance(error, ServerRefusedError):
-        return error.code in RETRIABLE_CODES
-    return isinstance(error, ServerUnavailableError)
-
-
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 1.0
 
 
-def ask(request: Request, deadline_s: float) -> Plan[Any]:
-    """Send what changes nothing, or the same whenever it comes; again until the deadline."""
-    attempts = Attempts(deadline_s)
-    while True:
-        try:
-            return (yield request)
-        except CurriculumError as error:
-            yield from attempts.pause(error)
+class Node:
+    """One server, or one node of a cluster: what to ask it, and for how long to retry.
 
-
-def scan(command: str, key: str, deadline_s: float) -> Plan[list[str]]:
-    """Collect the flat answer of HSCAN, SSCAN or ZSCAN, in steps of some 500."""
-    found: list[str] = []
-    cursor = "0"
-    while True:
-        words = (command, key, cursor, "COUNT", 500)
-        cursor, part = yield from ask(Command(words, key), deadline_s)
-        found += part
-        if str(cursor) == "0":
-            return found
-
-
-def scan_hash(key: str, deadline_s: float) -> Plan[dict[str, str]]:
-    """Collect a hash, in steps of some 500 fields."""
-    return pairs((yield from scan("HSCAN", key, deadline_s)))
-
-
-def scan_counts(key: str, deadline_s: float) -> Plan[dict[str, int]]:
-    """Collect a hash of counts, in steps of some 500 fields."""
-    found = yield from scan_hash(key, deadline_s)
-    return {name: int(count) for name, count in found.items()}
-
-
-def server_now_ms(key: str, deadline_s: float) -> Plan[int]:
-    """Ask the node that holds ``key`` for its time."""
-    seconds, micros = yield from ask(Command(("TIME",), key), deadline_s)
-    return int(seconds) * 1000 + int(micros) // 1000
-
-
-def scan_keys(prefix: str, key: str, deadline_s: float) -> Plan[list[str]]:
-    """Collect the keys that begin with ``prefix`` from the node that holds ``key``; not sorted.
-
-    Walks over all keys of that node, some 1,000 a call.
+    Each method is a plan. It sends requests that read, or that do the same whenever they come.
     """
-    found: set[str] = set()
-    cursor = "0"
-    while True:
-        words = ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
-        cursor, part = yield from ask(Command(words, key), deadline_s)
-        found.update(part)
-        if str(cursor) == "0":
-            return list(found)
+
+    def __init__(self, key: str, deadline_s: float) -> None:
+        self.key = key
+        """Requests go to the node that holds it."""
+        self.deadline_s = deadline_s
+        """How long one request is retried."""
+
+    def attempts(self, *, unknown: bool = False) -> Attempts:
+        """Begin to try one request; ``unknown``: it may have been applied before."""
+        return Attempts(self.deadline_s, unknown=unknown)
+
+    def ask(self, request: Request) -> Plan[Any]:
+        """Send a request that is safe to repeat. Retry until the deadline."""
+        attempts = self.attempts()
+        while True:
+            try:
+                return (yield request)
+            except CurriculumError as error:
+                yield from attempts.pause(error)
+
+    def command(self, *words: str | float) -> Plan[Any]:
+        """Send one command."""
+        return self.ask(Command(words, self.key))
+
+    def info(self, *sections: str) -> Plan[dict[str, str]]:
+        """Read INFO, or some of its sections."""
+        return parse_info((yield from self.command("INFO", *sections)))
+
+    def now_ms(self) -> Plan[int]:
+        """Read the server's clock."""
+        seconds, micros = yield from self.command("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def scan(self, command: str, key: str) -> Plan[list[str]]:
+        """Collect the flat answer of HSCAN, SSCAN or ZSCAN, in steps of some 500."""
+        found: list[str] = []
+        cursor = "0"
+        while True:
+            cursor, part = yield from self.command(command, key, cursor, "COUNT", 500)
+            found += part
+            if str(cursor) == "0":
+                return found
+
+    def scan_hash(self, key: str) -> Plan[dict[str, str]]:
+        """Collect a hash, in steps of some 500 fields."""
+        return pairs((yield from self.scan("HSCAN", key)))
+
+    def scan_counts(self, key: str) -> Plan[dict[str, int]]:
+        """Collect a hash of counts, in steps of some 500 fields."""
+        found = yield from self.scan_hash(key)
+        return {name: int(count) for name, count in found.items()}
+
+    def scan_keys(self, prefix: str) -> Plan[list[str]]:
+        """Collect the keys that begin with ``prefix``; not sorted.
+
+        Walks over all keys of the node, some 1,000 a call.
+        """
+        found: set[str] = set()
+        cursor = "0"
+        while True:
+            words = ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
+            cursor, part = yield from self.command(*words)
+            found.update(part)
+            if str(cursor) == "0":
+                return list(found)
+
+
+class Server(Node):
+    """The server of one curriculum: its keys and the deadline, held once for all of its plans."""
+
+    def __init__(self, keys: Keys, deadline_s: float) -> None:
+        super().__init__(keys.meta, deadline_s)
+        self.keys = keys
+        """Those of the generation that the plans believe in."""
+
+    def at(self, generation: int) -> Server:
+        """Return the same server, with the keys of another generation."""
+        return Server(Keys(self.keys.name, generation), self.deadline_s)
+
+    def request(self, script: Script, *args: Any) -> Run:
+        """Make a call of a script; every script takes the generation first."""
+        return Run(script, self.key, (self.keys.generation, *args))
+
+    def run(self, script: Script, *args: Any) -> Plan[Any]:
+        """Call a script that is safe to repeat."""
+        return self.ask(self.request(script, *args))
 
 
 class Attempts:
@@ -112,3 +145,10 @@ class Attempts:
         pause = self._pause_s * random.uniform(0.5, 1.0)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         yield Sleep(min(pause, left))
+
+
+def is_retriable(error: CurriculumError) -> bool:
+    """Whether the same write, with the same number, may succeed a little later."""
+    if isinstance(error, ServerRefusedError):
+        return error.code in RETRIABLE_CODES
+    return isinstance(error, ServerUnavailableError)

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Version of the keys and of what they hold; a server with another one is refused."""
+
+MIGRATED: Final = (1,)
+"""Older schemas whose keys ``migrate`` turns into this one's."""
 
 ROOT: Final = "rc:"
 """What every key of this library begins with."""
@@ -48,12 +51,12 @@ class Keys:
         return f"{self.prefix}workers"
 
     def worker(self, worker_id: str) -> str:
-        """Hash: last applied sequence number, last draw, host, pid, started."""
+        """Hash: last applied sequence number, tasks of the last draw, host, pid, started."""
         return f"{self.prefix}worker:{worker_id}"
 
     @property
     def events(self) -> str:
-        """Stream, capped: creations, evictions, failures, restores, epochs."""
+        """Stream, capped: creations, evictions, failures, restores, migrations, epochs."""
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
@@ -66,7 +69,7 @@ class Keys:
 
     @property
     def snapshot(self) -> str:
-        """Hash, expires with the exporter: a running snapshot's token and moment."""
+        """Hash, expires with the exporter: token and moment of a snapshot, check or migration."""
         return f"{self.prefix}snapshot"
 
     @property
@@ -81,7 +84,7 @@ class Keys:
 
     @property
     def restore(self) -> str:
-        """Hash, expires with the importer: which generation a running restore stages."""
+        """Hash, expires with the importer: which generation a restore or migration stages."""
         return f"{self.prefix}restore"
 
     @property
@@ -95,7 +98,7 @@ class Keys:
         return f"{self.prefix}g{self.generation}:"
 
     def task(self, task_id: int | str) -> str:
-        """Hash: the task's record, one readable field each (``records.FIELDS``)."""
+        """Hash: the task's record (``records.FIELDS``)."""
         return f"{self.pool}task:{task_id}"
 
     @property
@@ -129,11 +132,15 @@ class Keys:
 
     @property
     def sums(self) -> str:
-        """String of four i64 (BITFIELD): exact sums over eligible tasks (``Sums``)."""
-        return f"{self.pool}sums"
+        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``).
+
+        Not ``sums``: that was a string in schema 1, whose libraries look at its type first and
+        would tell their user to remove the key.
+        """
+        return f"{self.pool}weight_sums"
 
     def progress(self, label: str) -> str:
-        """Hash: the label's own statistics and its number of eligible tasks."""
+        """Hash: the label's own statistics, and what the draws keep of it."""
         return f"{self.pool}progress:{label}"
 
     def count(self, what: str) -> str:

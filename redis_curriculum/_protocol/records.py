@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from pydantic_core import from_json
+
+STATS: Final = "stats"
+"""The field that holds the exact statistics, packed; scripts print it when they read."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """One task as it stands in Redis. None means "never": the hash lacks the field.
+    """One task as it stands in Redis. None means "never".
 
-    Scores and EMAs lie in [0, 1]; formulas are in ``scorers/statistics.py``.
+    Scores and averages lie in [0, 1]. What else is kept depends on the family of the algorithm:
+    ``statistics`` has it by name, and each name is an attribute too, such as
+    ``record.learning_progress``.
     """
 
     task_id: int
+    """Never used again."""
     label: str
+    """The group of tasks that it belongs to."""
     label_hash: int
+    """The low 53 bits of the first 8 bytes of SHA-256 of the label."""
     params: dict[str, Any]
+    """What the environment gets."""
     created_ms: int
     """When the task was created, ms of the server's clock."""
     sample_count: int
@@ -27,66 +36,61 @@ class TaskRecord:
     completion_count: int
     """How many results were applied."""
     failure_count: int
-    total_score: float
-    success_threshold: float
-    """A score from here on is a success."""
+    """How many failures were reported."""
+    statistics: Mapping[str, float | None]
+    """Every statistic of the family by name; None before the first result."""
     last_score: float | None = None
-    reward_ema: float | None = None
-    ema_squared: float | None = None
-    success_rate_ema: float | None = None
-    p_fast: float | None = None
-    p_slow: float | None = None
-    p_true: float | None = None
-    random_baseline: float | None = None
-    learning_progress: float | None = None
     consecutive_failures: int = 0
+    """Failures since the last result."""
     last_error: str | None = None
+    """Message of the last failure."""
+
+    def __getattr__(self, name: str) -> float | None:
+        """Return a statistic of the family."""
+        if name != "statistics" and name in self.statistics:
+            return self.statistics[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def total_score(self) -> float:
+        """Sum of all scores; 0 before the first."""
+        return self.statistics.get("total_score") or 0.0
+
+    def fields(self) -> dict[str, Any]:
+        """Return everything by name, the statistics among the others."""
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "statistics"}
+        return {**own, **self.statistics, "completion_count": self.completion_count}
 
     @classmethod
-    def parse(cls, fields_: Mapping[str, str]) -> TaskRecord:
-        """Read a record from its hash; unknown fields (of newer writers) are left out."""
-        known = {name: _READ[name](text) for name, text in fields_.items() if name in _READ}
-        return cls(**known)
+    def parse(
+        cls, task_id: int, label_hash: int, fields: Mapping[str, str], statistics: Sequence[str]
+    ) -> TaskRecord:
+        """Read a record as the scripts answer it; unknown fields (of newer writers) are left out.
+
+        ``statistics`` are the names of those that the family keeps of a task.
+        """
+        known = {name: _READ[name](text) for name, text in fields.items() if name in _READ}
+        found = {name: float(fields[name]) if name in fields else None for name in statistics}
+        if not known["completion_count"]:
+            found = dict.fromkeys(statistics)
+        return cls(task_id=task_id, label_hash=label_hash, statistics=found, **known)
 
 
-_INTEGERS = {
-    "task_id",
-    "label_hash",
-    "created_ms",
-    "sample_count",
-    "completion_count",
-    "failure_count",
-    "consecutive_failures",
+_READ: Final[dict[str, Any]] = {
+    "label": str,
+    "params": from_json,
+    "created_ms": int,
+    "sample_count": int,
+    "completion_count": int,
+    "failure_count": int,
+    "last_score": float,
+    "consecutive_failures": int,
+    "last_error": str,
 }
-_READ: dict[str, Any] = {
-    field.name: from_json
-    if field.name == "params"
-    else str
-    if field.name in ("label", "last_error")
-    else int
-    if field.name in _INTEGERS
-    else float
-    for field in fields(TaskRecord)
-}
-FIELDS: tuple[str, ...] = tuple(_READ)
-"""Names of the record's fields, the same in Redis, in Python and in snapshots."""
-
-PROGRESS_FIELDS: tuple[str, ...] = (
-    "completion_count",
-    "reward_ema",
-    "ema_squared",
-    "success_rate_ema",
-    "p_fast",
-    "p_slow",
-    "p_true",
-    "learning_progress",
-    "total_score",
-    "last_score",
-    "random_baseline",
-)
-"""The statistics that a completion changes; a label keeps the same ones (``progress:<label>``)."""
+FIELDS: Final[tuple[str, ...]] = (*_READ, STATS)
+"""Names of the fields of a task's hash."""
 
 
-def pairs(flat: list[str]) -> dict[str, str]:
-    """Turn Redis's flat list of field, value, ... into a dict."""
+def pairs(flat: Sequence[str]) -> dict[str, str]:
+    """Turn Redis's flat list of field, value, ... into a dict; the last of a name counts."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

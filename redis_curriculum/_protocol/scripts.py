@@ -1,8 +1,14 @@
-"""Find, parse and bind the Lua scripts: one file a script, its header is its contract.
+"""Find, load and bind the Lua scripts: one file a script, its header is its contract.
 
 The loader looks for ``lua/`` inside the installed package and beside it (checkout, editable
-install). ``--@include x`` splices in ``lua/include/x.lua``. A caller binds a script once, at
-import, by the names of its arguments: other names, or another order, are a ``TypeError``.
+install). A script is its header, generated lines that name its arguments, and its body, in which
+
+- ``--@include x`` stands for ``lua/include/x.lua``, once, after the includes that give what it
+  needs (see ``splice.py``); ``--@include scorer`` for the file of the scorer family;
+- ``--@generated x`` stands for lines that the scorer family derives from its Python half.
+
+A caller binds a script once, at import, by the names of its arguments: other names, or another
+order, are a ``TypeError``.
 """
 
 from __future__ import annotations
@@ -14,23 +20,27 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from redis_curriculum._protocol.splice import Splice, Variant
 from redis_curriculum.errors import ScriptError
 
-_INCLUDE: Final = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
-_ARGUMENT: Final = re.compile(r"^-- ARGV\[(\d+)(\.\.)?\] (\w+) ", re.MULTILINE)
-_CALL: Final = re.compile(r"\bcall\((?:'([A-Z_]+)'|(ARGV\[))")
+_KIND: Final = r"(?:doubles|flag|float|int|JSON|str)"
+_FIELD: Final = rf"\w+ {_KIND}(?: [\[(][^\])]*[\])])?"
+_KEY: Final = re.compile(r"-- (?P<table>KEYS)\[(?P<n>\d+)\] (?P<name>\w+) \w+ \S+")
+_ARGUMENT: Final = re.compile(
+    rf"-- (?P<table>ARGV)\[(?P<n>\d+)(?P<rest>\.\.)?\] (?P<name>\w+) "
+    rf"(?:(?P<kind>{_KIND})(?: .*)?|groups of (?P<group>{_FIELD}(?:, {_FIELD})*)(?:;.*)?)"
+)
+_CALL: Final = re.compile(r"\bcall\((?:'([A-Z_]+)'|(commands\[))")
 _PASSED: Final = ("HSET", "PERSIST", "SADD", "ZADD")
 """What ``stage`` is told to call."""
 _CODE: Final = re.compile(r"\b(RC[A-Z]+)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """One script: what to send, and what its header promises."""
+class Contract:
+    """What a script's header promises, whatever the scorer family."""
 
     name: str
-    source: str
-    sha: str
     arguments: tuple[str, ...]
     """Names of ARGV[1], ARGV[2], ...; ``rest`` follows them."""
     rest: str | None
@@ -38,22 +48,38 @@ class Script:
     errors: frozenset[str]
     """Error codes the header names."""
 
+    def script(self, variant: Variant) -> Script:
+        """Return the script as it is for one scorer family."""
+        return load(self.name, variant)
+
+
+@dataclass(frozen=True, slots=True)
+class Script(Contract):
+    """One script: what to send, and what its header promises."""
+
+    source: str
+    sha: str
+
     @property
     def commands(self) -> frozenset[str]:
         """Every Redis command that it may call, in lower case."""
         return frozenset(_commands_in(self.source))
 
 
+_loaded: Final[dict[str, Script]] = {}
+"""Every script this process may have sent, by SHA-1: whatever the family."""
+
+
 @cache
 def folder() -> Path:
-    """Where the scripts are: in the package, else beside it.
+    """Where the Lua files are: in the package, else beside it.
 
     Raises:
         ScriptError: Neither place has them; the installation is broken.
     """
     package = Path(__file__).resolve().parent.parent
     for place in (package / "lua", package.parent / "lua"):
-        if (place / "record.lua").is_file():
+        if (place / "scripts" / "record.lua").is_file():
             return place
     message = f"the lua folder is neither in {package} nor beside it; reinstall redis-curriculum"
     raise ScriptError(message)
@@ -61,35 +87,84 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Names of all scripts, sorted."""
-    return sorted(path.stem for path in folder().glob("*.lua"))
+    return sorted(path.stem for path in (folder() / "scripts").glob("*.lua"))
 
 
 @cache
-def load(name: str) -> Script:
-    """Read one script, splice in its includes and parse its header."""
-    text = (folder() / f"{name}.lua").read_text(encoding="utf-8")
-    header = text.split("\n\n", 1)[0] + "\n"
-    found = [(int(n), bool(rest), word) for n, rest, word in _ARGUMENT.findall(header)]
-    if [n for n, _, _ in found] != list(range(1, len(found) + 1)):
-        raise TypeError(f"lua/{name}.lua: ARGV of the header must count 1, 2, ...")
-    if any(rest for _, rest, _ in found[:-1]):
-        raise TypeError(f"lua/{name}.lua: only the last ARGV may repeat")
-    rest = found.pop()[2] if found and found[-1][1] else None
-    source = _INCLUDE.sub(_included, text)
-    return Script(
+def load(name: str, variant: Variant = Variant()) -> Script:  # noqa: B008  # frozen
+    """Read one script, name its arguments and splice in its includes.
+
+    Raises:
+        TypeError: A Lua file breaks the loader's rules, or the script needs a scorer family and
+            ``variant`` has none. The message names the file and the name.
+    """
+    where, header, body = _read(name)
+    contract, head = _parse(name, where, header)
+    source = Splice(folder(), variant).text(f"{header}\n{head}\n{body}", where)
+    script = Script(
         name=name,
+        arguments=contract.arguments,
+        rest=contract.rest,
+        errors=contract.errors,
         source=source,
         sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
-        arguments=tuple(word for _, _, word in found),
-        rest=rest,
+    )
+    _loaded[script.sha] = script
+    return script
+
+
+def _read(name: str) -> tuple[str, str, str]:
+    """What errors call the file, its header, its body."""
+    text = (folder() / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
+    header, _, body = text.partition("\n\n")
+    return f"lua/scripts/{name}.lua", header, body
+
+
+def _parse(name: str, where: str, header: str) -> tuple[Contract, str]:
+    """The contract of a header, and the lines that make its arguments local variables."""
+    keys = _lines("KEYS", _KEY, where, header)
+    fixed = _lines("ARGV", _ARGUMENT, where, header)
+    if any(argument["rest"] for argument in fixed[:-1]):
+        raise TypeError(f"{where}: only the last ARGV may repeat")
+    rest = fixed.pop() if fixed and fixed[-1]["rest"] else None
+    if any(argument["group"] for argument in fixed):
+        raise TypeError(f"{where}: only an ARGV that repeats may be groups")
+    head = _local([f"{key['name']}_key" for key in keys], [_value(key) for key in keys])
+    head += _local([one["name"] for one in fixed], [_value(one) for one in fixed])
+    if rest:
+        stem, width = rest["name"], len(re.findall(_FIELD, rest["group"] or "")) or 1
+        names = [stem, f"{stem}_first", f"{stem}_last", *([f"{stem}_width"] if width > 1 else [])]
+        head += _local(names, ["ARGV", rest["n"], "#ARGV", str(width)][: len(names)])
+    contract = Contract(
+        name=name,
+        arguments=tuple(argument["name"] for argument in fixed),
+        rest=rest["name"] if rest else None,
         errors=frozenset(_CODE.findall(header)),
     )
+    return contract, head
 
 
-def _included(match: re.Match[str]) -> str:
-    path = folder() / "include" / f"{match[1]}.lua"
-    source = _INCLUDE.sub(_included, path.read_text(encoding="utf-8"))
-    return f"--#region {match[1]}\n{source}--#endregion\n"
+def _lines(table: str, pattern: re.Pattern[str], where: str, header: str) -> list[re.Match[str]]:
+    found = []
+    for line in header.split("\n"):
+        if line.startswith(f"-- {table}"):
+            match = pattern.fullmatch(line)
+            if not match:
+                raise TypeError(f"{where}: the loader cannot read {line!r}")
+            found.append(match)
+    if [int(match["n"]) for match in found] != list(range(1, len(found) + 1)):
+        raise TypeError(f"{where}: {table} of the header must count 1, 2, ...")
+    return found
+
+
+def _value(line: re.Match[str]) -> str:
+    """What was sent, as text; but for a flag, since '0' would be true in Lua."""
+    flag = line.groupdict().get("kind") == "flag"
+    return f"{line['table']}[{line['n']}]" + (" == '1'" if flag else "")
+
+
+def _local(names: list[str], values: list[str]) -> str:
+    return f"local {', '.join(names)} = {', '.join(values)}\n" if names else ""
 
 
 def _commands_in(text: str) -> list[str]:
@@ -99,23 +174,39 @@ def _commands_in(text: str) -> list[str]:
     return sorted(command.lower() for command in found)
 
 
+def loaded(sha: str) -> Script | None:
+    """Return the script of that SHA-1, if this process has loaded it, for whatever family."""
+    return _loaded.get(sha)
+
+
 def commands_at(sha: str, line: int) -> list[str]:
     """Return the commands, in lower case, that a script calls in a line, counted from 1."""
-    for script in map(load, names()):
-        if script.sha == sha:
-            return _commands_in(script.source.splitlines()[line - 1])
-    return []
+    script = loaded(sha)
+    return _commands_in(script.source.splitlines()[line - 1]) if script else []
 
 
-def bind(name: str, *arguments: str, rest: str | None = None) -> Script:
-    """Return the script if its header names exactly these arguments, in this order.
+def contract(name: str, *arguments: str, rest: str | None = None) -> Contract:
+    """Return a script's contract if its header names exactly these arguments, in this order.
+
+    For scripts that need a scorer family; ``Contract.script`` loads them.
 
     Raises:
         TypeError: The header says otherwise.
     """
-    script = load(name)
-    if (script.arguments, script.rest) != (arguments, rest):
-        theirs = [*script.arguments, *([f"{script.rest}.."] if script.rest else [])]
+    where, header, _ = _read(name)
+    found, _ = _parse(name, where, header)
+    if (found.arguments, found.rest) != (arguments, rest):
+        theirs = [*found.arguments, *([f"{found.rest}.."] if found.rest else [])]
         ours = [*arguments, *([f"{rest}.."] if rest else [])]
-        raise TypeError(f"lua/{name}.lua takes {theirs}, the caller passes {ours}")
-    return script
+        raise TypeError(f"{where} takes {theirs}, the caller passes {ours}")
+    return found
+
+
+def bind(name: str, *arguments: str, rest: str | None = None) -> Script:
+    """Return a script that is the same for every family, checked as ``contract`` checks it.
+
+    Raises:
+        TypeError: The header says otherwise, or the script needs a scorer family.
+    """
+    contract(name, *arguments, rest=rest)
+    return load(name)

@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from redis_curriculum._protocol.asking import ask, scan, scan_keys
 from redis_curriculum._protocol.keys import COUNTS, PARTS
-from redis_curriculum._protocol.plan import Plan, Run
-from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
-from redis_curriculum._state.expected import Place, Totals, places_of
+from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
 from redis_curriculum._store.contracts import REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
+from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import CurriculumError
-from redis_curriculum.tasks.ids import label_hash
 
-_SINGLE: Final = ("fresh", "learning", "ripe", "labels", "inactive", "sums", "quarantine")
+_SINGLE: Final = ("fresh", "learning", "ripe", "labels", "inactive", "weight_sums", "quarantine")
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
 
 
@@ -35,7 +34,7 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
         yield from _repair(store)
     places, problems = yield from _places(store)
     for place in places:
-        problems += place.problems(store.config.algorithm.hypers)
+        problems += place.problems(store.config.algorithm)
     totals, moment, labels = yield from _totals(store)
     problems += _total_problems(totals, moment, labels)
     return problems
@@ -43,9 +42,9 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
 
 def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     """Every task that a record, a sorted set or a label's set knows."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    ids: set[int] = set((yield from store.task_ids()))
-    found = yield from scan_keys(keys.pool, keys.meta, deadline_s)
+    server, keys = store.server, store.server.keys
+    ids: set[int] = set((yield from task_ids(store)))
+    found = yield from server.scan_keys(keys.pool)
     problems, labels = [], set[str]()
     for key in found:
         family, colon, rest = key.removeprefix(keys.pool).partition(":")
@@ -57,23 +56,24 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
             problems.append(f"key {key}: nothing knows it")
     seen: set[tuple[int, str]] = set()
     for label in sorted(labels):
-        members = yield from scan("SSCAN", keys.label(label), deadline_s)
+        members = yield from server.scan("SSCAN", keys.label(label))
         seen.update((int(member), label) for member in members)
     seen.update((task_id, "") for task_id in ids - {task_id for task_id, _ in seen})
     current = str(keys.generation)
-    places = yield from places_of(keys, current, sorted(seen), deadline_s)
+    places = yield from places_of(server, current, sorted(seen), store.config)
     return places, problems
 
 
 def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
-    moment = Moment(store.keys, store.settings.retry_deadline_s)
+    scorer = store.config.algorithm
+    moment = Moment(store.server, store.variant)
     yield from moment.begin()
     try:
-        totals, labels = Totals(store.config.algorithm.hypers), []
+        totals, labels = Totals(scorer), []
         ids = yield from moment.task_ids()
         for start in range(0, len(ids), CHUNK):
             for record in (yield from moment.tasks(ids[start : start + CHUNK])):
-                totals.add(record)
+                totals.add(record["label"], statistics_of(scorer, "task", record))
         names = yield from moment.label_names()
         for start in range(0, len(names), CHUNK):
             labels += yield from moment.labels(names[start : start + CHUNK])
@@ -82,7 +82,7 @@ def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
         raise
     yield from moment.end()
     for label in labels:
-        totals.add_label(label.label, label.progress)
+        totals.add_label(label.label, statistics_of(scorer, "label", label.progress))
     return totals, moment, labels
 
 
@@ -91,6 +91,9 @@ def _total_problems(totals: Totals, moment: Moment, labels: list[LabelState]) ->
     for part in PARTS:
         if totals.parts[part] != sizes[part]:
             yield f"{part} has {sizes[part]} tasks, by the records it is {totals.parts[part]}"
+    for at, names in moment.disagreeing.items():
+        what = f"task {at}" if isinstance(at, int) else f"label {at!r}"
+        yield f"{what}: {', '.join(names)} for people differ from the packed statistics"
     if totals.sums != moment.sums:
         yield f"sums are {moment.sums}, by the records they are {totals.sums}"
     known = {label.label for label in labels}
@@ -110,7 +113,7 @@ def _label_problems(totals: Totals, label: LabelState) -> Iterator[str]:
     if label.active and label.inactive_ms is not None:
         yield f"label {name!r}: has tasks and is among the inactive"
     eligible = int(label.progress.get("eligible_count", 0))
-    if eligible != totals.eligible[name]:
+    if totals.counts_eligible and eligible != totals.eligible[name]:
         yield f"label {name!r}: eligible_count {eligible}, has {totals.eligible[name]}"
     completions = int(label.progress.get("completion_count", 0))
     if name and completions != label.count.get("completions", 0):
@@ -122,21 +125,22 @@ def _label_problems(totals: Totals, label: LabelState) -> Iterator[str]:
 
 def _repair(store: Store) -> Plan[None]:
     """Tasks to their places, then labels' counts, then what the totals lack; workers go on."""
-    keys, deadline_s = store.keys, store.settings.retry_deadline_s
-    hypers = store.config.algorithm.hypers
+    server, scorer = store.server, store.config.algorithm
     places, _ = yield from _places(store)
-    wrong = [place for place in places if any(place.problems(hypers))]
-    head = [keys.generation, hypers.min_samples_for_lp, hypers.min_presentations_for_eviction]
+    _, moment, _ = yield from _totals(store)
+    unreadable = moment.disagreeing
+    wrong = [p for p in places if p.task_id in unreadable or any(p.problems(scorer))]
     for start in range(0, len(wrong), CHUNK):
-        groups = [_group(place) for place in wrong[start : start + CHUNK]]
-        args = [*head, *(word for group in groups for word in group)]
-        yield from ask(Run(REPAIR_TASKS, keys.meta, args), deadline_s)
+        chunk = wrong[start : start + CHUNK]
+        words = (word for place in chunk for word in (place.task_id, place.seen_in))
+        yield from server.run(store.script(REPAIR_TASKS), *words)
     totals, _, labels = yield from _totals(store)
     names = sorted({*totals.active, *(label.label for label in labels)} - {""})
     for start in range(0, len(names), CHUNK):
-        args = [keys.generation, *names[start : start + CHUNK]]
-        yield from ask(Run(REPAIR_LABELS, keys.meta, args), deadline_s)
+        yield from server.run(REPAIR_LABELS, *names[start : start + CHUNK])
     totals, _, labels = yield from _totals(store)
+    if not totals.counts_eligible:
+        return
     lacking = [
         (label.label, totals.eligible[label.label] - int(label.progress.get("eligible_count", 0)))
         for label in labels
@@ -148,18 +152,10 @@ def _repair(store: Store) -> Plan[None]:
     yield from _mend(store, lack, [])
 
 
-def _group(place: Place) -> tuple[int | str, ...]:
-    label = place.label or ""
-    return (place.task_id, place.seen_in, label, label_hash(label) if label else 0)
-
-
 def _mend(store: Store, lack: Sums, labels: Iterable[tuple[str, int]]) -> Plan[None]:
     """One call, never sent twice: adding is not the same whenever it comes."""
-    hypers = store.config.algorithm.hypers
-    pooled = int(hypers.pooling == "label")
     flat = [word for pair in labels for word in pair]
     if lack == Sums() and not flat:
         return
     sums = (lack.s, lack.q0, lack.q1, lack.q2)
-    args = [store.keys.generation, pooled, hypers.performance_bonus_weight, *sums, *flat]
-    yield Run(REPAIR_SUMS, store.keys.meta, args)
+    yield store.server.request(store.script(REPAIR_SUMS), *sums, *flat)

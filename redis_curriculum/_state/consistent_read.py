@@ -15,12 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from redis_curriculum._protocol.asking import ask, scan, scan_hash
+from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, Keys
-from redis_curriculum._protocol.plan import Plan, Run
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
-from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._sampling.weights import Sums
+from redis_curriculum._protocol.scripts import Contract
+from redis_curriculum._protocol.splice import Variant
+from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import CurriculumError
 
@@ -53,14 +54,16 @@ class Moment:
     Every call renews the lease.
     """
 
-    keys: Keys
-    deadline_s: float
+    server: Server
+    variant: Variant
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     meta: dict[str, str] = field(default_factory=dict)
     sums: Sums = Sums()  # noqa: RUF009 - frozen
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
+    disagreeing: dict[int | str, list[str]] = field(default_factory=dict)
+    """Task id or label, among those read, to fields that differ from the packed statistics."""
     started_ms: int = 0
     """The moment, by the server's clock."""
 
@@ -70,30 +73,33 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work.
         """
-        request = Run(MOMENT_BEGIN, self.keys.meta, [self.keys.generation, self.token, _LEASE_MS])
-        meta, sums, sizes, workers, now = yield from ask(request, self.deadline_s)
-        self.meta, self.sums, self.sizes = pairs(meta), _sums(sums), tuple(sizes)
+        found = yield from self.server.run(MOMENT_BEGIN, self.token, _LEASE_MS)
+        meta, sums, sizes, workers, now = found
+        self.meta, self.sums, self.sizes = pairs(meta), _sums(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {
             entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
         }
 
+    def renew(self) -> Plan[None]:
+        """Let the copies live on. One round trip."""
+        yield from self._read(MOMENT_TASKS, [])
+
     def end(self) -> Plan[None]:
         """Stop the copying. One round trip."""
-        request = Run(MOMENT_END, self.keys.meta, [self.keys.generation, self.token])
-        yield from ask(request, self.deadline_s)
+        yield from self.server.run(MOMENT_END, self.token)
 
     def abandon(self) -> Plan[None]:
         """Stop the copying if the server can be told so; never fails, never retries."""
         with suppress(CurriculumError):  # the lease will end by itself
-            yield Run(MOMENT_END, self.keys.meta, [self.keys.generation, self.token])
+            yield self.server.request(MOMENT_END, self.token)
 
     def task_ids(self) -> Plan[list[int]]:
         """Ids to read, ascending; some of them may have been born after the moment."""
         found: set[str] = set()
         for part in PARTS:  # tasks only move forward, so none is missed
-            found.update((yield from self._scan("ZSCAN", f"{self.keys.pool}{part}"))[::2])
-        found.update((yield from self._scan("HSCAN", self.keys.snapshot_tasks))[::2])
+            found.update((yield from self.server.scan("ZSCAN", f"{self._keys.pool}{part}"))[::2])
+        found.update((yield from self.server.scan("HSCAN", self._keys.snapshot_tasks))[::2])
         found.discard(_ALWAYS_THERE)
         return sorted(map(int, found))
 
@@ -101,23 +107,30 @@ class Moment:
         """Read some records, at most ``CHUNK``; those that did not exist are left out."""
         found = yield from self._read(MOMENT_TASKS, task_ids)
         flats = [json.loads(flat or "[]") if isinstance(flat, str) else flat for flat in found]
-        return [pairs(flat) for flat in flats if flat]
+        for task_id, flat in zip(task_ids, flats, strict=True):
+            self._compare(task_id, flat)
+        return [
+            {"task_id": str(task_id), **pairs(flat)}
+            for task_id, flat in zip(task_ids, flats, strict=True)
+            if flat
+        ]
 
     def label_names(self) -> Plan[list[str]]:
         """Labels to read, sorted; the first is the nameless one."""
         found = {""}
-        found.update((yield from self._scan("HSCAN", self.keys.labels))[::2])
-        found.update((yield from self._scan("ZSCAN", self.keys.inactive))[::2])
-        found.update((yield from self._scan("HSCAN", self.keys.snapshot_labels))[::2])
+        found.update((yield from self.server.scan("HSCAN", self._keys.labels))[::2])
+        found.update((yield from self.server.scan("ZSCAN", self._keys.inactive))[::2])
+        found.update((yield from self.server.scan("HSCAN", self._keys.snapshot_labels))[::2])
         found.discard(_ALWAYS_THERE)
         return sorted(found)
 
     def labels(self, names: Sequence[str]) -> Plan[list[LabelState]]:
         """Read some labels, at most ``CHUNK``; those that did not exist are left out."""
         found = yield from self._read(MOMENT_LABELS, names)
-        states = [
-            _label_state(name, json.loads(text)) for name, text in zip(names, found, strict=True)
-        ]
+        texts = [json.loads(text) for text in found]
+        for name, state in zip(names, texts, strict=True):
+            self._compare(name, state["progress"] or [])
+        states = [_label_state(name, state) for name, state in zip(names, texts, strict=True)]
         return [s for s in states if s.active or s.inactive_ms is not None or not s.label]
 
     def quarantine(self) -> Plan[dict[int, str]]:
@@ -125,28 +138,38 @@ class Moment:
 
         Read it first: what came to it after the moment is among the ``task_ids`` read later.
         """
-        found = yield from scan_hash(self.keys.quarantine, self.deadline_s)
+        found = yield from self.server.scan_hash(self._keys.quarantine)
         return {int(task_id): error for task_id, error in found.items()}
 
     def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
         """Read a closed epoch's counts or figures by label; they change no more."""
-        found = yield from scan_hash(self.keys.epoch(epoch, what), self.deadline_s)
+        found = yield from self.server.scan_hash(self._keys.epoch(epoch, what))
         as_number = float if what in _FRACTIONS else int
         return {label: as_number(number) for label, number in found.items()}
 
-    def _read(self, script: Script, names: Sequence[str | int]) -> Plan[list[Any]]:
-        args = [self.keys.generation, self.token, _LEASE_MS, *names]
-        found: list[Any] = yield from ask(Run(script, self.keys.meta, args), self.deadline_s)
+    def _compare(self, of: int | str, flat: Sequence[str]) -> None:
+        """Note the names that stand twice, for people and by the packed truth, and differ."""
+        truth, names = pairs(flat), flat[::2]
+        texts = dict(zip(reversed(names), reversed(flat[1::2]), strict=True))
+        differing = [
+            n for n in truth if texts[n] != truth[n] and float(texts[n]) != float(truth[n])
+        ]
+        if differing:
+            self.disagreeing[of] = differing
+
+    def _read(self, contract: Contract, names: Sequence[str | int]) -> Plan[list[Any]]:
+        script = contract.script(self.variant)
+        found: list[Any] = yield from self.server.run(script, self.token, _LEASE_MS, *names)
         return found
 
-    def _scan(self, command: str, key: str) -> Plan[list[str]]:
-        return (yield from scan(command, key, self.deadline_s))
+    @property
+    def _keys(self) -> Keys:
+        return self.server.keys
 
 
-def _sums(octets: list[int]) -> Sums:
-    """BITFIELD's four big-endian i64; what is not stored is 0."""
-    raw = bytes(octets).ljust(32, b"\0")
-    return Sums(*(int.from_bytes(raw[i : i + 8], "big", signed=True) for i in range(0, 32, 8)))
+def _sums(found: dict[str, str]) -> Sums:
+    """What is not stored is 0."""
+    return Sums(**{name: int(text) for name, text in found.items()})
 
 
 def _label_state(label: str, found: dict[str, Any]) -> LabelState:

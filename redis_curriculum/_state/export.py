@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, cast
 
+from pydantic_core import from_json
+
 from redis_curriculum._protocol.keys import EPOCH
-from redis_curriculum._protocol.plan import Command, Plan
-from redis_curriculum._protocol.records import PROGRESS_FIELDS, TaskRecord
-from redis_curriculum._protocol.requirements import parse_info
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
+from redis_curriculum._state.expected import statistics_of
 from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer
 from redis_curriculum._state.format import (
+    COUNTERS,
     FORMAT,
     EpochLine,
     LabelLine,
+    Line,
     Manifest,
     QuarantineLine,
-    StatisticsLine,
     TaskLine,
     What,
 )
@@ -26,6 +29,7 @@ from redis_curriculum._store.store import Store
 from redis_curriculum._version import __version__
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import SnapshotError
+from redis_curriculum.scorers.base import Scorer
 
 _NAMES_PER_LINE: Final = 500
 
@@ -40,9 +44,8 @@ def export(
 ) -> Plan[SnapshotInfo]:
     """Write a snapshot beside ``path`` and rename it there; see ``Curriculum.snapshot``."""
     target = Target(path, overwrite=overwrite, keep=keep)
-    deadline_s = store.settings.retry_deadline_s
-    info = parse_info((yield from store.worker.ask(Command(("INFO",), store.keys.meta))))
-    moment = Moment(store.keys, deadline_s)
+    info = yield from store.server.info()
+    moment = Moment(store.server, store.variant)
     yield from moment.begin()
     try:
         with target.writing() as writer:
@@ -59,86 +62,112 @@ def export(
 
 
 def _write(writer: Writer, moment: Moment, redis: str, progress: Progress | None) -> Plan[None]:
-    manifest = _manifest(moment, redis)
+    manifest = manifest_of(moment, redis)
     writer.add(manifest)
-    quarantine = yield from moment.quarantine()
-    ids = yield from moment.task_ids()
-    yield from _write_labels(writer, moment)
-    retained = CurriculumConfig.from_json(moment.meta["config"]).epochs_retained
-    for epoch in range(max(0, manifest.epoch - retained), manifest.epoch):
-        yield from _write_epoch(writer, moment, epoch)
-    for task_id in sorted(quarantine.keys() - set(ids)):
-        writer.add(QuarantineLine(task_id=task_id, error=quarantine[task_id]))
-    for start in range(0, len(ids), CHUNK):
-        for record in (yield from moment.tasks(ids[start : start + CHUNK])):
-            writer.add(_task_line(record))
-        if progress:
-            progress(min(start + CHUNK, len(ids)), len(ids))
-    if writer.counts["task"] != sum(moment.sizes):
-        raise SnapshotError(
-            f"the pool had {sum(moment.sizes)} tasks, {writer.counts['task']} were found;"
-            " check() says more"
-        )
+    config = CurriculumConfig.from_json(moment.meta["config"])
+    epochs = range(max(0, manifest.epoch - config.epochs_retained), manifest.epoch)
+    yield from read_lines(moment, config.algorithm, epochs, writer.add, progress)
     writer.finish()
 
 
-def _manifest(moment: Moment, redis: str) -> Manifest:
-    meta = dict(moment.meta)
-    known = {
-        "config": json.loads(meta.pop("config")),
-        "config_sha256": meta.pop("config_sha256"),
-        "epoch": int(meta.pop("epoch")),
-        "generation": int(meta.pop("generation")),
-        "next_index": int(meta.pop("next_index")),
-        "random": [int(number) for number in meta.pop("random").split(" ")],
-        "curriculum_created_ms": int(meta.pop("created_ms")),
-        "forced": json.loads(meta.pop("forced", "[]")),
-    }
-    for passing in ("schema", "snapshot", "restored"):
-        meta.pop(passing, None)
+def manifest_of(moment: Moment, redis: str) -> Manifest:
+    """Return the first line of a snapshot of a moment."""
+    meta = moment.meta
+    config = json.loads(meta["config"])
     return Manifest(
         format=FORMAT,
         library=__version__,
         redis=redis,
-        name=moment.keys.name,
+        name=moment.server.keys.name,
         created_ms=moment.started_ms,
-        seed=known["config"]["seed"],
-        counters={name: int(value) for name, value in meta.items()},
+        curriculum_created_ms=int(meta["created_ms"]),
+        config=config,
+        config_sha256=meta["config_sha256"],
+        seed=config["seed"],
+        epoch=int(meta["epoch"]),
+        generation=int(meta["generation"]),
+        next_index=int(meta["next_index"]),
+        random=[int(number) for number in meta["random"].split(" ")],
+        counters={name: int(meta[name]) for name in COUNTERS if name in meta},
+        forced=json.loads(meta.get("forced", "[]")),
         workers=moment.workers,
-        **known,
     )
 
 
-def _write_labels(writer: Writer, moment: Moment) -> Plan[None]:
+def read_lines(
+    moment: Moment,
+    scorer: Scorer,
+    epochs: Iterable[int],
+    add: Callable[[Line], object],
+    progress: Progress | None,
+) -> Plan[None]:
+    """Read labels, closed epochs, quarantined tasks and tasks; ``add`` takes each line.
+
+    Raises:
+        SnapshotError: The number of tasks is not the pool's.
+    """
+    quarantine = yield from moment.quarantine()
+    ids = yield from moment.task_ids()
+    yield from _read_labels(moment, scorer, add)
+    for epoch in epochs:
+        yield from _read_epoch(moment, epoch, add)
+    for task_id in sorted(quarantine.keys() - set(ids)):
+        add(QuarantineLine(task_id=task_id, error=quarantine[task_id]))
+    found = 0
+    for start in range(0, len(ids), CHUNK):
+        records = yield from moment.tasks(ids[start : start + CHUNK])
+        for record in records:
+            add(_task_line(record, scorer))
+        found += len(records)
+        if progress:
+            progress(min(start + CHUNK, len(ids)), len(ids))
+    if found != sum(moment.sizes):
+        raise SnapshotError(
+            f"the pool had {sum(moment.sizes)} tasks, {found} were found; check() says more"
+        )
+
+
+def _read_labels(moment: Moment, scorer: Scorer, add: Callable[[Line], object]) -> Plan[None]:
     names = yield from moment.label_names()
     for start in range(0, len(names), CHUNK):
         for state in (yield from moment.labels(names[start : start + CHUNK])):
             if state.label or state.count or state.epoch:
-                writer.add(_label_line(state))
+                add(_label_line(state, scorer))
 
 
-def _write_epoch(writer: Writer, moment: Moment, epoch: int) -> Plan[None]:
+def _read_epoch(moment: Moment, epoch: int, add: Callable[[Line], object]) -> Plan[None]:
     for what in EPOCH:
         counts = yield from moment.epoch_counts(epoch, what)
         labels = sorted(counts)
         for start in range(0, len(labels), _NAMES_PER_LINE):
             part = {label: counts[label] for label in labels[start : start + _NAMES_PER_LINE]}
-            writer.add(EpochLine(epoch=epoch, what=what, counts=part))
+            add(EpochLine(epoch=epoch, what=what, counts=part))
 
 
-def _label_line(state: LabelState) -> LabelLine:
-    numbers = {k: float(v) for k, v in state.progress.items() if k in PROGRESS_FIELDS}
-    count = int(numbers.pop("completion_count", 0))
+def _label_line(state: LabelState, scorer: Scorer) -> LabelLine:
+    score = state.progress.get("last_score")
     return LabelLine(
         label=state.label,
         active=state.active,
         inactive_ms=state.inactive_ms,
-        progress=StatisticsLine(completion_count=count, **numbers),
+        statistics=statistics_of(scorer, "label", state.progress),
+        last_score=None if score is None else float(score),
         count=cast("dict[What, int]", state.count),
         epoch=cast("dict[What, int]", state.epoch),
     )
 
 
-def _task_line(record: dict[str, str]) -> TaskLine:
-    task = TaskRecord.parse(record)
-    return TaskLine(**{name: getattr(task, name) for name in task.__slots__})
+def _task_line(record: dict[str, str], scorer: Scorer) -> TaskLine:
+    score = record.get("last_score")
+    return TaskLine(
+        task_id=int(record["task_id"]),
+        label=record["label"],
+        params=from_json(record["params"]),
+        created_ms=int(record["created_ms"]),
+        sample_count=int(record["sample_count"]),
+        failure_count=int(record["failure_count"]),
+        statistics=statistics_of(scorer, "task", record),
+        last_score=None if score is None else float(score),
+        consecutive_failures=int(record.get("consecutive_failures", 0)),
+        last_error=record.get("last_error"),
+    )

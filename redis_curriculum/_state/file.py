@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self, TypeAlias
 
-from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, LabelLine, known
+from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, known
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import SnapshotError
@@ -128,8 +128,6 @@ class Writer:
     def add(self, line: FrozenModel, *, hashed: bool = True) -> None:
         """Write one line; what is None is left out."""
         fields = known(line)
-        if isinstance(line, LabelLine):
-            fields["progress"] = known(line.progress)
         fields = {name: fields[name] for name in FIRST_FIELDS if name in fields} | fields
         text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
         raw = text.encode()

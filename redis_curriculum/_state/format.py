@@ -9,25 +9,32 @@ the same bits.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, canonical_json
 from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.statistics import COMPLETION_COUNT, ROUNDING, Holder, Statistic
+from redis_curriculum.tasks.ids import label_hash
 from redis_curriculum.tasks.task import Params
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MOST_LINE_BYTES: Final = 8 * 2**20
 MOST_TASKS: Final = 2**20
 
 Natural = Annotated[int, In("[0, 2**53)")]
 Whole = Annotated[int, In("[-2**63, 2**63)")]
 Amount = Annotated[float, In("[0, 1e300]")]
+Statistics = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
+"""By name; none before the first result. ``check_statistics`` has the rules."""
 Fraction = Annotated[float, In("[0, 1]")]
-Average = Annotated[float, In("[0, 1.000001]")]  # of fractions; rounding must not refuse a file
+Counted = Literal["late_count", "reaped_count", "epoch_started_ms", "oldest_epoch"]
+"""Fields of ``meta`` that are taken over as they are."""
+COUNTERS: Final[tuple[Counted, ...]] = get_args(Counted)
 What = Literal["completions", "samples", "evictions", "failures", "created"]
 OfEpoch = What | Literal["times", "success", "progress"]
 
@@ -37,61 +44,37 @@ class Manifest(FrozenModel):
 
     type: Literal["manifest"] = "manifest"
     format: Natural
+    """Version of the file."""
     library: str
     """Version that wrote it."""
     redis: str
     """Version of the server."""
     name: str
+    """Of the curriculum."""
     created_ms: Natural
     """The moment, by the server's clock."""
     curriculum_created_ms: Natural
+    """When the curriculum was created."""
     config: dict[str, Any]
+    """All settings."""
     config_sha256: str
+    """Of the settings as canonical JSON."""
     seed: Annotated[int, In("[0, 2**63)")]
+    """The config's."""
     epoch: Natural
+    """The current one."""
     generation: Natural
-    next_index: Natural
+    """Of the keys that were read."""
+    next_index: Annotated[int, In("[0, 2**52]")]
+    """Counter from which the next task id is made."""
     random: Annotated[list[Natural], Field(min_length=6, max_length=6)]
-    counters: dict[str, Whole]
+    """State of the random stream."""
+    counters: dict[Counted, Whole]
+    """Counts that have no label."""
     forced: list[dict[str, Any]]
     """Notes of restores that overrode structural fields."""
     workers: dict[str, dict[str, str]]
-
-
-_LEFT_BY_COMPLETIONS: Final = (
-    "learning_progress",
-    "last_score",
-    "reward_ema",
-    "ema_squared",
-    "success_rate_ema",
-    "p_fast",
-    "p_slow",
-    "p_true",
-)
-
-
-class StatisticsLine(FrozenModel):
-    """What completions have left; all absent before the first."""
-
-    completion_count: Natural = 0
-    total_score: Amount = 0.0
-    last_score: Fraction | None = None
-    reward_ema: Average | None = None
-    ema_squared: Average | None = None
-    success_rate_ema: Average | None = None
-    p_fast: Average | None = None
-    p_slow: Average | None = None
-    p_true: Average | None = None
-    random_baseline: Fraction | None = None
-    learning_progress: Average | None = None
-
-    @model_validator(mode="after")
-    def _all_or_none(self) -> Self:
-        for name in _LEFT_BY_COMPLETIONS:
-            value = getattr(self, name)
-            if (self.completion_count > 0) != (value is not None):
-                raise InvalidInputError(name, "there if and only if there are completions", value)
-        return self
+    """Entry of each worker, by id; for people, a restore does not read it."""
 
 
 class LabelLine(FrozenModel):
@@ -99,11 +82,19 @@ class LabelLine(FrozenModel):
 
     type: Literal["label"] = "label"
     label: str
+    """Its name."""
     active: Natural
+    """Number of its tasks in the pool."""
     inactive_ms: Natural | None = None
-    progress: StatisticsLine
+    """When its last task left."""
+    statistics: Statistics = Field(default_factory=dict)
+    """Those of all its tasks, active or evicted."""
+    last_score: Fraction | None = None
+    """The latest score."""
     count: dict[What, Natural]
+    """Counts over the curriculum's life."""
     epoch: dict[What, Natural]
+    """Counts within the current epoch."""
 
 
 class EpochLine(FrozenModel):
@@ -111,8 +102,11 @@ class EpochLine(FrozenModel):
 
     type: Literal["epoch"] = "epoch"
     epoch: Natural
+    """Its number, from 0."""
     what: OfEpoch
+    """Which part this line holds."""
     counts: dict[str, Natural | Amount]
+    """By label; of ``times``, started_ms and ended_ms."""
 
 
 class QuarantineLine(FrozenModel):
@@ -120,23 +114,35 @@ class QuarantineLine(FrozenModel):
 
     type: Literal["quarantine"] = "quarantine"
     task_id: Natural
+    """The task."""
     error: str
+    """Message of its last failure."""
 
 
-class TaskLine(StatisticsLine):
+class TaskLine(FrozenModel):
     """One task's record."""
 
     type: Literal["task"] = "task"
     task_id: Natural
+    """Its id."""
     label: str
-    label_hash: Natural
+    """Its label."""
     params: Params
+    """The environment's parameters."""
     created_ms: Natural
+    """When it was created, by the server's clock."""
     sample_count: Natural
+    """How often it was drawn."""
     failure_count: Natural
-    success_threshold: Fraction
+    """How many failures were reported."""
+    statistics: Statistics = Field(default_factory=dict)
+    """By name, as the family of the algorithm keeps them; none before the first result."""
+    last_score: Fraction | None = None
+    """The latest score."""
     consecutive_failures: Natural = 0
+    """Failures since the last result."""
     last_error: str | None = None
+    """Message of the last failure."""
 
 
 class EndLine(FrozenModel):
@@ -144,9 +150,13 @@ class EndLine(FrozenModel):
 
     type: Literal["end"] = "end"
     labels: Natural
+    """Number of label lines."""
     epochs: Natural
+    """Number of epoch lines."""
     quarantined: Natural
+    """Number of quarantine lines."""
     tasks: Natural
+    """Number of task lines."""
     sha256: str
     """Of all lines before this one, with their line feeds."""
 
@@ -170,8 +180,43 @@ COUNTED: Final = {
 
 
 def known(line: FrozenModel) -> dict[str, Any]:
-    """Fields that are not None: absent means never."""
-    return {name: value for name, value in line.model_dump().items() if value is not None}
+    """Fields that say something: what is None is absent, and so are statistics before a result."""
+    found = {name: value for name, value in line.model_dump().items() if value is not None}
+    if not found.get("statistics", True):
+        del found["statistics"]
+    return found
+
+
+def check_statistics(
+    scorer: Scorer, holder: Holder, statistics: Mapping[str, float], last_score: float | None
+) -> None:
+    """Refuse statistics that the family does not keep, lack one, or lie outside their range.
+
+    Raises:
+        InvalidInputError: With the statistic and the rule.
+    """
+    names = scorer.names(holder)
+    for name in statistics:
+        if name not in names:
+            raise InvalidInputError(f"statistics.{name}", f"one of {', '.join(names)}", name)
+    for statistic in scorer.STATISTICS:
+        if statistic.name in names:
+            _check_statistic(statistic, statistics)
+    if (last_score is None) != (not statistics):
+        raise InvalidInputError("last_score", "there if and only if there are results", last_score)
+
+
+def _check_statistic(statistic: Statistic, statistics: Mapping[str, float]) -> None:
+    name, low, high = statistic.name, statistic.low, statistic.high
+    value = statistics.get(name)
+    if value is None:
+        if statistics and not statistic.is_optional:
+            raise InvalidInputError(f"statistics.{name}", "given, as there are results", None)
+        return
+    if not low - ROUNDING <= value <= high + ROUNDING:
+        raise InvalidInputError(f"statistics.{name}", f"in [{low:g}, {high:g}]", value)
+    if statistic is COMPLETION_COUNT and not (value >= 1 and value == int(value)):
+        raise InvalidInputError(f"statistics.{name}", "a whole number, 1 or more", value)
 
 
 def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
@@ -192,4 +237,77 @@ def _from_0(fields: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-MIGRATIONS: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {0: _from_0}
+_STATISTICS_OF_1: Final = (
+    "completion_count",
+    "total_score",
+    "reward_ema",
+    "ema_squared",
+    "success_rate_ema",
+    "p_fast",
+    "p_slow",
+    "p_true",
+    "random_baseline",
+    "learning_progress",
+)
+_UNIFORM_SINCE_2: Final = (
+    "kind",
+    "task_tracker_ema_alpha",
+    "success_threshold",
+    "max_consecutive_failures",
+    "failure_score",
+)
+
+
+def _from_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 kept statistics among the other fields, and had another name for uniform draws."""
+    renamed = dict(fields)
+    match fields.get("type"):
+        case "manifest":
+            config = config_of_2(_object(fields, "config"))
+            digest = hashlib.sha256(canonical_json(config).encode()).hexdigest()
+            counters = {k: v for k, v in _object(fields, "counters").items() if k in COUNTERS}
+            renamed |= {
+                "config": config,
+                "config_sha256": digest,
+                "format": 2,
+                "counters": counters,
+            }
+        case "task":
+            label, found = fields.get("label"), renamed.pop("label_hash", None)
+            if isinstance(label, str) and found != label_hash(label):
+                raise InvalidInputError("label_hash", f"that of {label!r}", found)
+            renamed.pop("success_threshold", None)
+            renamed["statistics"] = _statistics_of_1(renamed)
+        case "label":
+            of_label = _object(fields, "progress")
+            renamed.pop("progress", None)
+            renamed["last_score"] = of_label.get("last_score")
+            renamed["statistics"] = _statistics_of_1(of_label)
+    return renamed
+
+
+def _object(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a copy of a field that is to be an object."""
+    found = fields.get(name, {})
+    if not isinstance(found, dict):
+        raise InvalidInputError(name, "an object", found)
+    return dict(found)
+
+
+def _statistics_of_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Take the statistics out of the fields of a task or label; there are none before a result."""
+    found = {name: fields.pop(name, None) for name in _STATISTICS_OF_1}
+    known = {name: value for name, value in found.items() if value is not None}
+    return known if known.get("completion_count") else {}
+
+
+def config_of_2(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config of schema and format 1 as it is since 2: uniform draws are a family now."""
+    algorithm = config.get("algorithm")
+    if not isinstance(algorithm, dict) or algorithm.get("kind") != "discrete_random":
+        return config
+    kept = {name: algorithm[name] for name in _UNIFORM_SINCE_2 if name in algorithm}
+    return {**config, "algorithm": {**kept, "kind": "uniform"}}
+
+
+MIGRATIONS: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {0: _from_0, 1: _from_1}

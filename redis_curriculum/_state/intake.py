@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,20 @@ from redis_curriculum.errors import ConfigMismatchError, SnapshotError
 
 @dataclass(slots=True)
 class Intake:
-    """What the first reading of the file has shown; the tasks themselves are read again."""
+    """What the first reading has shown; the tasks themselves are read again."""
 
-    path: Path
-    sha256: str
     manifest: Manifest
     config: CurriculumConfig
     forced: list[dict[str, Any]]
     """Structural fields that were overridden: field, saved, given."""
     totals: Totals
     labels: list[LabelLine]
+    again: Callable[[], Iterator[Line]]
+    """Give the lines again; they must be the same."""
     dropped: frozenset[int] = frozenset()
     """Tasks that a smaller pool has no room for."""
     dropped_of: Counter[str] = field(default_factory=Counter)
     """How many, by label."""
-
-    def again(self) -> Iterator[Line]:
-        """Read the lines again; they must be the same."""
-        return read(self.path, checked=self.sha256)
 
     def tasks(self) -> Iterator[TaskLine]:
         """Read the tasks again, without the dropped ones."""
@@ -55,7 +52,7 @@ class Intake:
         """Do without some tasks."""
         for task in self.tasks():
             if task.task_id in task_ids:
-                self.totals.add(vars(task), times=-1)
+                self.totals.add(task.label, task.statistics, times=-1)
                 self.dropped_of[task.label] += 1
         self.dropped = task_ids
 
@@ -75,13 +72,13 @@ def take_in(
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
     config, forced = _agreed(manifest, overrides or {}, force=force)
-    totals, ranks, labels, sha256 = Totals(config.algorithm.hypers), [], [], ""
+    totals, ranks, labels, sha256 = Totals(config.algorithm), [], [], ""
     for line in lines:
         if isinstance(line, LabelLine):
             labels.append(line)
         elif isinstance(line, TaskLine):
-            totals.add(vars(line))
-            ranks.append((line.learning_progress or 0.0, line.task_id))
+            totals.add(line.label, line.statistics)
+            ranks.append((config.algorithm.rank(line.statistics), line.task_id))
         elif isinstance(line, EndLine):
             sha256 = line.sha256
     surplus = len(ranks) - config.num_active_tasks
@@ -90,11 +87,12 @@ def take_in(
             f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
             " shrink=True (--shrink) drops those of lowest learning progress"
         )
-    intake = Intake(path, sha256, manifest, config, forced, totals, labels)
+    again = partial(read, path, checked=sha256)
+    intake = Intake(manifest, config, forced, totals, labels, again)
     if surplus > 0:
         intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
     for label in labels:
-        totals.add_label(label.label, vars(label.progress))
+        totals.add_label(label.label, label.statistics)
     return intake
 
 

@@ -27,6 +27,7 @@ from redis_curriculum._state.format import (
     Line,
     Manifest,
     TaskLine,
+    check_statistics,
 )
 from redis_curriculum._values.rules import (
     canonical_json,
@@ -36,7 +37,8 @@ from redis_curriculum._values.rules import (
 )
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import InvalidInputError, SnapshotError
-from redis_curriculum.tasks.ids import label_hash
+from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.statistics import Holder
 from redis_curriculum.tasks.task import encode_params
 
 
@@ -75,6 +77,7 @@ class _Reader:
         self._ids: set[int] = set()
         self._labels: dict[str, int] = {}
         self._active: Counter[str] = Counter()
+        self._scorer: Scorer | None = None
 
     def line(self, text: bytes) -> Line:
         self.number += 1
@@ -105,7 +108,7 @@ class _Reader:
     def _check(self, line: Line) -> None:
         match line:
             case Manifest():
-                _check_manifest(line)
+                self._scorer = _check_manifest(line)
             case LabelLine():
                 self._check_label(line)
             case TaskLine():
@@ -138,6 +141,11 @@ class _Reader:
     def _migrated(self, fields: dict[str, Any]) -> dict[str, Any]:
         for older in range(self._format, FORMAT):
             fields = MIGRATIONS[older](fields)
+        kind = fields.get("type")
+        if self._format < FORMAT and self._scorer and kind in ("task", "label"):
+            names = self._scorer.names("task" if kind == "task" else "label")
+            kept = {k: v for k, v in fields["statistics"].items() if k in names}
+            fields = {**fields, "statistics": kept}
         return fields
 
     def _check_label(self, line: LabelLine) -> None:
@@ -146,18 +154,22 @@ class _Reader:
         if line.label in self._labels:
             raise InvalidInputError("label", "listed once", line.label)
         self._labels[line.label] = line.active
+        self._check_statistics("label", line)
 
     def _check_task(self, line: TaskLine) -> None:
         validate_label(line.label)
         encode_params(line.params)  # its size
-        if line.label_hash != label_hash(line.label):
-            raise InvalidInputError("label_hash", f"that of {line.label!r}", line.label_hash)
+        self._check_statistics("task", line)
         if line.task_id in self._ids:
             raise InvalidInputError("task_id", "unique", line.task_id)
         self._ids.add(line.task_id)
         self._active[line.label] += 1
         if len(self._ids) > MOST_TASKS:
             raise InvalidInputError("line", f"at most {MOST_TASKS} tasks", self.number)
+
+    def _check_statistics(self, holder: Holder, line: LabelLine | TaskLine) -> None:
+        assert self._scorer is not None  # noqa: S101 - the manifest comes first
+        check_statistics(self._scorer, holder, line.statistics, line.last_score)
 
     def _check_end(self, line: EndLine) -> None:
         for kind, field in COUNTED.items():
@@ -180,11 +192,12 @@ def _decoded(text: bytes) -> str:
         raise InvalidInputError("line", "UTF-8", str(error)) from None
 
 
-def _check_manifest(line: Manifest) -> None:
+def _check_manifest(line: Manifest) -> Scorer:
     validate_name(line.name)
     config = CurriculumConfig.from_json(canonical_json(line.config))
     if config.seed != line.seed:
         raise InvalidInputError("seed", f"the config's, {config.seed}", line.seed)
+    return config.algorithm
 
 
 def _format_of(fields: dict[str, Any]) -> int:

@@ -9,22 +9,16 @@ restore or ``gc`` removes it.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
-from typing import Final, TypeVar
 
-from redis_curriculum._protocol.asking import ask, scan_keys
-from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
-from redis_curriculum._protocol.plan import Command, Plan, Run
-from redis_curriculum._protocol.requirements import audit, enforce, parse_info
-from redis_curriculum._sampling.weights import Sums
-from redis_curriculum._state.expected import part_of, places_of
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
 from redis_curriculum._state.file import Progress
-from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine, known
 from redis_curriculum._state.intake import Intake
-from redis_curriculum._store.contracts import FLIP, STAGE, STAGE_BEGIN
+from redis_curriculum._state.stage import Stage, drop_generations
+from redis_curriculum._store.contracts import FLIP
 from redis_curriculum._values.rules import canonical_json, validate_name
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
@@ -33,14 +27,6 @@ from redis_curriculum.errors import (
     SnapshotError,
     StaleGenerationError,
 )
-from redis_curriculum.tasks.task import encode_params
-
-_CHUNK: Final = 100
-_LEASE_MS: Final = 60_000
-_EXPIRE_MS: Final = 3_600_000
-
-Words = tuple[str | int | float, ...]
-T = TypeVar("T")
 
 
 def restoring(
@@ -57,28 +43,24 @@ def restoring(
     ``url`` is the server's, without password: messages name it.
     """
     name = validate_name(intake.manifest.name if name is None else name)
-    meta, deadline_s = Keys(name).meta, settings.retry_deadline_s
-    info = parse_info((yield from ask(Command(("INFO",), meta), deadline_s)))
+    server = Server(Keys(name), settings.retry_deadline_s)
+    info = yield from server.info()
     enforce(audit(info, persistent=False), url)
-    words = ("HMGET", meta, "generation", "schema")
-    current, schema = yield from ask(Command(words, meta), deadline_s)
-    if current is not None and schema != str(SCHEMA):
-        raise SnapshotError(f"curriculum {name!r} has keys of schema {schema}, not {SCHEMA}")
+    current, schema = yield from server.command("HMGET", server.keys.meta, "generation", "schema")
+    other = schema_finding(name, schema or "") if current is not None else None
+    if other:
+        raise SnapshotError(f"{other.what}; {other.remedy}")
     if current is not None and not replace:
         raise SnapshotError(
             f"curriculum {name!r} exists on {url}; replace=True (--replace) replaces it"
         )
     # Whoever creates it now begins after the generation of a deleted curriculum.
-    deleted = yield from ask(Command(("GET", Keys(name).deleted), meta), deadline_s)
-    keys = Keys(name, int(current or int(deleted or 0) + 1) + 1)
-    stage = _Stage(keys, current or "", intake, deadline_s)
+    deleted = yield from server.command("GET", server.keys.deleted)
+    server = server.at(int(current or int(deleted or 0) + 1) + 1)
+    stage = Stage(server, current or "", intake)
     try:
-        yield from stage.begin()
-        yield from stage.tasks(progress)
-        yield from stage.rest()
-        yield from stage.verify()
-        yield from stage.keep()
-        yield from stage.flip()
+        yield from stage.write(progress)
+        yield from _flip(stage)
     except GeneratorExit:  # interrupted while a reply was awaited: the claim will end by itself
         raise
     except BaseException as error:
@@ -89,185 +71,33 @@ def restoring(
             ) from None
         raise
     with suppress(CurriculumError):  # what is left is for the next restore, or for gc
-        yield from drop_generations(keys, deadline_s)
+        yield from drop_generations(server)
     return name
 
 
-def drop_generations(keys: Keys, deadline_s: float) -> Plan[int]:
-    """Remove every generation but the one of ``keys``, 500 keys a call; return how many keys."""
-    found = yield from scan_keys(f"{keys.prefix}g", keys.meta, deadline_s)
-    gone = [key for key in found if not key.startswith(keys.pool)]
-    for start in range(0, len(gone), 500):
-        yield from ask(Command(("UNLINK", *gone[start : start + 500]), keys.meta), deadline_s)
-    return len(gone)
+def _flip(stage: Stage) -> Plan[None]:
+    """Make it the current generation. One round trip, after a look for older epochs."""
+    intake = stage.intake
+    manifest, config = intake.manifest, intake.config
+    oldest = yield from _oldest_epoch(stage)
+    meta: dict[str, str | int | bytes] = {
+        **{str(name): count for name, count in manifest.counters.items()},
+        **stage.meta,
+        "epoch": manifest.epoch,
+        "created_ms": manifest.curriculum_created_ms,
+        "random": " ".join(map(str, manifest.random)),
+        "next_index": manifest.next_index,
+        "forced": canonical_json(manifest.forced + intake.forced),
+    }
+    note = canonical_json(intake.forced) if intake.forced else ""
+    args: list[str | int | bytes] = [*stage.head, stage.steps, oldest]
+    args += [config.events_retained, note]
+    args += [len(stage.epochs), *sorted(stage.epochs)]
+    args += [word for pair in meta.items() for word in pair]
+    yield from stage.server.run(FLIP, *args)
 
 
-class _Stage:
-    """One generation being written; every key of it expires until ``keep``."""
-
-    def __init__(self, keys: Keys, current: str, intake: Intake, deadline_s: float) -> None:
-        self._keys, self._current, self._intake = keys, current, intake
-        self._deadline_s = deadline_s
-        self._token = secrets.token_hex(8)
-        self._head = (keys.generation, current, self._token)
-        self._epochs: set[str] = set()
-
-    def begin(self) -> Plan[None]:
-        """Claim the generation; take away what killed restores have left."""
-        args = [*self._head, _LEASE_MS]
-        yield from ask(Run(STAGE_BEGIN, self._keys.meta, args), self._deadline_s)
-        keys = Keys(self._keys.name, self._keys.generation - 1)
-        yield from drop_generations(keys, self._deadline_s)
-
-    def tasks(self, progress: Progress | None) -> Plan[None]:
-        """Write the records, the sorted sets and the labels' sets."""
-        total, done = self._intake.totals.parts.total(), 0
-        for tasks in _chunks(self._intake.tasks()):
-            yield from self._put([*self._of_tasks(tasks)])
-            done += len(tasks)
-            if progress:
-                progress(done, total)
-
-    def _of_tasks(self, tasks: Sequence[TaskLine]) -> Iterator[Words]:
-        sets: dict[tuple[str, str], list[str | int | float]] = {}
-        for task in tasks:
-            part = part_of(task.completion_count, self._intake.totals.hypers)
-            scored = sets.setdefault(("ZADD", part), [])
-            scored += [task.learning_progress or 0, task.task_id]
-            sets.setdefault(("SADD", f"label:{task.label}"), []).append(task.task_id)
-            yield "HSET", f"task:{task.task_id}", *_fields(task)
-        for words, members in sets.items():
-            yield *words, *members
-
-    def rest(self) -> Plan[None]:
-        """Write labels, counters, quarantine, sums."""
-        intake = self._intake
-        commands: list[Words] = [w for label in intake.labels for w in self._of_label(label)]
-        for line in intake.again():
-            if isinstance(line, QuarantineLine):
-                commands.append(("HSET", "quarantine", line.task_id, line.error))
-            elif isinstance(line, EpochLine):
-                flat = (word for pair in line.counts.items() for word in pair)
-                commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))
-        for start in range(0, len(commands), _CHUNK):
-            yield from self._put(commands[start : start + _CHUNK])
-        sums = intake.totals.sums
-        yield from self._put([("SETSUMS", "sums", sums.s, sums.q0, sums.q1, sums.q2)])
-
-    def _of_label(self, line: LabelLine) -> Iterator[Words]:
-        intake, label = self._intake, line.label
-        active, gone = intake.totals.active[label], intake.dropped_of[label]
-        since = line.inactive_ms
-        if active:
-            yield "HSET", "labels", label, active
-        elif label and (since is not None or gone):
-            yield "ZADD", "inactive", intake.manifest.created_ms if since is None else since, label
-        statistics = known(line.progress) if line.progress.completion_count else {}
-        eligible = intake.totals.eligible[label]
-        if statistics or eligible:
-            statistics["eligible_count"] = eligible
-            yield "HSET", f"progress:{label}", *(w for pair in statistics.items() for w in pair)
-        for counts, stem in ((line.count, "count:"), (line.epoch, None)):
-            lost = {"evictions": gone} if gone else {}
-            for what in COUNTS:
-                count = counts.get(what, 0) + lost.get(what, 0)
-                if count:
-                    key = f"{stem}{what}" if stem else self._epoch(intake.manifest.epoch, what)
-                    yield "HSET", key, label, count
-
-    def _epoch(self, epoch: int, what: str) -> str:
-        self._epochs.add(f"{epoch}:{what}")
-        return f"epoch:{epoch}:{what}"
-
-    def verify(self) -> Plan[None]:
-        """Read everything back and compare it with what the records imply.
-
-        Raises:
-            SnapshotError: The server does not hold what was sent.
-        """
-        keys, totals = self._keys, self._intake.totals
-        for tasks in _chunks(self._intake.tasks()):
-            seen = [(task.task_id, task.label) for task in tasks]
-            places = yield from places_of(keys, self._current, seen, self._deadline_s)
-            for place, task in zip(places, tasks, strict=True):
-                for problem in place.problems(totals.hypers):
-                    raise SnapshotError(f"staging failed: {problem}")
-                if place.completion_count != str(task.completion_count):
-                    raise SnapshotError(f"staging failed: task {task.task_id} is not there")
-            yield from self._put([])  # the claim goes on
-        for part in PARTS:
-            yield from self._expect(totals.parts[part], "ZCARD", f"{keys.pool}{part}")
-        for label, count in sorted(totals.active.items()):
-            yield from self._expect(count, "SCARD", keys.label(label))
-            yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
-        get = [word for slot in range(4) for word in ("GET", "i64", f"#{slot}")]
-        words = ("BITFIELD_RO", keys.sums, *get)
-        found = yield from ask(Command(words, keys.meta), self._deadline_s)
-        if Sums(*found) != totals.sums:
-            raise SnapshotError(f"staging failed: sums are {found}, not {totals.sums}")
-
-    def _expect(self, value: object, *words: str) -> Plan[None]:
-        found = yield from ask(Command(words, self._keys.meta), self._deadline_s)
-        if found != value:
-            raise SnapshotError(f"staging failed: {' '.join(words)} is {found}, not {value}")
-
-    def keep(self) -> Plan[None]:
-        """Let nothing of it expire any more."""
-        keys = self._keys
-        found = yield from scan_keys(keys.pool, keys.meta, self._deadline_s)
-        words: list[Words] = [("PERSIST", key.removeprefix(keys.pool)) for key in found]
-        for start in range(0, len(words), 2 * _CHUNK):
-            yield from self._put(words[start : start + 2 * _CHUNK], expire_ms=0)
-
-    def flip(self) -> Plan[None]:
-        """Make it the current generation. One round trip."""
-        manifest, config = self._intake.manifest, self._intake.config
-        oldest = yield from self._oldest_epoch()
-        meta = {
-            "schema": SCHEMA,
-            "generation": self._keys.generation,
-            "config": config.to_json(),
-            "config_sha256": config.sha256(),
-            "epoch": manifest.epoch,
-            "created_ms": manifest.curriculum_created_ms,
-            "random": " ".join(map(str, manifest.random)),
-            "next_index": manifest.next_index,
-            "forced": canonical_json(manifest.forced + self._intake.forced),
-            **manifest.counters,
-        }
-        note = canonical_json(self._intake.forced) if self._intake.forced else ""
-        args: list[str | int] = [*self._head, oldest, config.events_retained, note]
-        args += [len(self._epochs)]
-        args += [*sorted(self._epochs), *(str(word) for pair in meta.items() for word in pair)]
-        yield from ask(Run(FLIP, self._keys.meta, args), self._deadline_s)
-
-    def _oldest_epoch(self) -> Plan[int]:
-        stem = f"{self._keys.prefix}epoch:"
-        found = yield from scan_keys(stem, self._keys.meta, self._deadline_s)
-        return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)
-
-    def abandon(self) -> Plan[None]:
-        """Let the next restore begin at once; never fails, never retries."""
-        with suppress(CurriculumError):  # the claim will end by itself
-            yield Run(STAGE, self._keys.meta, [*self._head, 0, _EXPIRE_MS])
-
-    def _put(self, commands: Sequence[Words], *, expire_ms: int = _EXPIRE_MS) -> Plan[None]:
-        args: list[str | int | float] = [*self._head, _LEASE_MS, expire_ms]
-        for words in commands:
-            args += [len(words), *words]
-        yield from ask(Run(STAGE, self._keys.meta, args), self._deadline_s)
-
-
-def _fields(task: TaskLine) -> Iterator[str | int | float]:
-    fields = known(task)
-    del fields["type"]
-    if not task.consecutive_failures:
-        del fields["consecutive_failures"]
-    fields["params"] = encode_params(task.params)
-    for name, value in fields.items():
-        yield from (name, value)
-
-
-def _chunks(lines: Iterator[T]) -> Iterator[list[T]]:
-    while chunk := list(islice(lines, _CHUNK)):
-        yield chunk
+def _oldest_epoch(stage: Stage) -> Plan[int]:
+    stem = f"{stage.server.keys.prefix}epoch:"
+    found = yield from stage.server.scan_keys(stem)
+    return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)

@@ -1,51 +1,44 @@
-"""New tasks from the generators of a config."""
+"""Create tasks until the pool is full, or in place of evicted ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
 
-from redis_curriculum._store.once import Argument
-from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.errors import GeneratorError
-from redis_curriculum.tasks.build import build, custom_generators
-from redis_curriculum.tasks.ids import label_hash, task_id_at
-from redis_curriculum.tasks.task import encode_params
-
-_FAILING_SPECS: Final = 16
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._store.calls import Argument, Call, Write
+from redis_curriculum._store.contracts import CREATE
+from redis_curriculum._store.generate import new_tasks
+from redis_curriculum._store.store import Store
+from redis_curriculum.errors import IndexTakenError
 
 
-def can_generate(config: CurriculumConfig) -> bool:
-    """Whether this process has what the config's generators need."""
-    if config.unbound_generators():
-        return False
-    for custom in custom_generators(config.task_generator):
-        try:
-            custom.generate(0)
-        except GeneratorError:  # its class cannot be imported here
-            return False
-        except Exception:  # noqa: BLE001, S112 - the class is here; a task that fails is skipped
-            continue
-    return True
+@dataclass(slots=True)
+class Filling(Call[None]):
+    """Create tasks until the pool is full; others may do so at the same time."""
+
+    next_index: int
+    missing: int
+
+    def steps(self, store: Store) -> Plan[None]:
+        """One round trip a chunk."""
+        while self.missing:
+            if self.write is None:
+                args = creating(store, self.missing, self.next_index)
+                self.write = Write(store.script(CREATE), args)
+            try:
+                _, _, next_index, missing = yield from store.worker.send(self)
+            except IndexTakenError as taken:
+                self.next_index = taken.next_index
+            else:
+                self.next_index, self.missing, self.write = next_index, missing, None
 
 
-def new_tasks(config: CurriculumConfig, next_index: int, count: int) -> Iterator[Argument]:
-    """Generate tasks from ``next_index`` on, as the scripts take them; skip what fails.
+def creating(store: Store, missing: int, next_index: int) -> list[Argument]:
+    """Arguments that create up to a chunk of tasks."""
+    specs = new_tasks(store.config, next_index, min(missing, store.settings.chunk))
+    return [store.config_version, next_index, *specs]
 
-    Raises:
-        GeneratorError: The generator failed for 16 task ids in a row.
-    """
-    made, failed, index = 0, 0, next_index
-    while made < count:
-        task_id = task_id_at(config.seed, index)
-        try:
-            spec = build(config.task_generator, task_id, config.invariants)
-        except GeneratorError:
-            failed += 1
-            if failed == _FAILING_SPECS:
-                raise
-        else:
-            yield from (index, task_id, spec.label, label_hash(spec.label))
-            yield encode_params(spec.params)
-            made, failed = made + 1, 0
-        index += 1
+
+def replacing(store: Store, count: int, next_index: int) -> list[Argument]:
+    """Arguments that evict up to ``count`` tasks of low progress and draw new ones instead."""
+    return [store.config_version, next_index, *new_tasks(store.config, next_index, count)]

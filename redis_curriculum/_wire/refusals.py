@@ -19,6 +19,7 @@ from redis_curriculum._wire.urls import (
 from redis_curriculum.errors import (
     Applied,
     AuthenticationError,
+    ConfigChangedError,
     CurriculumDeletedError,
     CurriculumError,
     CurriculumNotFoundError,
@@ -26,6 +27,7 @@ from redis_curriculum.errors import (
     IndexTakenError,
     InvalidURLError,
     KeyTypeError,
+    MigrationError,
     MissingScriptError,
     PermissionDeniedError,
     ScriptError,
@@ -74,6 +76,7 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCTYPE": lambda detail: KeyTypeError(
         f"something else stands at our key {detail}; remove it or choose another name", key=detail
     ),
+    "RCCONFIG": lambda detail: ConfigChangedError(int(detail)),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
     "RCEPOCH": lambda detail: EpochError(
         f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)
@@ -83,14 +86,19 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         " killed, try again in half a minute"
     ),
     "RCRESTORE": lambda detail: SnapshotRunningError(
-        f"another restore (token {detail}) is at work on this curriculum; if it was killed, try"
-        " again in a minute"
+        f"another restore or migration (token {detail}) is at work on this curriculum; if it was"
+        " killed, try again in a minute"
+    ),
+    "RCCHANGED": lambda detail: MigrationError(
+        f"a worker of an older version {detail} meanwhile, so nothing was migrated and everything"
+        " is as it was; stop those workers, then try again"
     ),
     "RCDELETED": lambda detail: CurriculumDeletedError(
         f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
     ),
     "RCLOST": lambda detail: SnapshotError(
-        f"the lease of this export or restore ended, it took too long between two calls: {detail}"
+        "the server no longer holds what this export, restore or migration claims; it took too long"
+        f" between two calls, or a failover lost some of it: {detail}"
     ),
 }
 _ELSEWHERE_CODES: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})
@@ -112,6 +120,10 @@ _SERVER_CODE: Final = re.compile(
     r"|MASTERDOWN|MOVED|ASK)\b"
 )
 _DENIED: Final = re.compile(r"'([\w|]+)' command")
+_CUT_SHORT: Final = re.compile(
+    r"(?=.*(?:user executing the script can't|ACL failure in script))"
+    r"(?:.*?([0-9a-f]{40}))?.*?@user_script: ?(\d+)"  # Valkey 9 leaves the script out
+)
 
 
 def is_elsewhere(refusal: CurriculumError) -> bool:
@@ -178,10 +190,10 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     return ServerRefusedError(f"{known[1]}: {text}{hint}", code=known[1])
 
 
-def _denied_inside(text: str, sha: str, line: str) -> PermissionDeniedError:
-    """The ACL stopped a script half-way; older servers say only in which line."""
-    denied = _DENIED.search(text)
-    commands = [denied[1]] if denied else [] if "keys" in text else commands_at(sha, int(line))
+def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedError:
+    """The ACL stopped a script half-way; Redis 6.2 says only in which line."""
+    denied, about_keys = _DENIED.search(text), re.search(r"\bkeys?\b", text)
+    commands = [denied[1]] if denied else [] if about_keys else commands_at(sha or "", int(line))
     error = PermissionDeniedError(
         f"this user may not use {' or '.join(commands) or 'one of our keys'}, a script was cut"
         f" short; `redis-curriculum acl NAME` prints what is needed, check() what is left: {text}",
@@ -193,10 +205,7 @@ def _denied_inside(text: str, sha: str, line: str) -> PermissionDeniedError:
 
 _BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
     re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)"): lambda _, code, detail: error_of(code, detail),
-    re.compile(
-        r"(?=.*(?:user executing the script can't|ACL failure in script))"
-        r".*?([0-9a-f]{40}).*?@user_script: ?(\d+)"
-    ): _denied_inside,
+    _CUT_SHORT: _denied_inside,
 }
 
 

@@ -11,6 +11,8 @@ import typer
 
 from redis_curriculum._admin import overview
 from redis_curriculum._state.check import check as check_plan
+from redis_curriculum._store.read import read_one
+from redis_curriculum._store.workers import workers as workers_plan
 from redis_curriculum.cli.output import (
     duration,
     moment,
@@ -23,7 +25,7 @@ from redis_curriculum.cli.output import (
 )
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
 from redis_curriculum.errors import TaskNotFoundError
-from redis_curriculum.scorers import DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.scorers import family
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,7 +44,7 @@ def list_(*, url: Url = None, json: AsJson = False) -> None:
     rows = []
     with session(url) as server:
         for node in server.nodes():
-            rows += node.run(overview.curricula(node.settings.retry_deadline_s))
+            rows += node.run(overview.curricula(node.node))
     rows.sort(key=lambda row: row.name)
     if json:
         print_json(rows)
@@ -88,8 +90,7 @@ def status(name: Name, *, url: Url = None, json: AsJson = False) -> None:
 
 def _algorithm(stored: Mapping[str, object]) -> str:
     """Its kind, and what is not as usual; all of its settings are in ``--json``."""
-    models = (LearningProgressConfig(), DiscreteRandomConfig())
-    usual = next((m.model_dump(mode="json") for m in models if m.kind == stored["kind"]), {})
+    usual = family(stored["kind"]).default().model_dump(mode="json")
     own = {name: value for name, value in stored.items() if usual.get(name) != value}
     return ", ".join([str(stored["kind"]), _counts(own) or "all settings as usual"])
 
@@ -103,7 +104,7 @@ def tasks(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     with session(url) as server:
         rows = server.run(overview.tasks(server.store(name)))
     if json:
-        print_json([{**asdict(record), "probability": chance} for record, chance in rows])
+        print_json([{**record.fields(), "probability": chance} for record, chance in rows])
         return
     print_table(
         ("task", "label", ">samples", ">results", ">success", ">progress", ">probability"),
@@ -113,8 +114,8 @@ def tasks(name: Name, *, url: Url = None, json: AsJson = False) -> None:
                 record.label,
                 record.sample_count,
                 record.completion_count,
-                number(record.success_rate_ema, 2),
-                number(record.learning_progress),
+                number(record.statistics.get("success_rate_ema"), 2),
+                number(record.statistics.get("learning_progress")),
                 percent(chance),
             )
             for record, chance in rows
@@ -131,10 +132,10 @@ def task(
 ) -> None:
     """Show one task's record; - stands for never."""
     with session(url) as server:
-        record = server.run(server.store(name).read_one(task_id))
+        record = server.run(read_one(server.store(name), task_id))
     if record is None:
         raise TaskNotFoundError(task_id)
-    fields = asdict(record)
+    fields = record.fields()
     if json:
         print_json(fields)
         return
@@ -148,7 +149,7 @@ def labels(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     with session(url) as server:
         rows = server.run(overview.labels(server.store(name)))
     if json:
-        print_json(rows)
+        print_json([row.fields() for row in rows])
         return
     print_table(
         ("label", ">tasks", ">probability", ">progress", ">success", ">samples", ">results"),
@@ -157,8 +158,8 @@ def labels(name: Name, *, url: Url = None, json: AsJson = False) -> None:
                 row.label,
                 row.tasks,
                 percent(row.probability),
-                number(row.learning_progress),
-                number(row.success_rate_ema, 2),
+                number(row.statistics.get("learning_progress")),
+                number(row.statistics.get("success_rate_ema"), 2),
                 row.counters["samples"],
                 row.counters["completions"],
             )
@@ -170,7 +171,7 @@ def labels(name: Name, *, url: Url = None, json: AsJson = False) -> None:
 def workers(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     """List the workers and what is left of their leases."""
     with session(url) as server:
-        rows = server.run(overview.workers(server.store(name)))
+        rows = server.run(workers_plan(server.store(name).server))
     if json:
         print_json(rows)
         return

@@ -10,9 +10,11 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from redis_curriculum._admin.overview import attach
-from redis_curriculum._protocol.keys import ROOT
+from redis_curriculum._protocol.asking import Node, Server
+from redis_curriculum._protocol.keys import ROOT, Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.worker import WorkerSettings
@@ -52,9 +54,18 @@ class Session:
         """Run a plan to its end."""
         return drive(plan, self.link)
 
+    @property
+    def node(self) -> Node:
+        """The node itself, for plans that are about no curriculum."""
+        return Node(ROOT, self.settings.retry_deadline_s)
+
+    def about(self, name: str) -> Server:
+        """The server as the plans of one curriculum take it, which need not exist."""
+        return Server(Keys(validate_name(name)), self.settings.retry_deadline_s)
+
     def store(self, name: str) -> Store:
         """Attach for reading, without becoming a worker."""
-        return self.run(attach(name, self.settings))
+        return self.run(attach(self.about(name), self.settings))
 
     def nodes(self) -> Iterator[Session]:
         """A session for each node that holds keys: this one, or those of a cluster's primaries."""

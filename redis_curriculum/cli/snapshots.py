@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from redis_curriculum._admin.backup import backup as backup_plan
-from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._state.export import export
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
@@ -104,8 +103,7 @@ def backup(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     All of the server, by BGREWRITEAOF where the append-only file is on, else by BGSAVE.
     """
     with session(url, WORKING) as server:
-        key = Keys(server.store(name).keys.name).meta
-        done = server.run(backup_plan(server.settings.retry_deadline_s, key=key))
+        done = server.run(backup_plan(server.store(name).server))
     if json:
         print_json(done)
     elif done.path is None:

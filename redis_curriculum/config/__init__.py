@@ -12,7 +12,11 @@ from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.resume import resume_rule, structural_differences
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import ConfigWarning
-from redis_curriculum.scorers import DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.scorers import (
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+    UniformConfig,
+)
 
 __all__ = [
     "ConfigWarning",
@@ -20,6 +24,7 @@ __all__ = [
     "DiscreteRandomConfig",
     "LearningProgressConfig",
     "Resume",
+    "UniformConfig",
     "WorkerSettings",
     "resume_rule",
     "structural_differences",

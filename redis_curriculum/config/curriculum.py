@@ -14,10 +14,10 @@ from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count
 from redis_curriculum._values.models import FrozenModel, reading_stored
 from redis_curriculum._values.rules import In, canonical_json, parse_json_object
 from redis_curriculum.config.differences import leaf_differences
-from redis_curriculum.config.overrides import fields_of_kind, from_text
+from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
-from redis_curriculum.scorers.registry import Algorithm
+from redis_curriculum.scorers.registry import Algorithm, family
 from redis_curriculum.tasks.build import bind_generator, custom_generators
 from redis_curriculum.tasks.task import Params, TaskGenerator
 from redis_curriculum.tasks.weighted import Generator
@@ -138,7 +138,7 @@ class CurriculumConfig(FrozenModel):
                 fields[field] = from_text(value)
         if algorithm["kind"] != self.algorithm.kind:  # settings the other kind has not are dropped
             given = {self._resolve(name).removeprefix("algorithm.") for name in overrides}
-            known = given | fields_of_kind(algorithm["kind"])
+            known = given | family(algorithm["kind"]).model_fields.keys()
             fields["algorithm"] = {k: v for k, v in algorithm.items() if k in known}
         return type(self)(**fields)
 

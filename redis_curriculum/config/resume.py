@@ -7,8 +7,7 @@ from typing import Any
 from redis_curriculum._values.fields import STRUCTURAL, Resume
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
-from redis_curriculum.scorers.uniform import DiscreteRandomConfig
+from redis_curriculum.scorers.registry import family, kinds
 
 
 def resume_rule(field: str) -> Resume:
@@ -17,16 +16,16 @@ def resume_rule(field: str) -> Resume:
     Raises:
         KeyError: There is no such field.
     """
-    top, _, rest = field.partition(".")
-    model: type[FrozenModel] = CurriculumConfig
-    name = top
-    if top == "algorithm" and rest:
-        name = rest
-        model = (
-            LearningProgressConfig
-            if rest in LearningProgressConfig.model_fields
-            else (DiscreteRandomConfig)
-        )
+    top, _, name = field.partition(".")
+    if top != "algorithm" or not name:
+        return _mark(CurriculumConfig, top)
+    models = [model for model in map(family, kinds()) if name in model.model_fields]
+    if not models:
+        raise KeyError(field)
+    return _mark(models[0], name)
+
+
+def _mark(model: type[FrozenModel], name: str) -> Resume:
     return next(mark for mark in model.model_fields[name].metadata if isinstance(mark, Resume))
 
 

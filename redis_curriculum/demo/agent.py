@@ -1,7 +1,8 @@
-"""The agent: what it sees, a small network, and proximal policy optimisation in NumPy.
+"""The agent: what it sees of a lake, a small network, and proximal policy optimisation in NumPy.
 
 It sees the cells around it and where the goal lies, never the number of its cell or the map, so
-what it learns on one map is of use on another, of any size.
+what it learns on one map is of use on another, of any size. Network and learner serve any world
+with these four moves whose only reward comes with an episode's last step.
 """
 
 from __future__ import annotations
@@ -24,8 +25,18 @@ N_ACTIONS = len(MOVES)
 N_SEEN = 2 * WINDOW * WINDOW + 5
 N_FEATURES = N_SEEN + N_ACTIONS
 N_HIDDEN = 64
-SHAPES = ((N_FEATURES, N_HIDDEN), (N_HIDDEN,), (N_HIDDEN, N_ACTIONS + 1), (N_ACTIONS + 1,))
-N_WEIGHTS = sum(int(np.prod(shape)) for shape in SHAPES)
+
+
+def n_weights(n_features: int) -> int:
+    """Return the length of the flat vector of a network that takes ``n_features`` inputs."""
+    return sum(int(np.prod(shape)) for shape in _shapes(n_features))
+
+
+def _shapes(n_features: int) -> tuple[tuple[int, ...], ...]:
+    return (n_features, N_HIDDEN), (N_HIDDEN,), (N_HIDDEN, N_ACTIONS + 1), (N_ACTIONS + 1,)
+
+
+N_WEIGHTS = n_weights(N_FEATURES)
 
 
 class Sight:
@@ -83,21 +94,22 @@ class Sight:
 class Network:
     """One hidden layer of tanh; four action logits and a value. Views into one flat vector."""
 
-    def __init__(self, flat: Floats) -> None:
+    def __init__(self, flat: Floats, n_features: int = N_FEATURES) -> None:
         self.flat = flat
+        self.n_features = n_features
         parts, start = [], 0
-        for shape in SHAPES:
+        for shape in _shapes(n_features):
             stop = start + int(np.prod(shape))
             parts.append(flat[start:stop].reshape(shape))
             start = stop
         self.w1, self.b1, self.w2, self.b2 = parts
 
     @classmethod
-    def fresh(cls, seed: int) -> Network:
+    def fresh(cls, seed: int, n_features: int = N_FEATURES) -> Network:
         """Return a network with small random weights: nearly a uniformly random policy."""
-        network = cls(np.zeros(N_WEIGHTS, dtype=np.float32))
+        network = cls(np.zeros(n_weights(n_features), dtype=np.float32), n_features)
         rng = np.random.default_rng([seed, 0xA6E7])
-        network.w1[:] = rng.normal(0.0, N_FEATURES**-0.5, network.w1.shape)
+        network.w1[:] = rng.normal(0.0, n_features**-0.5, network.w1.shape)
         network.w2[:] = rng.normal(0.0, 0.01, network.w2.shape)
         return network
 
@@ -123,7 +135,7 @@ class Episode:
     label: str
     success: bool
     features: NDArray[np.float16]
-    """Shape (T, N_FEATURES)."""
+    """Shape (T, n_features)."""
     actions: NDArray[np.int8]
     log_probs: Floats
 
@@ -162,7 +174,7 @@ class Batch:
     """All steps of some episodes, as one gradient step takes them; T steps in all."""
 
     features: Floats
-    """Shape (T, N_FEATURES)."""
+    """Shape (T, n_features)."""
     actions: NDArray[np.intp]
     log_probs: Floats
     """Of the actions, under the policy that played them."""
@@ -177,12 +189,12 @@ class Learner:
     discount = 0.97
     clip = 0.2
     passes = 3
-    learning_rate = 5e-4
     entropy_bonus = 0.01
     value_weight = 0.5
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, learning_rate: float = 5e-4) -> None:
         self.network = network
+        self.learning_rate = learning_rate
         self.updates = 0
         self._mean = np.zeros_like(network.flat)
         self._square = np.zeros_like(network.flat)
@@ -214,7 +226,7 @@ class Learner:
         return (episode.success * self.discount**steps_left).astype(np.float32)
 
     def gradient(self, batch: Batch) -> Floats:
-        """Return the gradient of the loss over the batch, shape (N_WEIGHTS,)."""
+        """Return the gradient of the loss over the batch, of the shape of the flat weights."""
         features, actions, advantages = batch.features, batch.actions, batch.advantages
         hidden, out = self.network.forward(features)
         logits, values = out[:, :N_ACTIONS], out[:, N_ACTIONS]
@@ -232,7 +244,7 @@ class Learner:
         d_out[:, :N_ACTIONS] += self.entropy_bonus * p * (log_p + entropy)
         d_out[:, N_ACTIONS] = self.value_weight * (values - batch.returns)
         d_out /= len(actions)
-        gradient = Network(np.empty_like(self.network.flat))
+        gradient = Network(np.empty_like(self.network.flat), self.network.n_features)
         d_hidden = (d_out @ self.network.w2.T) * (1.0 - hidden**2)
         gradient.w1[:], gradient.b1[:] = features.T @ d_hidden, d_hidden.sum(axis=0)
         gradient.w2[:], gradient.b2[:] = hidden.T @ d_out, d_out.sum(axis=0)

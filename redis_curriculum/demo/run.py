@@ -35,26 +35,23 @@ from redis_curriculum.demo.report import (
 )
 from redis_curriculum.demo.training import HeldOut, train
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
-from redis_curriculum.scorers.uniform import DiscreteRandomConfig
+from redis_curriculum.scorers import LearningProgressConfig, Scorer, UniformConfig
 from redis_curriculum.tasks.buckets import Buckets, Span
 
 TRAINING_SHARE = 0.28
 """Part of the demo's time that each training gets; the rest is starting up and measuring."""
 
-Algorithm = LearningProgressConfig | DiscreteRandomConfig
 
-
-def algorithms() -> dict[str, Algorithm]:
+def algorithms() -> dict[str, Scorer]:
     """Return the compared algorithms by title; all is default but for what the title says."""
     return {
         "progress by label": LearningProgressConfig(),
-        "uniform": DiscreteRandomConfig(),
+        "uniform": UniformConfig(),
         "progress by task": LearningProgressConfig(pooling="task"),
     }
 
 
-def demo_config(algorithm: Algorithm, seed: int) -> CurriculumConfig:
+def demo_config(algorithm: Scorer, seed: int) -> CurriculumConfig:
     """Return the config of one training: lakes of all sizes alike, any number of holes."""
     lakes = Buckets(
         label=LABEL_TEMPLATE,
@@ -98,7 +95,7 @@ class _Course:
     held_out: HeldOut
     console: Console
 
-    def run(self, title: str, algorithm: Algorithm) -> Outcome:
+    def run(self, title: str, algorithm: Scorer) -> Outcome:
         """Train once, from the same weights, and play the held-out maps."""
         name = f"demo-{self.run_id}-{title.replace(' ', '-')}"
         network = Network.fresh(self.seed)

@@ -27,14 +27,17 @@ class PlayedTask(Protocol):
     @property
     def task_id(self) -> int:
         """Which task to report on."""
+        ...
 
     @property
     def label(self) -> str:
         """Its group: here, the size of the map."""
+        ...
 
     @property
     def params(self) -> Mapping[str, Any]:
         """What ``lake_map`` takes."""
+        ...
 
 
 class TaskSource(Protocol):

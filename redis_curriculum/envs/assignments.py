@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, TypeVar
 
 from redis_curriculum.envs.episode import MisuseError, Params, Played, complaint, log
 from redis_curriculum.errors import FailingTasksError, TaskApplyError, WorkerFencedError
@@ -55,12 +55,25 @@ class TaskSource(Protocol):
         ...
 
 
-class _Call(NamedTuple):
-    """A report with a draw that has not been answered."""
+@dataclass(slots=True)
+class _Call:
+    """A report with a draw; whoever is interrupted goes on with it."""
 
     results: list[tuple[int, float]]
     places: list[tuple[list[Task | None], int]]
     """Where the drawn tasks go."""
+    step: Step | None = None
+    """The answer."""
+
+
+@dataclass(slots=True)
+class _Failed:
+    """A failure to report."""
+
+    task_id: int
+    error: str
+    outcome: Outcome | None = None
+    """The answer."""
 
 
 class Assignments:
@@ -82,7 +95,7 @@ class Assignments:
         self._abandoned = [0] * count
         self._causes: list[list[tuple[int, str]]] = [[] for _ in range(count)]
         self._finished: list[tuple[int, float]] = []
-        self._failed: list[tuple[int, str]] = []
+        self._failed: list[_Failed] = []
         self._call: _Call | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,28 +120,29 @@ class Assignments:
         """
         outcomes = []
         while self._failed:
-            outcomes.append(self._report(*self._failed[0]))
+            failed = self._failed[0]
+            failed.outcome = failed.outcome or self._report(failed.task_id, failed.error)
+            outcomes.append(failed.outcome)
             del self._failed[0]
-        while (call := self._call or self._next_call()) is not None:
-            self._call = call  # unanswered it is made again as it was: only so does it count once
-            step = self._next_tasks(call)
-            for (tasks, i), task in zip(call.places, step.tasks, strict=True):
+        while (call := self._begun_call()) is not None:
+            call.step = call.step or self._next_tasks(call)
+            for (tasks, i), task in zip(call.places, call.step.tasks, strict=True):
                 tasks[i] = task
+            outcomes += call.step.outcomes
             self._call = None
-            outcomes += step.outcomes
         return outcomes
 
-    def _next_call(self) -> _Call | None:
+    def _begun_call(self) -> _Call | None:
+        """The call that is to be made; unanswered, it is made again as it was, to count once."""
         places = [
             (tasks, i)
             for tasks in (self.current, self.following)
             for i, task in enumerate(tasks)
             if task is None
         ]
-        if not places:
-            return None
-        results, self._finished = self._finished, []
-        return _Call(results, places)
+        if self._call is None and places:
+            self._call, self._finished = _Call(self._finished, places), []
+        return self._call
 
     def settle(self, over: Mapping[int, Played]) -> dict[int, dict[str, Any]]:
         """Report the episodes that are over, by environment, and take the next tasks.
@@ -201,7 +215,7 @@ class Assignments:
         if played.error is not None:
             self._failures[i] += 1
             self._causes[i].append((played.task.task_id, played.error))
-            self._failed.append((played.task.task_id, played.error))
+            self._failed.append(_Failed(played.task.task_id, played.error))
         elif played.score is not None:
             self._episodes[i] += 1
             self._abandoned[i] = 0

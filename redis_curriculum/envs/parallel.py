@@ -42,7 +42,9 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         score: Makes the score of the final infos, by agent, within ``score_range``.
 
     Raises:
-        As ``CurriculumEnv``.
+        TaskApplyError: By ``reset`` and ``step``, as ``CurriculumEnv``.
+        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
+        ServerError: By ``reset`` and ``step``: the server did not answer.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         self._has_failed = False
 
     @property
-    def agents(self) -> list[Any]:
+    def agents(self) -> list[Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The live agents; none after a step that failed."""
         return [] if self._has_failed else self.env.agents
 

@@ -8,22 +8,22 @@ change again: any process reads the same report, as long as the epoch is retaine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan
 from typing import Final
 
-from redis_curriculum._protocol.asking import scan_hash
 from redis_curriculum._protocol.keys import COUNTS
-from redis_curriculum._protocol.plan import Command, Plan
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import END_EPOCH, NOTE_EPOCH
-from redis_curriculum._store.once import Argument, Write
+from redis_curriculum._store.read import labels, numbers
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum.errors import CurriculumError, EpochError
+from redis_curriculum.errors import EpochError
 from redis_curriculum.reporting.alerts import EPOCHS_BACK, Alert, alerts
 
 _EPOCH: Final = In("[0, 2**53)")
-_LABELS_PER_NOTE: Final = 200
+_WORDS_PER_NOTE: Final = 3 * 200
 
 Rates = dict[str, float]
 
@@ -61,41 +61,56 @@ class EpochReport:
         return {what: sum(getattr(self, what).values()) for what in COUNTS}
 
 
-def end_epoch(store: Store) -> Plan[EpochReport]:
-    """Close the epoch this handle believes current; see ``Curriculum.end_epoch``.
+def end_epoch(store: Store) -> Ending:
+    """Close the epoch this handle believes current; see ``Curriculum.end_epoch``."""
+    return Ending(store.epoch)
 
-    Made again after an error it goes on with the epoch that it was closing.
-    """
-    if store.ending is None:
-        config = store.config
-        args: list[Argument] = [store.epoch, config.epochs_retained, config.events_retained]
-        store.ending = Write(END_EPOCH, args)
-    epoch = int(store.ending.args[0])
-    try:
-        yield from store.worker.send(store.ending)
-    except CurriculumError as error:
-        if error.applied == "no":
-            store.ending = None
-        if isinstance(error, EpochError):
-            store.epoch = error.epoch
-        raise
-    store.epoch = epoch + 1
-    try:
-        yield from _note(store, epoch)
-        report = yield from epoch_report(store, epoch)
-    except CurriculumError as error:
-        error.applied = "unknown"
-        raise
-    assert report is not None  # noqa: S101 - the one closed last is retained
-    store.ending = None
-    return report
+
+@dataclass(slots=True)
+class Ending(Call[EpochReport]):
+    """The end of an epoch; one that is unfinished goes on with the epoch that it was closing."""
+
+    epoch: int = field(compare=False)
+    rows: list[Argument] | None = field(default=None, init=False, compare=False)
+    """How far the labels have come: name, success rate and learning progress of each."""
+    noted: int = field(default=0, init=False, compare=False)
+    """How many of these words are kept for later reports."""
+
+    def steps(self, store: Store) -> Plan[EpochReport]:
+        """Close the epoch, note how far its labels have come, and read its report."""
+        if not self.is_begun:
+            yield from self._close(store)
+        if self.rows is None:
+            success, progress = yield from _standing(store)
+            self.rows = [
+                w for label in success for w in (label, success[label], progress.get(label, ""))
+            ]
+        while self.noted < len(self.rows):
+            if self.write is None:
+                part = self.rows[self.noted : self.noted + _WORDS_PER_NOTE]
+                self.write = Write(NOTE_EPOCH, [self.epoch, *part])
+            yield from store.worker.send(self)
+            self.noted, self.write = self.noted + _WORDS_PER_NOTE, None
+        report = yield from epoch_report(store, self.epoch)
+        assert report is not None  # noqa: S101 - the one closed last is retained
+        return report
+
+    def _close(self, store: Store) -> Plan[None]:
+        if self.write is None:
+            self.write = Write(store.script(END_EPOCH), [self.epoch])
+        try:
+            yield from store.worker.send(self)
+        except EpochError as error:
+            store.epoch = self.epoch = error.epoch
+            raise
+        store.epoch, self.is_begun, self.write = self.epoch + 1, True, None
 
 
 def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]:
     """Read one epoch's counters; None where it is not retained, or not yet begun."""
     number = _checked(epoch)
-    words = ("HMGET", store.keys.meta, "epoch", "epoch_started_ms", "created_ms")
-    current, started, created = yield from store.worker.ask(Command(words, store.keys.meta))
+    words = ("HMGET", store.server.keys.meta, "epoch", "epoch_started_ms", "created_ms")
+    current, started, created = yield from store.server.command(*words)
     if number is None:
         number = int(current)
     counts = yield from _counts(store, number)
@@ -129,24 +144,14 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
     )
 
 
-def _note(store: Store, epoch: int) -> Plan[None]:
-    """Keep how far the labels have come, for the reports of this epoch and of later ones."""
-    success, progress = yield from _standing(store)
-    rows: list[Argument] = [
-        w for label in success for w in (label, success[label], progress[label])
-    ]
-    width = 3 * _LABELS_PER_NOTE
-    for start in range(0, len(rows), width):
-        yield from store.worker.write(NOTE_EPOCH, [epoch, *rows[start : start + width]])
-
-
 def _standing(store: Store) -> Plan[tuple[Rates, Rates]]:
     """Success rate and learning progress of the labels that have tasks and results."""
-    names = list((yield from store.labels()))
+    names = list((yield from labels(store)))
     fields = ("success_rate_ema", "learning_progress")
-    table, _ = yield from store.numbers("progress", fields, names)
+    table, _ = yield from numbers(store, "progress", fields, names)
     rows = {n: row for n, row in zip(names, table.tolist(), strict=True) if not isnan(row[0])}
-    return {n: row[0] for n, row in rows.items()}, {n: row[1] for n, row in rows.items()}
+    progress = {n: row[1] for n, row in rows.items() if not isnan(row[1])}
+    return {n: row[0] for n, row in rows.items()}, progress
 
 
 def _counts(store: Store, epoch: int) -> Plan[dict[str, dict[str, int]]]:
@@ -163,7 +168,7 @@ def _rates(store: Store, epoch: int, what: str) -> Plan[Rates]:
 
 
 def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:
-    return (yield from scan_hash(store.keys.epoch(epoch, what), store.settings.retry_deadline_s))
+    return (yield from store.server.scan_hash(store.server.keys.epoch(epoch, what)))
 
 
 def _checked(epoch: object) -> int | None:

@@ -57,6 +57,15 @@ class Reporting(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Ended:
+    """An epoch that was ended and has not been logged to the end."""
+
+    report: EpochReport | None = None
+    told: int = 0
+    """How many sinks have taken its entry."""
+
+
 class StatsReporter:
     """Ends epochs and logs what they were like.
 
@@ -73,27 +82,35 @@ class StatsReporter:
     def __init__(self, curriculum: Reporting, *sinks: Sink) -> None:
         self._curriculum = curriculum
         self._sinks = sinks
-        self._unlogged: EpochReport | None = None
+        self._ended: _Ended | None = None
 
     def end_epoch(self) -> EpochReport:
         """End the epoch and log it; costs ``curriculum.end_epoch()`` and ``curriculum.stats()``.
 
         A sink that fails is a ``SinkWarning``: the others get their entry, training goes on. The
-        same call, made again after an error, logs the epoch that it has ended.
+        same call, made again after an error or Ctrl-C, logs the epoch that it has ended.
 
         Raises:
             EpochError: Another trainer has ended it, and logs it; nothing was logged here.
         """
-        report = self._unlogged = self._unlogged or self._curriculum.end_epoch()
-        figures = self._curriculum.stats() | report_figures(report)
-        entry = Entry(self._curriculum.name, report, figures)
-        self._unlogged = None
-        self._each(lambda sink: sink.log(entry))
-        return report
+        ended = self._ended = self._ended or _Ended()
+        try:
+            report = ended.report = ended.report or self._curriculum.end_epoch()
+            figures = self._curriculum.stats() | report_figures(report)
+            entry = Entry(self._curriculum.name, report, figures)
+            for sink in self._sinks[ended.told :]:
+                self._tell(sink, lambda sink: sink.log(entry))
+                ended.told += 1
+            self._ended = None
+            return report  # Ctrl-C may come before this very line
+        except BaseException:
+            self._ended = ended
+            raise
 
     def close(self) -> None:
         """Close the sinks."""
-        self._each(lambda sink: sink.close())
+        for sink in self._sinks:
+            self._tell(sink, lambda sink: sink.close())
 
     def __enter__(self) -> Self:
         return self
@@ -106,13 +123,12 @@ class StatsReporter:
     ) -> None:
         self.close()
 
-    def _each(self, act: Callable[[Sink], None]) -> None:
-        for sink in self._sinks:
-            try:
-                act(sink)
-            except Exception as error:  # noqa: BLE001 - whatever it raises, training goes on
-                name, what = type(sink).__name__, type(error).__name__
-                warnings.warn(f"{name}: {what}: {error}", SinkWarning, stacklevel=3)
+    def _tell(self, sink: Sink, act: Callable[[Sink], None]) -> None:
+        try:
+            act(sink)
+        except Exception as error:  # noqa: BLE001 - whatever it raises, training goes on
+            name, what = type(sink).__name__, type(error).__name__
+            warnings.warn(f"{name}: {what}: {error}", SinkWarning, stacklevel=3)
 
 
 def report_figures(report: EpochReport) -> dict[str, float]:

@@ -8,7 +8,7 @@ curriculum's life; those of one epoch are in its ``EpochReport``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -16,68 +16,72 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from redis_curriculum._protocol.asking import scan_counts, server_now_ms
 from redis_curriculum._protocol.keys import COUNTS
-from redis_curriculum._protocol.plan import Command, Plan
-from redis_curriculum._sampling.pool import Pool, distribution
-from redis_curriculum._sampling.weights import weights
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._sampling.draw import chances, distribution, pool_weights
+from redis_curriculum._sampling.pool import Pool
+from redis_curriculum._store.read import numbers, task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.reporting.inequality import gini
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.statistics import Holder
 
 Floats = NDArray[np.float64]
 
-_TASK: Final = (
-    "completion_count",
-    "sample_count",
-    "created_ms",
-    "learning_progress",
-    "p_true",
-    "success_rate_ema",
-)
-_LABEL: Final = ("learning_progress", "p_true", "success_rate_ema", "reward_ema")
+_TASK: Final = ("sample_count", "created_ms")
+"""What is read of a task beside its statistics."""
+_SHOWN: Final[dict[Holder, tuple[str, ...]]] = {
+    "task": ("learning_progress", "success_rate_ema"),
+    "label": ("learning_progress", "p_true", "success_rate_ema", "reward_ema"),
+}
 
 
 @dataclass(frozen=True)
 class Census:
     """What the figures are made of; arrays of tasks have shape (n,), of labels (m,)."""
 
-    hypers: LearningProgressConfig
+    scorer: Scorer
     pool: Pool
     sample_count: Floats
     age_ms: Floats
-    success_rate: Floats
-    """NaN before a task's first result."""
-    labels: list[str]
-    """Those with tasks, as ``pool.label_index`` counts them."""
-    label_success_rate: Floats
-    """NaN before the first result; so is the score."""
-    label_score: Floats
     counts: Mapping[str, Mapping[str, int]]
     """Lifetime counts of each of ``COUNTS`` by label, of labels without tasks too."""
     epoch: int
     late_count: int
     quarantined: int
 
+    def of_tasks(self, name: str) -> Floats:
+        """A statistic of each task, NaN before its first result and where the family has none."""
+        return self.pool.statistics.get(name, np.full(len(self.pool), np.nan))
+
+    def of_labels(self, name: str) -> Floats:
+        """The same of each label."""
+        return self.pool.label_statistics.get(name, np.full(len(self.labels), np.nan))
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Those with tasks, as ``pool.label_index`` counts them."""
+        return self.pool.labels
+
     @cached_property
     def eligible(self) -> NDArray[np.bool_]:
-        """Which tasks are drawn by progress."""
-        return self.pool.eligible(self.hypers)
+        """Which tasks are no longer fresh."""
+        return self.pool.eligible(self.scorer)
 
     @cached_property
     def drives(self) -> Floats:
-        """The progress that each eligible task is drawn by."""
-        return self.pool.drives(self.hypers)[self.eligible]
+        """The weight that each eligible task is drawn by."""
+        return pool_weights(self.pool, self.scorer)[self.eligible]
 
     @cached_property
-    def weights(self) -> Floats:
-        """The weights of the eligible tasks."""
-        return weights(self.drives, self.pool.moments(self.hypers), self.hypers)
+    def chances(self) -> Floats:
+        """What the weights of the eligible tasks become, before it is divided by its sum."""
+        return chances(self.pool, self.scorer)
 
     @cached_property
     def probabilities(self) -> Floats:
         """Each task's probability to be drawn next."""
-        return distribution(self.pool, self.hypers)
+        return distribution(self.pool, self.scorer)
 
     def by_label(self, values: Floats | None = None) -> Floats:
         """Sum (None: count) over each label's tasks."""
@@ -91,39 +95,32 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 200 tasks or so many labels a call."""
-    meta = store.keys.meta
-    ids = yield from store.task_ids()
-    tasks, found = yield from store.numbers("task", _TASK, ids)
+    server, keys, scorer = store.server, store.server.keys, store.config.algorithm
+    of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
+    ids = yield from task_ids(store)
+    tasks, found = yield from numbers(store, "task", (*_TASK, *of_task), ids)
     there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
-    completions, samples, created, progress, true, success, label_index = tasks[there].T
+    samples, created, *columns, label_index = tasks[there].T
     labels = sorted(found)
     place = {label: i for i, label in enumerate(labels)}
     position = np.array([place[label] for label in found], dtype=np.intp)
-    of_labels, _ = yield from store.numbers("progress", _LABEL, labels)
-    label_progress, label_true, label_success, label_score, _ = of_labels.T
+    of_labels, _ = yield from numbers(store, "progress", of_label, labels)
     counts = yield from _read_counts(store)
-    now_ms = yield from server_now_ms(meta, store.settings.retry_deadline_s)
-    words = ("HMGET", meta, "epoch", "late_count")
-    epoch, late_count = yield from store.worker.ask(Command(words, meta))
-    quarantined = yield from store.worker.ask(Command(("HLEN", store.keys.quarantine), meta))
+    now_ms = yield from server.now_ms()
+    epoch, late_count = yield from server.command("HMGET", keys.meta, "epoch", "late_count")
+    quarantined = yield from server.command("HLEN", keys.quarantine)
     pool = Pool(
         task_ids=np.array(ids, dtype=np.int64)[there],
-        completion_count=completions.astype(np.int64),
-        learning_progress=progress,
-        p_true=true,
+        statistics=dict(zip(of_task, columns, strict=True)),
         label_index=position[label_index.astype(np.intp)],
-        label_learning_progress=label_progress,
-        label_p_true=label_true,
+        label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
+        labels=labels,
     )
     return Census(
-        hypers=store.config.algorithm.hypers,
+        scorer=scorer,
         pool=pool,
         sample_count=samples,
         age_ms=np.maximum(now_ms - created, 0),
-        success_rate=success,
-        labels=labels,
-        label_success_rate=label_success,
-        label_score=label_score,
         counts=counts,
         epoch=int(epoch),
         late_count=int(late_count),
@@ -131,11 +128,16 @@ def read_census(store: Store) -> Plan[Census]:
     )
 
 
+def _columns(scorer: Scorer, holder: Holder) -> tuple[str, ...]:
+    """The statistics that draws depend on, and those that figures show, if the family has them."""
+    shown = [name for name in _SHOWN[holder] if name in scorer.names(holder)]
+    return tuple(dict.fromkeys((*scorer.drawn_by(holder), *shown)))
+
+
 def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
     counts = {}
     for what in COUNTS:
-        key = store.keys.count(what)
-        counts[what] = yield from scan_counts(key, store.settings.retry_deadline_s)
+        counts[what] = yield from store.server.scan_counts(store.server.keys.count(what))
     return counts
 
 
@@ -154,8 +156,8 @@ def figures(census: Census) -> dict[str, float]:
 
 def _means(census: Census) -> dict[str, float]:
     return {
-        "mean_task_success_rate": _mean(census.success_rate),
-        "mean_learning_progress": _mean(census.pool.learning_progress),
+        "mean_task_success_rate": _mean(census.of_tasks("success_rate_ema")),
+        "mean_learning_progress": _mean(census.of_tasks("learning_progress")),
         "mean_lp_score": _mean(census.drives),
         "mean_sample_prob": _mean(census.probabilities),
     }
@@ -190,10 +192,10 @@ def _draws(census: Census) -> dict[str, float]:
 
 def _by_label(census: Census) -> dict[str, float]:
     columns = {
-        "success_rate": census.label_success_rate,
-        "mean_score": census.label_score,
-        "performance": census.pool.label_p_true,
-        "learning_progress": census.pool.label_learning_progress,
+        "success_rate": census.of_labels("success_rate_ema"),
+        "mean_score": census.of_labels("reward_ema"),
+        "performance": census.of_labels("p_true"),
+        "learning_progress": census.of_labels("learning_progress"),
         "sample_prob": census.by_label(census.probabilities),
         "eligible_tasks": census.by_label(census.eligible.astype(np.float64)),
         "completions": _count(census, "completions"),
@@ -222,7 +224,7 @@ def _named(
 
 
 def _raw_progress(census: Census) -> dict[str, float]:
-    raw = census.pool.learning_progress
+    raw = census.of_tasks("learning_progress")
     raw = raw[~np.isnan(raw)]
     raw = raw if len(raw) else np.array([math.nan])
     return {
@@ -236,16 +238,16 @@ def _raw_progress(census: Census) -> dict[str, float]:
 def _inequality(census: Census) -> dict[str, float]:
     """Gini coefficients from the raw progress to what is drawn: where does selectivity go?"""
     pool, eligible = census.pool, census.eligible
-    raw, drawn = gini(pool.own_scores[eligible]), gini(census.probabilities[eligible])
+    raw, drawn = gini(pool.ranks(census.scorer)[eligible]), gini(census.probabilities[eligible])
     counted = {
         what: np.array([n for label, n in census.counts[what].items() if label], dtype=np.float64)
         for what in ("samples", "evictions")
     }
     return {
         "gini/raw_lp": raw,
-        "gini/raw_lp_by_label": gini(np.nan_to_num(pool.label_learning_progress)),
+        "gini/raw_lp_by_label": gini(np.nan_to_num(census.of_labels("learning_progress"))),
         "gini/drives": gini(census.drives),
-        "gini/weights": gini(census.weights),
+        "gini/weights": gini(census.chances),
         "gini/sampling_probs": gini(census.probabilities),
         "gini/sampling_probs_by_label": gini(census.by_label(census.probabilities)),
         "gini/sampling_counts": gini(census.sample_count),

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
-from redis_curriculum.scorers.registry import Algorithm
-from redis_curriculum.scorers.uniform import DiscreteRandomConfig
+from redis_curriculum.scorers.registry import Algorithm, family, kinds
+from redis_curriculum.scorers.statistics import BASIC, Statistic, Statistics
+from redis_curriculum.scorers.uniform import DiscreteRandomConfig, UniformConfig
 
-__all__ = ["Algorithm", "DiscreteRandomConfig", "LearningProgressConfig"]
+__all__ = [
+    "BASIC",
+    "Algorithm",
+    "DiscreteRandomConfig",
+    "LearningProgressConfig",
+    "Scorer",
+    "Statistic",
+    "Statistics",
+    "UniformConfig",
+    "family",
+    "kinds",
+]

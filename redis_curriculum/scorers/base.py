@@ -1,42 +1,67 @@
-"""What every scorer records of a task, and what it does with failing tasks."""
+"""The contract of a scorer: a family of rules by which tasks are judged and drawn.
+
+A family is one class, derived from ``Scorer``, and one Lua file of the same meaning. The class
+declares its hyperparameters (its numeric fields) and its statistics once. Records, snapshots, the
+command line, the documentation and the lists of the Lua scripts are derived from both.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Flag, Fraction, Inside, Rate
+from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction, Rate
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
+from redis_curriculum.scorers.statistics import (
+    BASIC,
+    Holder,
+    Statistic,
+    Statistics,
+    ema,
+    packed,
+    unpacked,
+)
+
+Floats = NDArray[np.float64]
+Draw = Literal["uniform", "sigmoid"]
+"""How weights become draws; see ``Scorer.DRAW``."""
+
+NEVER = 2**53
+"""A number of completions that no task reaches."""
 
 
-class Tracking(FrozenModel):
-    """What every algorithm records of a task, and what it does with failing ones."""
+class Scorer(FrozenModel):
+    """What every family has; derive from it and give ``kind`` a name of its own.
 
+    ``kind`` is also the name of the Lua file. Hyperparameters are the numeric fields, the flags and
+    the ``Literal`` fields of the model; each is STRUCTURAL (it says what the stored numbers mean)
+    or TUNABLE. In Lua each is a local of the same name; a ``Literal`` field ``f`` with the choice
+    ``c`` is the flag ``f_is_c``.
+    """
+
+    STATISTICS: ClassVar[tuple[Statistic, ...]] = BASIC
+    """All that is kept of a task or label, in the order in which it is stored."""
+    DRAW: ClassVar[Draw] = "uniform"
+    """How tasks are drawn.
+
+    ``"uniform"``: every task with the same probability. ``"sigmoid"``: a share for tasks with few
+    results, and the sigmoid of the weights' z-scores for the others.
+    """
+    DRAWN_BY: ClassVar[tuple[str, ...] | None] = None
+    """Names of the statistics that ``weight`` and ``rank`` use; None: any of them."""
+    LUA: ClassVar[Path | None] = None
+    """The Lua file; None: beside the library's own, under the name of ``kind``."""
+
+    kind: Annotated[str, STRUCTURAL]
     task_tracker_ema_alpha: Annotated[Rate, STRUCTURAL] = Field(
         default=0.1,
-        description="Rate of reward_ema, ema_squared and success_rate_ema per completion.",
-    )
-    ema_timescale: Annotated[Rate, STRUCTURAL] = Field(
-        default=0.1, description="Rate of the fast EMA of performance per completion."
-    )
-    slow_timescale_factor: Annotated[Inside, STRUCTURAL] = Field(
-        default=0.2,
-        description="Slow rate over fast rate; 1 would make learning progress always 0.",
-    )
-    use_bidirectional: Annotated[Flag, STRUCTURAL] = Field(
-        default=True,
-        description="Learning progress is the gap of two EMAs; False: the standard deviation.",
-    )
-    use_baseline_normalization: Annotated[Flag, STRUCTURAL] = Field(
-        default=False,
-        description="Measure mastery above the first score. Off: one score is a noisy baseline,"
-        " and whatever falls below it would look like no change at all.",
-    )
-    early_progress_amplification: Annotated[Inside, STRUCTURAL] = Field(
-        default=0.5,
-        description="Below 0.5 progress at low performance counts for more; 0.5 is neutral.",
+        description="Rate per completion of reward_ema, success_rate_ema and other plain averages.",
     )
     success_threshold: Annotated[Fraction, STRUCTURAL] = Field(
         default=0.5, description="A score from here on counts as a success."
@@ -48,3 +73,132 @@ class Tracking(FrozenModel):
         default=None,
         description="Score recorded for a reported failure; None: a failure is not a result.",
     )
+
+    # --- what a family says; the twin of each is in its Lua file ----------------------------------
+
+    def fold(self, of: Statistics, score: float) -> dict[str, float]:
+        """Return a task's statistics after one more completion with ``score`` in [0, 1]."""
+        rate = self.task_tracker_ema_alpha
+        success = 1.0 if score >= self.success_threshold else 0.0
+        return {
+            "completion_count": of.get("completion_count", 0) + 1,
+            "total_score": of.get("total_score", 0.0) + score,
+            "reward_ema": ema(of.get("reward_ema"), rate, score),
+            "success_rate_ema": ema(of.get("success_rate_ema"), rate, success),
+        }
+
+    def fold_label(self, of: Statistics, score: float) -> dict[str, float]:
+        """Return a label's statistics after one more completion of any of its tasks."""
+        return self.fold(of, score)
+
+    def rank(self, of: Statistics) -> float:  # noqa: ARG002 - a family's own
+        """Return a task's place in the order of eviction: the lowest goes first."""
+        return 0.0
+
+    def weight(self, of: Statistics) -> float:  # noqa: ARG002 - a family's own
+        """Return what draws go by, at least 0, from a task's or label's own statistics alone."""
+        return 1.0
+
+    @property
+    def fresh_until(self) -> int:
+        """Completions from which a task is no longer fresh (under-sampled)."""
+        return 1
+
+    @property
+    def ripe_from(self) -> int:
+        """Completions from which a task may be replaced."""
+        return NEVER
+
+    @property
+    def replacement(self) -> float:
+        """Probability that a draw tries to replace a task first."""
+        return 0.0
+
+    @property
+    def evictable_share(self) -> float:
+        """Fraction of the pool, lowest rank first, within which a task may be replaced."""
+        return 1.0
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Statistics that equal another one with these settings: they are not stored twice."""
+        return {}
+
+    # --- derived ---------------------------------------------------------------------------------
+
+    def weights(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the weights of many tasks or labels, shape (n,); NaN in a column means absent.
+
+        Override it where ``weight`` can be written for whole columns.
+        """
+        return _each(self.weight, columns)
+
+    def ranks(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the ranks of many tasks, shape (n,); override it as ``weights``."""
+        return _each(self.rank, columns)
+
+    def names(self, holder: Holder) -> tuple[str, ...]:
+        """Return the names of the statistics of a task or of a label, with these settings."""
+        return tuple(s.name for s in self.STATISTICS if holder in s.holders)
+
+    def drawn_by(self, holder: Holder) -> tuple[str, ...]:
+        """Return the names of those that draws depend on, the number of results first."""
+        names = self.names(holder)
+        used = names if self.DRAWN_BY is None else self.DRAWN_BY
+        return (names[0], *(name for name in names[1:] if name in used))
+
+    def stored(self, holder: Holder) -> tuple[str, ...]:
+        """Return the names of those that the field ``stats`` holds, in its order."""
+        return tuple(name for name in self.names(holder) if name not in self.aliases)
+
+    def unpacked(self, holder: Holder, data: bytes) -> dict[str, float]:
+        """Return the statistics that a field ``stats`` holds."""
+        found = unpacked(self.stored(holder), data)
+        return found | {name: found[of] for name, of in self.aliases.items() if of in found}
+
+    def packed(self, holder: Holder, of: Statistics) -> bytes:
+        """Return what a field ``stats`` holds."""
+        return packed(self.stored(holder), of)
+
+    @classmethod
+    def default(cls, **overrides: Any) -> Self:
+        """Return the defaults."""
+        return cls(**overrides)
+
+
+def _each(function: Callable[[Statistics], float], columns: Mapping[str, Floats]) -> Floats:
+    names, n = list(columns), len(next(iter(columns.values())))
+    rows = zip(*(columns[name].tolist() for name in names), strict=True) if n else ()
+    known = ({k: x for k, x in zip(names, row, strict=True) if x == x} for row in rows)  # noqa: PLR0124
+    return np.array([function(statistics) for statistics in known], dtype=np.float64)
+
+
+def hyperparameters(model: type[FrozenModel]) -> dict[str, tuple[Any, ...]]:
+    """Return the names of a model's hyperparameters, in order, each with its choices.
+
+    Only ``Literal`` fields have choices; those of others are empty. Fields that are neither numbers
+    nor flags nor choices are not hyperparameters.
+    """
+    return dict(_hyperparameters(model))
+
+
+def _hyperparameters(model: type[FrozenModel]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if name == "kind":
+            continue
+        if get_origin(annotation) is Literal:
+            yield name, get_args(annotation)
+        elif annotation in (int, float, bool) or annotation == float | None:
+            yield name, ()
+
+
+def as_numbers(model: FrozenModel) -> list[float]:
+    """Return a model's hyperparameters as numbers: flags 0 or 1, choices their index, None NaN."""
+    found = []
+    for name, choices in hyperparameters(type(model)).items():
+        value = getattr(model, name)
+        if choices:
+            value = choices.index(value)
+        found.append(float("nan") if value is None else float(value))
+    return found

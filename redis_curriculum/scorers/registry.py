@@ -1,12 +1,63 @@
-"""The families of scorers, by their ``kind``."""
+"""The families of scorers by their ``kind``: the library's own, and those of other packages.
+
+Another package registers a family by an entry point of the group ``redis_curriculum.scorers``,
+whose name is the family's ``kind`` and whose object is its class.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Annotated, Final
 
-from pydantic import Discriminator
+from pydantic import BeforeValidator, SerializeAsAny
 
+from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
-from redis_curriculum.scorers.uniform import DiscreteRandomConfig
+from redis_curriculum.scorers.uniform import UniformConfig
 
-Algorithm = Annotated[LearningProgressConfig | DiscreteRandomConfig, Discriminator("kind")]
+GROUP: Final = "redis_curriculum.scorers"
+OWN: Final[Mapping[str, type[Scorer]]] = {
+    "learning_progress": LearningProgressConfig,
+    "uniform": UniformConfig,
+}
+
+
+def kinds() -> list[str]:
+    """Return the kinds of all families that are installed, sorted."""
+    return sorted({*OWN, *(point.name for point in entry_points(group=GROUP))})
+
+
+def family(kind: object) -> type[Scorer]:
+    """Return the class of a family.
+
+    Raises:
+        InvalidInputError: No family of that kind is installed, or what is registered is not one.
+    """
+    if isinstance(kind, str) and kind in OWN:
+        return OWN[kind]
+    found = entry_points(group=GROUP, name=kind) if isinstance(kind, str) else ()
+    for point in found:
+        loaded = point.load()
+        if not (isinstance(loaded, type) and issubclass(loaded, Scorer)):
+            raise InvalidInputError("kind", f"that of a Scorer; {point.value} is none", kind)
+        if loaded.model_fields["kind"].default != kind:
+            own = loaded.model_fields["kind"].default
+            raise InvalidInputError("kind", f"{own!r}, as {point.value} says", kind)
+        return loaded
+    raise InvalidInputError("kind", f"one of {', '.join(kinds())}", kind)
+
+
+def _check_algorithm(value: object) -> Scorer:
+    if isinstance(value, Mapping):
+        return family(value.get("kind")).model_validate(dict(value))
+    if not isinstance(value, Scorer):
+        raise ValueError("an algorithm, such as LearningProgressConfig()")  # noqa: TRY004
+    if family(value.kind) is not type(value):
+        raise InvalidInputError("kind", "that of the installed family", value.kind)
+    return value
+
+
+Algorithm = Annotated[SerializeAsAny[Scorer], BeforeValidator(_check_algorithm)]
+"""Any installed family's settings; a mapping with ``kind`` is read as that family's."""

@@ -1,25 +1,26 @@
-"""Draw every task with the same probability: the baseline to compare a curriculum with."""
+"""Draw every task with the same probability: the baseline to compare a curriculum with.
+
+The twin is ``lua/scorers/uniform.lua``.
+"""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from redis_curriculum._values.fields import STRUCTURAL
-from redis_curriculum.scorers.base import Tracking
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.base import Scorer
 
 
-class DiscreteRandomConfig(Tracking):
+class UniformConfig(Scorer):
     """Draws every task of the pool with the same probability and replaces none.
 
-    The statistics are kept all the same: this is the baseline to compare a curriculum with.
+    Results are counted and averaged all the same.
     """
 
-    kind: Annotated[Literal["discrete_random"], STRUCTURAL] = "discrete_random"
+    DRAWN_BY: ClassVar[tuple[str, ...] | None] = ()
 
-    @cached_property
-    def hypers(self) -> LearningProgressConfig:
-        """What the store runs with: learning progress is tracked, draws are uniform."""
-        fields = self.model_dump(exclude={"kind"})
-        return LearningProgressConfig(**fields, rand_task_rate=1.0, replacement_rate=0.0)
+    kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+
+
+DiscreteRandomConfig = UniformConfig
+"""Its name in version 0.1."""

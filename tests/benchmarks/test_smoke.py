@@ -43,7 +43,7 @@ def test_what_is_counted_and_not_timed_meets_its_goal(out: Path) -> None:
     assert {row["verdict"] for row in exact} == {"met"}
 
 
-def test_the_readmes_table_and_the_plot_are_written(out: Path) -> None:
+def test_the_table_of_the_documentation_and_the_plot_are_written(out: Path) -> None:
     table = (out / "bench.md").read_text()
     assert table.count("| met |") + table.count("| missed |") >= 15
     assert (out / "growth.png").read_bytes().startswith(b"\x89PNG")

@@ -22,11 +22,12 @@ from redis_curriculum import (
 )
 from redis_curriculum._admin.acl import CLUSTER, CONNECTING, READING, SCRIPTING, WRITING, acl_lines
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.scripts import commands_at, folder, load
+from redis_curriculum._protocol.scripts import commands_at, folder
 from redis_curriculum._wire.blocking import DirectLink
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import PermissionDeniedError, ScriptError
 from tests.cli.conftest import MAZES, Cli
+from tests.families import whole
 from tests.harness import connect
 from tests.servers import RunningServer, redis_server
 
@@ -72,21 +73,21 @@ def admit(server: RunningServer, line: str, **changes: str) -> str:
 
 
 @pytest.fixture
-def lines(cli: Cli, any_server: RunningServer, name: str) -> Iterator[dict[str, str]]:
+def lines(cli: Cli, every_server: RunningServer, name: str) -> Iterator[dict[str, str]]:
     """What the command prints for each server."""
-    yield cli("acl", name, "--json", url=any_server.url).json
-    with connect(any_server) as client:
+    yield cli("acl", name, "--json", url=every_server.url).json
+    with connect(every_server) as client:
         for user in client.acl_users():
             if user != "default":
                 client.acl_deluser(user)
 
 
 def test_what_is_printed(
-    cli: Cli, any_server: RunningServer, lines: dict[str, str], name: str
+    cli: Cli, every_server: RunningServer, lines: dict[str, str], name: str
 ) -> None:
-    with connect(any_server) as client:
+    with connect(every_server) as client:
         assert lines["version"] == client.info()["redis_version"]
-    text = cli("acl", name, url=any_server.url).out
+    text = cli("acl", name, url=every_server.url).out
     assert text.splitlines() == [lines["worker"], lines["viewer"]]
     for line in text.splitlines():
         assert f" ~rc:{{{name}}}:* " in line
@@ -94,22 +95,22 @@ def test_what_is_printed(
 
 
 def test_a_worker_of_an_event_loop_can_too(
-    any_server: RunningServer, lines: dict[str, str], name: str
+    every_server: RunningServer, lines: dict[str, str], name: str
 ) -> None:
     async def work(url: str) -> None:
         async with AsyncCurriculum.open(url, name, CONFIG) as curriculum:
             task = await curriculum.get_task()
-            with connect(any_server) as client:
+            with connect(every_server) as client:
                 client.script_flush()
             assert await curriculum.update_task_performance(task.task_id, 0.5) is Outcome.APPLIED
 
-    asyncio.run(work(admit(any_server, lines["worker"])))
+    asyncio.run(work(admit(every_server, lines["worker"])))
 
 
 def test_a_worker_can_do_all_of_it(
-    cli: Cli, any_server: RunningServer, lines: dict[str, str], name: str, tmp_path: Path
+    cli: Cli, every_server: RunningServer, lines: dict[str, str], name: str, tmp_path: Path
 ) -> None:
-    url = admit(any_server, lines["worker"])
+    url = admit(every_server, lines["worker"])
     with Curriculum.open(url, name, CONFIG) as curriculum:
         finished = curriculum.get_task().task_id, 0.0
         for i in range(200):
@@ -138,16 +139,16 @@ def test_a_worker_can_do_all_of_it(
 
 
 def test_a_viewer_can_look_and_change_nothing(
-    cli: Cli, any_server: RunningServer, lines: dict[str, str], name: str, tmp_path: Path
+    cli: Cli, every_server: RunningServer, lines: dict[str, str], name: str, tmp_path: Path
 ) -> None:
-    with Curriculum.open(any_server.url, name, CONFIG) as curriculum:
+    with Curriculum.open(every_server.url, name, CONFIG) as curriculum:
         task = curriculum.get_task()
-        url = admit(any_server, lines["viewer"])
+        url = admit(every_server, lines["viewer"])
         for words in (["status"], ["tasks"], ["labels"], ["workers"]):
             assert cli(*words, name, url=url).code == 0
         assert cli("task", name, task.task_id, url=url).code == 0
         assert [row["name"] for row in cli("list", "--json", url=url).json] == [name]
-        with connect(any_server) as client:
+        with connect(every_server) as client:
             before = client.hgetall(Keys(name).task(task.task_id)), client.hgetall(Keys(name).meta)
         for words in (
             ["check", name],
@@ -170,16 +171,16 @@ def test_a_viewer_can_look_and_change_nothing(
         with pytest.raises((PermissionDeniedError, ScriptError)):
             link.call(("EVALSHA", sha, 1, Keys(name).meta), "")
         link.close()
-        with connect(any_server) as client:
+        with connect(every_server) as client:
             after = client.hgetall(Keys(name).task(task.task_id)), client.hgetall(Keys(name).meta)
         assert after == before
 
 
 @pytest.mark.parametrize("role", ["worker", "viewer"])
 def test_what_is_refused(
-    any_server: RunningServer, lines: dict[str, str], name: str, role: str
+    every_server: RunningServer, lines: dict[str, str], name: str, role: str
 ) -> None:
-    link = DirectLink(parse(admit(any_server, lines[role])), 5.0)
+    link = DirectLink(parse(admit(every_server, lines[role])), 5.0)
     for words in REFUSED:
         with pytest.raises(PermissionDeniedError):
             link.call(words, words[-1])
@@ -190,10 +191,10 @@ def test_what_is_refused(
 
 
 def test_another_curriculum_is_out_of_reach(
-    cli: Cli, any_server: RunningServer, lines: dict[str, str], name: str
+    cli: Cli, every_server: RunningServer, lines: dict[str, str], name: str
 ) -> None:
-    url = admit(any_server, lines["worker"])
-    with Curriculum.open(any_server.url, f"{name}.2", CONFIG):
+    url = admit(every_server, lines["worker"])
+    with Curriculum.open(every_server.url, f"{name}.2", CONFIG):
         for attempt in (CONFIG, None):
             with pytest.raises(PermissionDeniedError):
                 Curriculum.open(url, f"{name}.2", attempt)
@@ -203,10 +204,10 @@ def test_another_curriculum_is_out_of_reach(
 
 @pytest.mark.parametrize("command", ["hincrby", "xadd", "evalsha", "info", "script|load", "time"])
 def test_a_missing_command_is_named(
-    any_server: RunningServer, lines: dict[str, str], name: str, command: str
+    every_server: RunningServer, lines: dict[str, str], name: str, command: str
 ) -> None:
     """On its own or inside a script, whatever the server's version says of it."""
-    url = admit(any_server, lines["worker"], **{f"+{command} ": ""})
+    url = admit(every_server, lines["worker"], **{f"+{command} ": ""})
     with pytest.raises(PermissionDeniedError) as denied:
         Curriculum.open(url, name, CONFIG)
     assert denied.value.command in (command, command.partition("|")[0])
@@ -215,11 +216,11 @@ def test_a_missing_command_is_named(
 
 
 def test_a_scripts_line_says_what_it_calls() -> None:
-    source = load("record").source
-    found = [commands_at(load("record").sha, i + 1) for i in range(len(source.splitlines()))]
+    source = whole("record").source
+    found = [commands_at(whole("record").sha, i + 1) for i in range(len(source.splitlines()))]
     assert ["hset"] in found
     assert sorted({command for line in found for command in line}) == sorted(
-        load("record").commands
+        whole("record").commands
     )
     assert commands_at("0" * 40, 1) == []
 
@@ -228,16 +229,16 @@ def test_every_call_of_a_script_is_seen() -> None:
     """``call`` with a name in quotes, or with what ``stage`` was given: nothing else is written."""
     for path in folder().rglob("*.lua"):
         text = path.read_text()
-        calls = re.findall(r"\bcall\((.{6})", text)
-        seen = [call for call in calls if re.match(r"'[A-Z_]{2,}|ARGV\[", call)]
+        calls = re.findall(r"\bcall\((.{6,9})", text)
+        seen = [call for call in calls if re.match(r"'[A-Z_]{2,}|commands\[", call)]
         assert calls == seen, path
         assert "pcall" not in text
         assert text.count("redis.call") == ("keys.lua" in str(path))
 
 
-def test_all_that_is_sent_is_in_the_lists(any_server: RunningServer) -> None:
+def test_all_that_is_sent_is_in_the_lists(every_server: RunningServer) -> None:
     """Each word of the package that is a command is a worker's, or an operator's."""
-    with connect(any_server) as client:
+    with connect(every_server) as client:
         known = {entry[0].upper() for entry in client.execute_command("COMMAND")}
     lists = (*CONNECTING, *SCRIPTING, *READING, *WRITING, *CLUSTER)
     listed = {command.partition("|")[0].upper() for command in lists}
@@ -246,7 +247,7 @@ def test_all_that_is_sent_is_in_the_lists(any_server: RunningServer) -> None:
     found: set[str] = set()
     for path in Path(redis_curriculum.__file__).parent.rglob("*.py"):
         found.update(re.findall(r"\"([A-Z_]{3,})\"", path.read_text()))
-    assert {"HMGET", "SCAN", "EVALSHA", "ZCARD", "BITFIELD_RO", "CONFIG"} <= found
+    assert {"HMGET", "SCAN", "EVALSHA", "ZCARD", "CONFIG"} <= found
     assert (found & known) - operators - passed <= listed
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from redis_curriculum import Curriculum
 from redis_curriculum._admin.cleanup import delete, gc
-from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan, Request, Run
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET
 from redis_curriculum._wire.blocking import DirectLink, drive
@@ -234,14 +235,14 @@ def test_two_deletions_at_once_and_a_new_curriculum_after_the_first(
     curriculum: Curriculum, client: Any, name: str, url: str, link: DirectLink
 ) -> None:
     """The second one still holds the first one's list of keys; it must not touch the new ones."""
-    plan = delete(name, 5.0)
+    plan = delete(Server(Keys(name), 5.0))
     request, collects = next(plan), 0
     while collects == 0:  # up to where it is about to remove what it saw
         reply = drive(_one(request), link)
         request = plan.send(reply)
         collects += isinstance(request, Run)
     other = DirectLink(parse(url), 5.0)
-    assert drive(delete(name, 5.0), other) > 0
+    assert drive(delete(Server(Keys(name), 5.0)), other) > 0
     other.close()
     with Curriculum.open(url, name, CONFIG) as again:
         again.get_task()
@@ -303,7 +304,7 @@ def test_gc_is_bounded(curriculum: Curriculum, client: Any, name: str, link: Dir
         return (yield from send(words, key))
 
     link.send = counted  # type: ignore[method-assign]
-    (found,) = drive(gc(name, 5.0), link)
+    (found,) = drive(gc(Server(Keys(name), 5.0)), link)
     assert found.count == 1_201
     assert [size for size in sizes if size][-3:] == [500, 500, 201]
 
@@ -329,7 +330,7 @@ def test_doctor_on_a_good_server(cli: Cli, tmp_path: Path) -> None:
         "primary",
         "append-only file on",
         "appendfsync everysec",
-        "1 curricula of schema 1",
+        f"1 curricula of schema {SCHEMA}",
     ):
         assert any(words in what for what in levels(answer.json)), words
         assert f"pass  {words}" in text
@@ -351,7 +352,7 @@ def test_doctor_on_a_bad_server(cli: Cli, tmp_path: Path) -> None:
     assert "-> CONFIG SET maxmemory-policy noeviction" in text.out
     whats = levels(answer.json)
     assert whats["neither append-only file nor saves: a restart loses everything"] == "warn"
-    assert whats["curriculum newer has keys of schema 99, this library knows 1"] == "fail"
+    assert whats[f"curriculum 'newer' has keys of schema 99, this library knows {SCHEMA}"] == "fail"
     (what,) = [what for what in lazy if what.startswith("appendfsync no")]
     assert lazy[what] == "warn"
 

@@ -7,7 +7,6 @@ import pty
 import re
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 
 from redis_curriculum import Curriculum, CurriculumConfig
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.records import FIELDS
 from redis_curriculum.tasks import Custom
 from tests.cli.conftest import ROOT, Cli
 from tests.servers import RunningServer
@@ -102,7 +100,7 @@ def test_tasks(cli: Cli, curriculum: Curriculum) -> None:
     chances = curriculum.distribution()
     assert {row["task_id"]: row.pop("probability") for row in rows} == chances, "to the last bit"
     assert {row["task_id"]: row for row in rows} == {
-        task_id: asdict(record)
+        task_id: record.fields()
         for task_id in curriculum.task_ids()
         if (record := curriculum.get_task_stats(task_id))
     }
@@ -115,11 +113,11 @@ def test_task(cli: Cli, curriculum: Curriculum) -> None:
     task_id = curriculum.task_ids()[0]
     record = curriculum.get_task_stats(task_id)
     assert record
-    assert cli("task", curriculum.name, task_id, "--json").json == asdict(record)
+    assert cli("task", curriculum.name, task_id, "--json").json == record.fields()
     shown = dict(
         line.split(maxsplit=1) for line in cli("task", curriculum.name, task_id).out.splitlines()
     )
-    assert list(shown) == list(FIELDS)
+    assert list(shown) == list(record.fields())
     assert shown["learning_progress"] == repr(record.learning_progress)
     assert shown["last_error"] == "-"
 

@@ -116,10 +116,10 @@ def test_structural_settings_need_force(cli: Cli, file: Path, name: str) -> None
 
 
 def test_the_kind_of_algorithm_is_structural(cli: Cli, file: Path, name: str) -> None:
-    words = ("restore", file, "--name", f"{name}.2", "--set", "kind=discrete_random")
+    words = ("restore", file, "--name", f"{name}.2", "--set", "kind=uniform")
     answer = cli(*words)
     assert (answer.code, answer.out) == (1, "")
-    assert "algorithm.kind: stored 'learning_progress', given 'discrete_random'" in answer.err
+    assert "algorithm.kind: stored 'learning_progress', given 'uniform'" in answer.err
     assert cli(*words, "--force").code == 0
     assert cli("check", f"{name}.2").code == 0
 

@@ -90,6 +90,19 @@ def test_both_handles_have_the_same_methods_and_signatures() -> None:
             assert own.return_annotation == twin.return_annotation, name
 
 
+def first_sentence(method: Any) -> str:
+    text = inspect.cleandoc(inspect.unwrap(getattr(method, "__func__", method)).__doc__ or "")
+    return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".")
+
+
+def test_both_handles_say_the_same_of_each_method() -> None:
+    """Each has its own docstring, written out; only a class says that it is a twin."""
+    ours, theirs = public(AsyncCurriculum), public(Curriculum)
+    said = {name: first_sentence(method) for name, method in theirs.items()}
+    assert {name: first_sentence(method) for name, method in ours.items()} == said
+    assert all(len(sentence.split()) > 2 for sentence in said.values())
+
+
 async def session(curriculum: AsyncCurriculum) -> list[Any]:
     said: list[Any] = [await curriculum.task_ids(), await curriculum.labels()]
     tasks: list[Task] = []

@@ -14,8 +14,7 @@ import pytest
 
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._sampling.pool import Pool, PoolTask
-from redis_curriculum._sampling.pool import distribution as distribution_of
+from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._wire.urls import PASSWORD_VARIABLE
 from redis_curriculum.config import (
     CurriculumConfig,
@@ -31,11 +30,11 @@ from redis_curriculum.errors import (
     InvalidInputError,
     WorkerInUseError,
 )
-from redis_curriculum.scorers.statistics import Progress
 from redis_curriculum.tasks import Buckets, Outcome, Single, TaskSpec
 from redis_curriculum.tasks.ids import label_hash
 from tests.processes import all_together, in_processes
 from tests.servers import RunningServer, redis_server
+from tests.statistics import PoolTask, make_pool
 from tests.whole import assert_whole
 
 APPLIED, EVICTED = Outcome.APPLIED, Outcome.EVICTED
@@ -312,7 +311,6 @@ def test_distribution_is_the_references(opened: Open, pooling: str) -> None:
         curriculum.update_many(results)
     records = [curriculum.get_task_stats(task_id) for task_id in curriculum.task_ids()]
     assert any(record.completion_count >= 2 for record in records if record)
-    labels: dict[str, Progress] = {}
     rows = []
     for record in records:
         assert record is not None
@@ -330,8 +328,8 @@ def test_distribution_is_the_references(opened: Open, pooling: str) -> None:
     assert sum(distribution.values()) == pytest.approx(1, abs=1e-12)
     assert min(distribution.values()) > 0
     if pooling == "task":
-        pool = Pool.of(rows, dict.fromkeys(labels, (None, None)))
-        expected = distribution_of(pool, curriculum.config.algorithm.hypers)
+        pool = make_pool(rows, {})
+        expected = distribution_of(pool, curriculum.config.algorithm)
         assert list(distribution.values()) == expected.tolist()
 
 
@@ -621,16 +619,15 @@ def test_a_stateful_generator_travels_with_a_pickled_handle(opened: Open) -> Non
         assert copy.get_task().label == "only"
 
 
-# --- both servers --------------------------------------------------------------------------------
+# --- every server -------------------------------------------------------------------------------
 
 
-@pytest.mark.both_servers
-def test_the_same_session_on_every_server(any_server: RunningServer, name: str) -> None:
+def test_the_same_session_on_every_server(every_server: RunningServer, name: str) -> None:
     config = config_of(algorithm={"replacement_rate": 0.05})
-    with Curriculum.open(any_server.url, name, config) as curriculum:
+    with Curriculum.open(every_server.url, name, config) as curriculum:
         session(curriculum)
         assert curriculum.check() == []
-        assert_whole(any_server, curriculum)
+        assert_whole(every_server, curriculum)
 
 
 def test_two_databases_are_two_worlds(tmp_path: Any) -> None:

@@ -30,6 +30,7 @@ from tests.processes import all_together, in_background, in_processes
 from tests.servers import RunningServer
 from tests.whole import assert_whole, records, total
 
+SCORER = LearningProgressConfig()
 TWO_KINDS = Buckets(label="{kind}", buckets={"kind": ["steady", "rising"], "seed": [1, 2, 3]})
 
 
@@ -68,7 +69,7 @@ def test_2_1_freed_slots_keep_no_stale_labels(server: RunningServer, url: str, n
             ever |= fresh
         assert curriculum.labels() == {f"label of {id_}": 1 for id_ in curriculum.task_ids()}
         with server.client() as client:
-            stored = {record.task_id for record in records(client, Keys(name))}
+            stored = {record.task_id for record in records(client, Keys(name), SCORER)}
             assert stored == set(curriculum.task_ids())
         assert_whole(server, curriculum)
 
@@ -351,11 +352,11 @@ def test_a_late_result_changes_no_task(server: RunningServer, url: str, name: st
         curriculum.update_task_performance(gone, 0.5)
         curriculum.evict(gone)
         curriculum.get_task()  # another takes its place
-        before = {r.task_id: r for r in records(client, keys)}
+        before = {r.task_id: r for r in records(client, keys, SCORER)}
         progress = client.hgetall(keys.progress(TWO_KINDS.generate(gone).label))
         assert curriculum.update_task_performance(gone, 1.0) is Outcome.EVICTED
         assert curriculum.update_many([(gone, 1.0)] * 2) == [Outcome.EVICTED] * 2
-        assert {r.task_id: r for r in records(client, keys)} == before
+        assert {r.task_id: r for r in records(client, keys, SCORER)} == before
         assert gone not in curriculum.task_ids()
         assert client.hgetall(keys.progress(TWO_KINDS.generate(gone).label)) == progress
         assert int(client.hget(keys.meta, "late_count")) == 3, "counted, not dropped in silence"
@@ -399,7 +400,11 @@ def test_a_full_pool_is_said_and_loses_no_task(server: RunningServer, name: str)
         harness.record([(101, 0.5)])
         reply = harness.replace(specs[3:])
         assert (reply.ids, reply.next_index, reply.missing) == ([103], 4, 0), "room was made"
-        assert sorted(r.task_id for r in records(client, harness.keys)) == [100, 102, 103]
+        assert sorted(r.task_id for r in records(client, harness.keys, harness.hypers)) == [
+            100,
+            102,
+            103,
+        ]
 
 
 @pytest.mark.parametrize("score", [-0.001, 1.001, float("nan"), float("inf"), -1, 2])

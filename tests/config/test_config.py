@@ -19,6 +19,7 @@ from redis_curriculum.config import (
     CurriculumConfig,
     DiscreteRandomConfig,
     LearningProgressConfig,
+    UniformConfig,
     WorkerSettings,
 )
 from redis_curriculum.config.resume import resume_rule, structural_differences
@@ -117,10 +118,11 @@ def test_every_field_has_bounds_here() -> None:
 @pytest.mark.parametrize("value", [True, "0.5", None])
 def test_no_value_is_coerced(field: str, value: Any) -> None:
     kept = LearningProgressConfig.model_fields[field].annotation
+    fields: dict[str, Any] = {field: value}
     if (value is None and field == "failure_score") or (value is True and kept is bool):
         return
     with pytest.raises(InvalidInputError, match=field):
-        LearningProgressConfig(**{field: value})
+        LearningProgressConfig(**fields)
 
 
 def test_numbers_may_be_of_numpy_and_become_plain() -> None:
@@ -129,7 +131,7 @@ def test_numbers_may_be_of_numpy_and_become_plain() -> None:
         algorithm=LearningProgressConfig.model_validate({"ema_timescale": np.float32(0.5)}),
     )
     assert type(config.num_active_tasks) is int
-    assert type(config.algorithm.ema_timescale) is float
+    assert type(config.algorithm.model_dump()["ema_timescale"]) is float
 
 
 def test_an_error_quotes_field_rule_and_value() -> None:
@@ -151,9 +153,10 @@ def test_an_error_quotes_field_rule_and_value() -> None:
     ],
 )
 def test_an_unknown_field_is_refused_with_a_hint(model: Any, field: str, near: str) -> None:
-    given = {"task_generator": ONE} if model is CurriculumConfig else {}
+    given: dict[str, Any] = {"task_generator": ONE} if model is CurriculumConfig else {}
+    given[field] = 1
     with pytest.raises(InvalidInputError, match=rf"{field} .*did you mean {near}\?"):
-        model(**given, **{field: 1})
+        model(**given)
 
 
 def test_a_missing_generator_is_named() -> None:
@@ -217,11 +220,17 @@ def test_replacements_that_outrun_exploration_warn_with_the_arithmetic() -> None
     assert CurriculumConfig.from_json(text).algorithm == config  # stored: nobody is warned again
 
 
-def test_uniform_draws_are_what_the_random_algorithm_runs_with() -> None:
-    config = DiscreteRandomConfig(ema_timescale=0.3)
-    assert config.hypers.rand_task_rate == 1.0
-    assert config.hypers.replacement_rate == 0.0
-    assert config.hypers.ema_timescale == 0.3
+def test_uniform_draws_replace_nothing() -> None:
+    config = UniformConfig(success_threshold=0.3)
+    assert config.weight({}) == config.weight({"completion_count": 5.0}) == 1.0
+    assert config.replacement == 0.0
+    assert config.success_threshold == 0.3
+    assert DiscreteRandomConfig is UniformConfig
+
+
+def algorithm_of(config: CurriculumConfig) -> LearningProgressConfig:
+    assert isinstance(config.algorithm, LearningProgressConfig)
+    return config.algorithm
 
 
 # --- overrides -----------------------------------------------------------------------------------
@@ -231,8 +240,8 @@ def test_overrides_by_bare_and_dotted_name() -> None:
     config = make().with_overrides(
         {"replacement_rate": 0.01, "algorithm.temperature": 0.5, "num_active_tasks": 8}
     )
-    assert (config.algorithm.hypers.replacement_rate, config.num_active_tasks) == (0.01, 8)
-    assert config.algorithm.hypers.temperature == 0.5
+    assert (algorithm_of(config).replacement_rate, config.num_active_tasks) == (0.01, 8)
+    assert algorithm_of(config).temperature == 0.5
     assert make().num_active_tasks == 256
 
 
@@ -246,7 +255,7 @@ def test_overrides_as_text_are_read_as_json() -> None:
             "invariants": '{"size": 5}',
         }
     )
-    hypers = config.algorithm.hypers
+    hypers = algorithm_of(config)
     assert (hypers.temperature, hypers.failure_score, hypers.pooling) == (0.25, None, "task")
     assert config.score_range == (-1.0, 1.0)
     assert config.invariants == {"size": 5}
@@ -270,21 +279,21 @@ def test_overrides_with_bad_values(value: Any) -> None:
 
 
 def test_the_other_kind_of_algorithm_takes_over_the_fields_it_has() -> None:
-    one = make(algorithm=LearningProgressConfig(ema_timescale=0.3, temperature=1.0))
-    other = one.with_overrides({"kind": "discrete_random"})
-    assert other.algorithm == DiscreteRandomConfig(ema_timescale=0.3)
+    one = make(algorithm=LearningProgressConfig(success_threshold=0.3, temperature=1.0))
+    other = one.with_overrides({"kind": "uniform"})
+    assert other.algorithm == UniformConfig(success_threshold=0.3)
     assert other.with_overrides({"kind": "learning_progress"}).algorithm == LearningProgressConfig(
-        ema_timescale=0.3
+        success_threshold=0.3
     )
-    with pytest.raises(InvalidInputError, match=r"temperature must be a field of Discrete"):
-        one.with_overrides({"kind": "discrete_random", "temperature": 1.0})
-    with pytest.raises(InvalidInputError, match=r"of kind .* got .*no_such"):
+    with pytest.raises(InvalidInputError, match=r"temperature must be a field of Uniform"):
+        one.with_overrides({"kind": "uniform", "temperature": 1.0})
+    with pytest.raises(InvalidInputError, match=r"kind .* got .*no_such"):
         one.with_overrides({"kind": "no_such"})
 
 
 def test_a_rule_over_two_fields_sees_both_overrides() -> None:
     config = make().with_overrides({"min_samples_for_lp": 12, "min_presentations_for_eviction": 12})
-    assert config.algorithm.hypers.min_presentations_for_eviction == 12
+    assert algorithm_of(config).min_presentations_for_eviction == 12
     with pytest.raises(InvalidInputError, match=r"at least min_samples_for_lp \(12\)"):
         make().with_overrides({"min_samples_for_lp": 12, "min_presentations_for_eviction": 11})
 
@@ -336,7 +345,7 @@ def test_structural_differences_list_each_field_saved_and_given() -> None:
 def test_another_algorithm_is_one_structural_difference() -> None:
     other = make(algorithm=DiscreteRandomConfig())
     assert structural_differences(make(), other) == [
-        ("algorithm.kind", "learning_progress", "discrete_random")
+        ("algorithm.kind", "learning_progress", "uniform")
     ]
 
 

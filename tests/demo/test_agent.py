@@ -45,7 +45,7 @@ def test_it_sees_where_the_map_ends() -> None:
 
 
 @given(st.integers(5, 9), st.integers(0, 100))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_it_sees_does_not_depend_on_the_place(size: int, seed: int) -> None:
     """Far from the edges and the goal, the same surroundings look the same on any map."""
     inner = lake_map({"size": size, "density": 0.3, "map_seed": seed})
@@ -121,7 +121,8 @@ def test_the_gradient_is_that_of_the_loss() -> None:
     batch = learner.batch(episodes)
 
     def loss(flat: Any) -> float:
-        out = Network(flat).forward(batch.features.astype(np.float64))[1]
+        precise: Any = batch.features.astype(np.float64)
+        out = Network(flat).forward(precise)[1]
         logits = out[:, :N_ACTIONS]
         log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         rows = np.arange(len(batch.actions))

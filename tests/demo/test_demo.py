@@ -21,7 +21,7 @@ from redis_curriculum.errors import CurriculumError, InvalidInputError, ServerUn
 def test_the_whole_demo_in_short(tmp_path: Path, url: str) -> None:
     text = io.StringIO()
     report = run_demo(
-        seconds=6, workers=2, seed=5, url=url, out=tmp_path / "new", console=Console(file=text)
+        seconds=12, workers=2, seed=5, url=url, out=tmp_path / "new", console=Console(file=text)
     )
     assert active_children() == []
     assert report.picture.parent == tmp_path / "new"

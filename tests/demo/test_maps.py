@@ -44,7 +44,7 @@ def shortest_way(rows: list[str]) -> int | None:
 
 
 @given(params, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_map_is_a_square_that_can_be_crossed(params: dict[str, Any], held_out: bool) -> None:
     rows = lake_map(params, held_out=held_out)
     assert len(rows) == params["size"]
@@ -56,7 +56,7 @@ def test_every_map_is_a_square_that_can_be_crossed(params: dict[str, Any], held_
 
 
 @given(params)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_map_depends_on_its_params_alone(params: dict[str, Any]) -> None:
     assert lake_map(params) == lake_map(dict(reversed(params.items())))
 

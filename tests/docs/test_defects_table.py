@@ -1,16 +1,14 @@
-"""Every defect of the README's table has a test of that name."""
+"""Every defect of the table has a test of that name."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.pages import ROOT, page
 
 
 def test_every_named_test_is_there() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(test_\d_\d\w+)`", readme))
+    named = set(re.findall(r"`(test_\d_\d\w+)`", page("understand/defects.md")))
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     written = set(re.findall(r"^def (test_\d_\d\w+)\(", sources, re.MULTILINE))
     assert named == written

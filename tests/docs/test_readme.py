@@ -1,4 +1,4 @@
-"""What the README says of the quickstart, the commands, the settings and the files is so."""
+"""What the pages say of the quickstart, the commands, the settings and the files is so."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from typing import Any
 
 import pytest
 
+import redis_curriculum
 from redis_curriculum import Curriculum
 from redis_curriculum._values.fields import Resume
 from redis_curriculum.config import CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
 from redis_curriculum.config.resume import resume_rule
 from tests.cli.conftest import commands
 from tests.cli.test_server import CONFIG
-from tests.docs.blocks import README, blocks, rows, section
+from tests.docs.pages import PAGES, README, ROOT, blocks, page, rows, section
 from tests.servers import RunningServer, executables, redis_server
-
-ROOT = README.parent
 
 
 def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
-    (program,) = blocks("Quickstart", "python")
+    (program,) = blocks(section(page("README.md"), "Quickstart"), "python")
     assert len([line for line in program.splitlines() if line]) <= 20
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
@@ -46,7 +45,7 @@ def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
 
 def test_make_and_pip_run_the_same() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    text = section("Two commands")
+    text = section(page("start/install.md"), "Two commands")
     for target, command in (("demo", "redis-curriculum demo"), ("test", "-m pytest")):
         assert f"make {target}" in text
         recipe = re.search(rf"^{target}:.*\n\t(.*)$", makefile, re.MULTILINE)
@@ -58,7 +57,7 @@ def test_make_and_pip_run_the_same() -> None:
 
 def test_the_table_has_every_command_and_option() -> None:
     table = {}
-    for usage, _ in rows("The command line"):
+    for usage, _ in rows(page("operate/command-line.md")):
         words = usage.strip("`").split()
         table[words[0]] = set(re.findall(r"--[a-z-]+", usage))
     shared = {"--url", "--json", "--help"}
@@ -80,7 +79,7 @@ def test_the_structural_settings_are_all_named() -> None:
 
 
 def _flat() -> str:
-    return section("Checkpoints").replace("\n", " ")
+    return page("guides/checkpoints.md").replace("\n", " ")
 
 
 @pytest.mark.parametrize("executable", executables().values(), ids=list(executables()))
@@ -119,6 +118,17 @@ def _rewriting(client: Any) -> tuple[int, int]:
 
 
 def test_what_it_says_of_the_files_is_there() -> None:
-    text = README.read_text()
-    for path in re.findall(r"`((?:docker|examples|benchmarks|lua)[/\w.-]+)`", text):
+    text = "\n".join(map(page, PAGES))
+    found = set(re.findall(r"`((?:docker|examples|benchmarks|lua|tests)[/\w.-]+)`", text))
+    assert len(found) > 10
+    for path in found:
         assert (ROOT / path).exists(), path
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_citation_names_this_version() -> None:
+    (entry,) = blocks(page("README.md"), "bibtex")
+    assert f"version = {{{redis_curriculum.__version__}}}" in entry

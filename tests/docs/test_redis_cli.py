@@ -1,4 +1,4 @@
-"""Every redis-cli recipe of the README gives what the README shows, on a real server."""
+"""Every redis-cli recipe of the page on keys gives what the page shows, on a real server."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import pytest
 from redis_curriculum import Curriculum, CurriculumConfig, WorkerSettings
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.tasks import Buckets
-from tests.docs.blocks import blocks, rows
+from tests.docs.pages import blocks, page, rows
 from tests.protocol.test_keys import ARGUMENTS, PINNED
 from tests.servers import RunningServer, redis_server
 
-TITLE = "Keys, and how to read them with redis-cli"
+PAGE = page("understand/keys.md")
 RECIPES = [
     recipe.split("\n", 1)
-    for block in blocks(TITLE, "console")
+    for block in blocks(PAGE, "console")
     for recipe in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
 ]
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """The curriculum that the README looks at."""
+    """The curriculum that the page looks at."""
     mazes = Buckets(label="maze-{size}", buckets={"size": [5, 9, 13]})
     config = CurriculumConfig(task_generator=mazes, num_active_tasks=6, seed=0)
     worker = WorkerSettings(worker_id="rollout-1")
@@ -46,7 +46,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer
 
 @pytest.mark.skipif(not shutil.which("redis-cli"), reason="no redis-cli on PATH")
 @pytest.mark.parametrize(("command", "shown"), RECIPES, ids=[command for command, _ in RECIPES])
-def test_a_recipe_shows_what_the_readme_shows(
+def test_a_recipe_shows_what_the_page_shows(
     recorded: RunningServer, command: str, shown: str
 ) -> None:
     words = shlex.split(command)
@@ -85,12 +85,12 @@ def test_the_table_has_every_key_and_its_type() -> None:
     types = {}
     for name in PINNED.keys() - {"prefix", "pool"}:
         found = getattr(keys, name)
-        spelled = found(*arguments[name]) if callable(found) else found
+        spelled = str(found(*arguments[name]) if callable(found) else found)
         text = str(getattr(Keys, name).__doc__)
         types[f"`{spelled.removeprefix(keys.prefix)}`"] = re.split(r"[,:]| of | by ", text)[
             0
         ].lower()
-    assert {key: kind for key, kind, _ in rows(TITLE)} == types
+    assert {key: kind for key, kind, _ in rows(PAGE)} == types
 
 
 def test_the_recipes_name_no_key_that_the_library_does_not(recorded: RunningServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from redis_curriculum.envs import CurriculumPufferEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
-from redis_curriculum.envs.puffer import PufferEnv
+from redis_curriculum.envs.puffer import PufferEnv  # pyright: ignore[reportAttributeAccessIssue]
 from redis_curriculum.errors import FailingTasksError, ServerUnavailableError, TaskApplyError
 from tests.envs.conftest import Opened
 from tests.envs.worlds import Watched, broken, completions, samples

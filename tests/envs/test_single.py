@@ -602,7 +602,7 @@ class Student(gymnasium.Env[Any, Any]):
     def reset(self, **_options: Any) -> Any:
         return 0, {}
 
-    def step(self, _action: Any) -> Any:
+    def step(self, action: Any) -> Any:  # noqa: ARG002
         self.practice[self.kind] = self.practice.get(self.kind, 0) + 1
         skill = min(1.0, self.practice[self.kind] / 400) if self.kind == "learnable" else 0.0
         return 1, skill, True, False, {}

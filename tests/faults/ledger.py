@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from redis_curriculum import Curriculum
-from redis_curriculum._protocol.scripts import load, names
+from redis_curriculum._protocol.scripts import names
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
 from redis_curriculum.errors import ServerError
 from redis_curriculum.tasks import Buckets, Outcome, Task
+from tests.families import whole
 from tests.faults.tally import Row
 from tests.servers import RunningServer
 
@@ -43,7 +44,8 @@ def config_of(size: int = 16, algorithm: dict[str, Any] | None = None) -> Curric
 
 def settings_of(**fields: Any) -> WorkerSettings:
     """Quick to time out, slow to give up."""
-    return WorkerSettings(**{"timeout_s": 0.25, "retry_deadline_s": 60.0} | fields)
+    defaults: dict[str, Any] = {"timeout_s": 0.25, "retry_deadline_s": 60.0}
+    return WorkerSettings(**defaults | fields)
 
 
 Result = tuple[int, int]
@@ -211,7 +213,7 @@ def load_scripts(server: RunningServer) -> None:
     """Let the server know every script, as after some use."""
     with server.client() as client:
         for name in names():
-            client.script_load(load(name).source)
+            client.script_load(whole(name).source)
 
 
 def held_by(curriculum: Curriculum) -> Ledger:

@@ -397,7 +397,7 @@ def test_disk_full(tmp_path: Path, row: Rows, binary: str) -> None:
         small_disk(disk, 3),
         redis_server(disk, executable=executables()[binary], config=AOF) as server,
         Curriculum.open(
-            server.url, "x", config_of(), worker=settings_of(retry_deadline_s=0.1)
+            server.url, "x", config_of(), worker=settings_of(retry_deadline_s=0.1, timeout_s=5.0)
         ) as curriculum,
     ):
         ledger.play(curriculum, 10)

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 PLAY = """
 import sys
 import redis_curriculum
-from redis_curriculum import Curriculum, CurriculumConfig, Outcome, scripts
+from redis_curriculum import Curriculum, CurriculumConfig, Outcome
+from redis_curriculum._protocol import scripts
 from redis_curriculum.tasks import Single
 config = CurriculumConfig(task_generator=Single(label="x", params={"n": 1}), num_active_tasks=8)
 with Curriculum.open(sys.argv[1], sys.argv[2], config) as curriculum:
@@ -145,6 +146,7 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
         "docker/redis.conf",
         "examples/worker.py",
         "lua/include/fold.lua",
+        "lua/scripts/record.lua",
         "tests/conftest.py",
     } <= names
     assert not [name for name in names if ".venv" in name or "__pycache__" in name]

@@ -31,7 +31,7 @@ PINNED = {
     "label": "rc:{run-42}:g3:label:maze 9:9",
     "labels": "rc:{run-42}:g3:labels",
     "inactive": "rc:{run-42}:g3:inactive",
-    "sums": "rc:{run-42}:g3:sums",
+    "sums": "rc:{run-42}:g3:weight_sums",
     "progress": "rc:{run-42}:g3:progress:maze 9:9",
     "count": "rc:{run-42}:g3:count:failures",
     "quarantine": "rc:{run-42}:g3:quarantine",
@@ -63,7 +63,7 @@ def test_no_key_is_without_a_pin() -> None:
 
 
 def test_schema_parts_and_counts_are_pinned() -> None:
-    assert SCHEMA == 1
+    assert SCHEMA == 2
     assert PARTS == ("fresh", "learning", "ripe")
     assert COUNTS == ("completions", "samples", "evictions", "failures", "created")
     assert set(EPOCH) == {*COUNTS, "times", "success", "progress"}
@@ -85,10 +85,10 @@ def test_no_two_keys_are_the_same_whatever_the_label() -> None:
 
 # --- the same names in Lua -----------------------------------------------------------------------
 
-BASES = {"prefix": KEYS.prefix, "pool": KEYS.pool, "epoch": "rc:{run-42}:epoch:7:"}
+BASES = {"prefix": KEYS.prefix, "pool": KEYS.pool, "epoch_prefix": "rc:{run-42}:epoch:7:"}
 """What the scripts' variables of that name hold."""
-_LITERAL = re.compile(r"\b(prefix|pool|epoch) \.\. '([^']*)'")
-_VARIABLE = re.compile(r"\b(prefix|pool|epoch) \.\. (\w+)\b(?!')")
+_LITERAL = re.compile(r"\b(prefix|pool|epoch_prefix) \.\. '([^']*)'")
+_VARIABLE = re.compile(r"\b(prefix|pool|epoch_prefix) \.\. (\w+)\b(?!')")
 
 
 def lua() -> dict[str, str]:
@@ -130,15 +130,21 @@ def test_the_scripts_spell_all_that_they_keep() -> None:
 
 
 def test_a_variable_beside_a_base_is_a_part_or_a_count() -> None:
-    """``pool .. part`` and its like: only names that hold one of PARTS, COUNTS or a family."""
+    """``pool .. part`` and its like: only names that hold one of PARTS, COUNTS or a family.
+
+    ``stage`` is given names in ``commands``, ``collect`` in ``names``, ``numbers`` in ``family``.
+    """
     used = {name for source in lua().values() for _, name in _VARIABLE.findall(source)}
-    assert used <= {"part", "part_before", "right", "stratum", "what", "ARGV"}
+    assert used <= {
+        *("part", "part_before", "right", "stratum", "what"),
+        *("commands", "names", "family"),
+    }
 
 
 def test_keys_lua_cuts_the_bases_out_of_the_meta_key() -> None:
     source = lua()["keys"]
-    assert "string.sub(KEYS[1], 1, -5)" in source
+    assert "string.sub(meta_key, 1, -5)" in source
     assert KEYS.meta[: -len("meta")] == KEYS.prefix
-    assert "prefix .. 'g' .. ARGV[1] .. ':'" in source
+    assert "prefix .. 'g' .. generation .. ':'" in source
     assert KEYS.pool == f"{KEYS.prefix}g3:"
     assert "prefix .. 'epoch:' .. meta[2] .. ':'" in lua()["guard"]

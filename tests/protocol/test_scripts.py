@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from redis_curriculum._protocol import scripts
-from redis_curriculum._protocol.scripts import bind, folder, load, names
+from redis_curriculum._protocol.scripts import bind, commands_at, contract, folder, load, names
+from redis_curriculum._protocol.splice import Variant
 from redis_curriculum._wire.refusals import error_of
 from redis_curriculum.errors import (
+    ConfigChangedError,
     CurriculumDeletedError,
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
     IndexTakenError,
     KeyTypeError,
+    MigrationError,
     ScriptError,
     SequenceGapError,
     SnapshotError,
@@ -26,11 +30,12 @@ from redis_curriculum.errors import (
     WorkerFencedError,
     WorkerInUseError,
 )
+from tests.families import VARIANTS, whole
 
 META = "-- KEYS[1] meta hash rc:{name}:meta"
-TYPES = {"doubles", "int", "float", "str", "flag", "JSON", "pairs", "groups"}
+TYPES = {"doubles", "int", "float", "str", "flag", "JSON", "groups"}
 INCLUDES = sorted(path.stem for path in (folder() / "include").glob("*.lua"))
-EVERY = [*names(), *(f"include/{name}" for name in INCLUDES)]
+EVERY = sorted(str(path.relative_to(folder()).with_suffix("")) for path in folder().rglob("*.lua"))
 
 
 def text_of(name: str) -> str:
@@ -38,12 +43,25 @@ def text_of(name: str) -> str:
 
 
 def header_of(name: str) -> list[str]:
-    return text_of(name).split("\n\n", 1)[0].split("\n")
+    return text_of(f"scripts/{name}").split("\n\n", 1)[0].split("\n")
 
 
 def code_of(source: str) -> str:
     """The source without its comments."""
     return re.sub(r"--[^\n]*", "", source)
+
+
+@pytest.fixture
+def lua(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make a folder of these scripts the one that is loaded from."""
+    (tmp_path / "lua" / "scripts").mkdir(parents=True)
+    monkeypatch.setattr(scripts, "folder", lambda: tmp_path / "lua")
+
+    def write(**texts: str) -> None:
+        for name, text in texts.items():
+            (tmp_path / "lua" / "scripts" / f"{name}.lua").write_text(text)
+
+    return write
 
 
 # --- headers -------------------------------------------------------------------------------------
@@ -79,21 +97,25 @@ def test_each_argument_has_a_name_and_a_type(name: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_the_header_names_the_errors_of_the_body_and_no_others(name: str) -> None:
-    raised = set(re.findall(r"error_reply\('(RC[A-Z]+) ", code_of(load(name).source)))
-    assert raised == load(name).errors
-    assert "RC" not in re.sub(r"error_reply\('RC[A-Z]+ ", "", code_of(load(name).source))
+    raised = set(re.findall(r"error_reply\('(RC[A-Z]+) ", code_of(whole(name).source)))
+    assert raised == whole(name).errors
+    assert "RC" not in re.sub(r"error_reply\('RC[A-Z]+ ", "", code_of(whole(name).source))
 
 
 @pytest.mark.parametrize("name", names())
 def test_the_body_uses_the_arguments_of_the_header(name: str) -> None:
-    """Each ARGV[n] is named by the header, and each named one is used."""
-    script = load(name)
-    code = code_of(script.source)
-    used = {int(number) for number in re.findall(r"ARGV\[(\d+)\]", code)}
-    last = len(script.arguments)
-    assert max(used) <= last + (3 if script.rest else 0)  # the events name the first of the rest
-    unused = {script.arguments[i - 1] for i in set(range(1, last + 1)) - used}
-    assert unused <= {"lease_ms"} | ({"family"} if name == "numbers" else set())
+    """By their names alone, which the loader has written; and each is used."""
+    script = whole(name)
+    generated, _, code = code_of(script.source).strip().partition("\n\n")
+    assert generated.startswith("local meta_key = KEYS[1]\nlocal generation")
+    assert not re.search(r"\b(ARGV|KEYS)\b", code)
+    named = {*script.arguments, *([script.rest, f"{script.rest}_first"] if script.rest else [])}
+    assert {word for word in named if not re.search(rf"\b{word}\b", code)} == set()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_file_says_argv_or_keys(name: str) -> None:
+    assert not re.search(r"\b(ARGV|KEYS)\b", code_of(text_of(name)))
 
 
 def test_what_several_scripts_take_has_one_meaning() -> None:
@@ -112,10 +134,11 @@ def test_what_several_scripts_take_has_one_meaning() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_a_script_is_loaded_whole(name: str) -> None:
-    script = load(name)
+    script = whole(name)
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()  # noqa: S324
     assert "@include" not in script.source
-    assert script.source.count("--#region") >= text_of(name).count("--@include")
+    regions = re.findall(r"^ *--#region (\w+)$", script.source, re.MULTILINE)
+    assert {*re.findall(r"--@include (\w+)", text_of(f"scripts/{name}"))} <= {*regions}
     assert script.source.count("--#region") == script.source.count("--#endregion")
     assert script.source.startswith(f"-- {name}: ")
 
@@ -123,16 +146,18 @@ def test_a_script_is_loaded_whole(name: str) -> None:
 def test_every_include_is_used() -> None:
     used = {
         word
-        for name in EVERY
-        for word in re.findall(r"^--@include (\w+)$", text_of(name), re.MULTILINE)
+        for name in names()
+        for kind in VARIANTS
+        for word in re.findall(r"^ *--#region (\w+)$", whole(name, kind).source, re.MULTILINE)
     }
-    assert used == set(INCLUDES)
+    ways = {path.stem for path in (folder() / "draws").rglob("*.lua")}
+    assert used == {*INCLUDES, "scorer", *ways}
 
 
 def test_bind_returns_the_script() -> None:
-    script = bind("read", "generation", rest="task_ids")
-    assert script is load("read")
-    assert (script.arguments, script.rest) == (("generation",), "task_ids")
+    script = bind("repair_labels", "generation", rest="labels")
+    assert script is load("repair_labels")
+    assert (script.arguments, script.rest) == (("generation",), "labels")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +175,9 @@ def test_bind_refuses_other_names_and_another_order(
 ) -> None:
     with pytest.raises(TypeError) as caught:
         bind("resume", *arguments, rest=rest)
-    assert "lua/resume.lua takes ['generation', 'worker', 'last', 'next']" in str(caught.value)
+    assert "lua/scripts/resume.lua takes ['generation', 'worker', 'last', 'next']" in str(
+        caught.value
+    )
     assert str([*arguments, *([f"{rest}.."] if rest else [])]) in str(caught.value)
 
 
@@ -160,15 +187,67 @@ def test_bind_refuses_other_names_and_another_order(
         ("-- ARGV[1] a int\n-- ARGV[3] b int", "must count 1, 2"),
         ("-- ARGV[2] a int\n-- ARGV[1] b int", "must count 1, 2"),
         ("-- ARGV[1..] a int\n-- ARGV[2] b int", "only the last ARGV may repeat"),
+        ("-- ARGV[1] a groups of b int, c int", "only an ARGV that repeats may be groups"),
+        ("-- ARGV[1] a number", "cannot read '-- ARGV[1] a number'"),
+        ("-- ARGV[1] a", "cannot read"),
+        ("-- ARGV[1..] a groups of five: b int", "cannot read"),
+        ("-- ARGV[1..] a groups of b int for c, d int", "cannot read"),
+        ("-- ARGV[1..] a groups of b int, c", "cannot read"),
+        ("-- KEYS[2] a hash x", "KEYS of the header must count 1, 2"),
+        ("-- KEYS[1] a", "cannot read"),
     ],
 )
-def test_a_header_that_does_not_count_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, message: str
+def test_a_header_that_breaks_the_grammar_is_refused(
+    lua: Callable[..., None], lines: str, message: str
 ) -> None:
-    (tmp_path / "bad.lua").write_text(f"-- bad: x.\n{lines}\n\nreturn 1\n")
-    monkeypatch.setattr(scripts, "folder", lambda: tmp_path)
-    with pytest.raises(TypeError, match=message):
+    lua(bad=f"-- bad: x.\n{lines}\n\nreturn 1\n")
+    with pytest.raises(TypeError, match=f"^lua/scripts/bad.lua: .*{re.escape(message)}"):
         load.__wrapped__("bad")
+
+
+@pytest.mark.parametrize(
+    ("lines", "generated"),
+    [
+        ("-- KEYS[1] meta hash x", "local meta_key = KEYS[1]"),
+        (
+            "-- ARGV[1] a int\n-- ARGV[2] b float [0, 1]\n-- ARGV[3] c str d int, e",
+            "local a, b, c = ARGV[1], ARGV[2], ARGV[3]",
+        ),
+        ("-- ARGV[1] a int\n-- ARGV[2] b flag x", "local a, b = ARGV[1], ARGV[2] == '1'"),
+        ("-- ARGV[1..] ids int at most 5", "local ids, ids_first, ids_last = ARGV, 1, #ARGV"),
+        (
+            "-- ARGV[1] a JSON\n-- ARGV[2..] of groups of b int, c float (0, 1], d str; or e int",
+            "local a = ARGV[1]\nlocal of, of_first, of_last, of_width = ARGV, 2, #ARGV, 3",
+        ),
+        ("-- Returns 1", ""),
+    ],
+)
+def test_the_arguments_become_local_variables(
+    lua: Callable[..., None], lines: str, generated: str
+) -> None:
+    lua(good=f"-- good: x.\n{lines}\n\nreturn 1\n")
+    parts = [f"-- good: x.\n{lines}", *([generated] if generated else []), "\nreturn 1\n"]
+    assert load.__wrapped__("good").source == "\n".join(parts)
+
+
+def test_a_script_of_a_family_is_bound_without_and_loaded_with_it(
+    lua: Callable[..., None], tmp_path: Path
+) -> None:
+    lua(play="-- play: x.\n-- ARGV[1] a int\n\n--@include scorer\nreturn call('GET', weight(a))\n")
+    scorer = tmp_path / "lua" / "scorers" / "plain.lua"
+    scorer.parent.mkdir()
+    scorer.write_text("-- plain: x.\n-- Gives: weight\nlocal function weight(p)\n  return p\nend\n")
+    found = contract("play", "a")
+    assert (found.name, found.arguments, found.rest) == ("play", ("a",), None)
+    with pytest.raises(TypeError, match=re.escape("takes ['a'], the caller passes ['b']")):
+        contract("play", "b")
+    with pytest.raises(TypeError, match=r"^lua/scripts/play\.lua includes scorer"):
+        bind("play", "a")
+    script = found.script(Variant(scorer=scorer))
+    assert script is found.script(Variant(scorer=scorer))
+    assert "--#region scorer\n-- plain: x." in script.source
+    assert script.commands == {"get"}
+    assert commands_at(script.sha, len(script.source.splitlines())) == ["get"]
 
 
 def test_without_the_scripts_the_installation_is_called_broken(
@@ -187,8 +266,8 @@ def test_the_scripts_are_found_in_the_package_or_beside_it(
 ) -> None:
     package = tmp_path / "redis_curriculum"
     place = (package if inside else tmp_path) / "lua"
-    place.mkdir(parents=True)
-    (place / "record.lua").write_text("-- record: x.\n\n")
+    (place / "scripts").mkdir(parents=True)
+    (place / "scripts" / "record.lua").write_text("-- record: x.\n\n")
     monkeypatch.setattr(scripts, "__file__", str(package / "_protocol" / "scripts.py"))
     assert folder.__wrapped__() == place
 
@@ -196,6 +275,7 @@ def test_the_scripts_are_found_in_the_package_or_beside_it(
 # --- error codes ---------------------------------------------------------------------------------
 
 ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
+    ("RCCONFIG", "3"): ConfigChangedError,
     ("RCSTALE", "3"): StaleGenerationError,
     ("RCSTALE", "gone"): CurriculumNotFoundError,
     ("RCFENCED", "w0"): WorkerFencedError,
@@ -206,6 +286,7 @@ ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
     ("RCSNAPSHOT", "x"): SnapshotRunningError,
     ("RCRESTORE", "x"): SnapshotRunningError,
     ("RCLOST", "x"): SnapshotError,
+    ("RCCHANGED", "wrote"): MigrationError,
     ("RCTYPE", "rc:{x}:meta"): KeyTypeError,
     ("RCDELETED", "x"): CurriculumDeletedError,
     ("RCNEW", "x"): ScriptError,
@@ -229,7 +310,7 @@ def test_errors_carry_their_numbers() -> None:
 
 
 def test_every_code_of_the_scripts_has_an_error() -> None:
-    codes = {code for name in names() for code in load(name).errors}
+    codes = {code for name in names() for code in whole(name).errors}
     assert codes <= {code for code, _ in ERRORS}
     assert all(type(error_of(code, "1")) is not ScriptError for code in codes)
 
@@ -238,7 +319,7 @@ def test_every_code_of_the_scripts_has_an_error() -> None:
 
 FORBIDDEN = [
     r"\bcmsgpack\b",
-    r"\bstruct\.(?!unpack\b)",
+    r"\bstruct\.(?!unpack\b|pack\b)",
     r"\bbit\.",
     r"replicate_commands",
     r"set_repl",
@@ -261,17 +342,17 @@ def test_a_script_uses_nothing_that_some_server_lacks_or_that_is_unbounded(name:
 def test_a_file_can_be_read_at_a_glance(name: str) -> None:
     lines = text_of(name).splitlines()
     body = [line for line in lines if line.strip() and not line.lstrip().startswith("--")]
-    assert len(body) <= (160 if name == "include/draw" else 80)
-    assert max(len(line) for line in body) <= 125
+    assert len(body) <= (105 if name == "draws/sigmoid/index" else 80)
+    assert max((len(line) for line in body), default=0) <= 125
     assert text_of(name).endswith("\n")
     assert not re.search(r"[ \t]+$", text_of(name), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["read", "numbers"])
 def test_a_script_that_says_reads_only_writes_nothing(name: str) -> None:
-    commands = set(re.findall(r"\bcall\('(\w+)'", code_of(load(name).source)))
+    commands = set(re.findall(r"\bcall\('(\w+)'", code_of(whole(name).source)))
     assert commands <= {"HGET", "HMGET", "HGETALL"}
-    assert not re.search(r"\bcall\((?!')", code_of(load(name).source))
+    assert not re.search(r"\bcall\((?!')", code_of(whole(name).source))
 
 
 def test_no_lua_is_written_outside_the_folder() -> None:

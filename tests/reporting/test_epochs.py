@@ -92,7 +92,7 @@ def test_fewer_retained_epochs_are_caught_up_with_in_bounded_steps(
     harness = Harness(connect(server), name, text_config(LearningProgressConfig()))
     for epoch in range(60):
         harness.end_epoch(epoch)
-    harness.config = harness.config.with_overrides({"epochs_retained": 4})
+    harness.configure(harness.config.with_overrides({"epochs_retained": 4}))
     left = []
     for epoch in range(60, 65):
         harness.end_epoch(epoch)

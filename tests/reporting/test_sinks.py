@@ -32,9 +32,10 @@ from redis_curriculum.reporting import (
 )
 from redis_curriculum.reporting.reporter import report_figures
 from redis_curriculum.tasks import Single, WeightedSet
+from tests.docs.pages import page
+from tests.interrupting import count_lines, interrupted, sample
 from tests.lossy import lossy
 
-README = Path(__file__).parents[2] / "README.md"
 TASKS = WeightedSet([(Single(label='say "hi"/0'), 1.0), (Single(label="b"), 1.0)])
 
 
@@ -90,6 +91,25 @@ def same(found: dict[str, float], entry: Entry, rel: float = 0.0) -> None:
 
 
 # --- the reporter --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [8, pytest.param(10**6, marks=pytest.mark.slow)])
+def test_ctrl_c_at_any_line_logs_each_epoch_once(curriculum: Curriculum, most: int) -> None:
+    play(curriculum)
+    first, second = Kept(), Kept()
+    with StatsReporter(curriculum, first, second) as reporter:
+        for _ in range(6):
+            reporter.end_epoch()
+        lines = count_lines(reporter.end_epoch)
+        for line in sample(lines, most):
+            epoch = curriculum.epoch
+            report, _ = interrupted(reporter.end_epoch, line)
+            assert report.epoch == epoch
+            assert curriculum.epoch == epoch + 1
+            assert {entry.report.epoch for entry in first.entries} == set(range(epoch + 1))
+            logged = [entry.report.epoch for entry in second.entries]
+            assert logged == sorted(logged)
+            assert set(logged) == set(range(epoch + 1))
 
 
 def test_an_entry_has_the_report_and_the_figures_after_it(curriculum: Curriculum) -> None:
@@ -325,32 +345,14 @@ def test_a_missing_package_is_named(
         make(tmp_path)
 
 
-# --- the README ----------------------------------------------------------------------------------
+# --- the guide -----------------------------------------------------------------------------------
 
 
-def section(title: str) -> str:
-    text = README.read_text(encoding="utf-8")
-    return re.split(r"^##", text.split(f"### {title}\n")[1], flags=re.MULTILINE)[0]
-
-
-def test_the_table_of_the_readme_names_every_figure_and_no_other(curriculum: Curriculum) -> None:
+def test_the_table_of_the_guide_names_every_figure_and_no_other(curriculum: Curriculum) -> None:
     curriculum.report_failure(curriculum.task_ids("b")[0], "no", permanent=True)
     (entry,) = report_epochs(curriculum, epochs=1)
-    rows = re.findall(r"^\| (`[^|]+) \|", section("Epochs, statistics and loggers"), re.MULTILINE)
+    rows = re.findall(r"^\| (`[^|]+) \|", page("guides/epochs.md"), re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert len(set(documented)) == len(documented)
     logged = {re.sub(r'(/)(b|say "hi"/0)(/|$)', r"\1<label>\3", name) for name in entry.figures}
     assert logged == set(documented)
-
-
-@pytest.mark.parametrize("title", ["Failing tasks", "Epochs, statistics and loggers"])
-def test_the_examples_of_the_readme_run(
-    title: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", section(title), re.DOTALL)
-    assert blocks
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(block.replace("redis://localhost:6379/0", url), names)  # noqa: S102 - our own README
-    names["curriculum"].close()

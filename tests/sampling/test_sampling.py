@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from scipy.optimize import differential_evolution
 from scipy.stats import chisquare
 
-from redis_curriculum._sampling import draw as draw_module
-from redis_curriculum._sampling import weights
-from redis_curriculum._sampling.draw import draw, expected_trials
-from redis_curriculum._sampling.pool import Pool, PoolTask, distribution, evictable
+from redis_curriculum._sampling import sigmoid
+from redis_curriculum._sampling.draw import distribution, draw, pool_weights
+from redis_curriculum._sampling.pool import Pool, evictable
 from redis_curriculum._sampling.random_stream import M1, RandomStream
-from redis_curriculum._sampling.weights import Moments, Sums, fixed
+from redis_curriculum._sampling.sigmoid import Moments, Sums, expected_trials, fixed
 from redis_curriculum.config import ConfigWarning, LearningProgressConfig
 from redis_curriculum.errors import EmptyPoolError
 from redis_curriculum.reporting import gini
-from redis_curriculum.scorers.statistics import Progress, fold, reweight
+from redis_curriculum.scorers.learning_progress import reweight
+from tests.statistics import PoolTask, Progress, fold, make_pool
 
 SCORES = st.floats(0, 1)
 MIN_SAMPLES, MIN_PRESENTATIONS = 2, 4
@@ -77,7 +77,10 @@ def test_every_average_stays_in_the_unit_interval(
 
 
 def test_before_the_first_completion_everything_is_unknown() -> None:
-    assert Progress() == Progress(0, 0.0, *[None] * 9)
+    progress = Progress()
+    assert (progress.completion_count, progress.total_score) == (0, 0.0)
+    names = LearningProgressConfig(use_baseline_normalization=True).names("task")
+    assert {getattr(progress, name) for name in (*names[2:], "last_score")} == {None}
 
 
 @given(SCORES)
@@ -269,7 +272,7 @@ def pool_of(
         PoolTask(i, name, count, value, 1 - value)
         for i, (value, count, name) in enumerate(zip(values, counts, names, strict=True))
     ]
-    return Pool.of(tasks, {t.label: (t.learning_progress, t.p_true) for t in tasks})
+    return make_pool(tasks, {t.label: (t.learning_progress, t.p_true) for t in tasks})
 
 
 POOLS = st.lists(
@@ -293,7 +296,7 @@ HYPERS = st.fixed_dictionaries(
 def test_redis_orders_ties_by_the_text_of_the_id() -> None:
     tasks = [PoolTask(i, "a", RIPE, 0.5, 0.5) for i in (100, 9, 10, 2**53 - 1)]
     tasks.append(PoolTask(99, "a", RIPE, 0.4, 0.5))
-    pool = Pool.of(tasks, {})
+    pool = make_pool(tasks, {})
     ripe = pool.task_ids[pool.parts(make_hypers()).ripe]
     assert ripe.tolist() == [99, 10, 100, 9, 9007199254740991]
 
@@ -304,7 +307,7 @@ def test_each_task_is_in_one_part(pool: Pool) -> None:
     assert sorted(np.concatenate(parts)) == list(range(len(pool)))
     for part, count in zip(parts, (FRESH, LEARNING, RIPE), strict=True):
         assert (pool.completion_count[part] == count).all()
-        assert (np.diff(pool.own_scores[part]) >= 0).all()
+        assert (np.diff(pool.ranks(LearningProgressConfig())[part]) >= 0).all()
 
 
 # --- distribution --------------------------------------------------------------------------------
@@ -355,7 +358,10 @@ def test_eligible_tasks_share_the_rest_by_the_formula(
     eligible = pool.eligible(hypers)
     if not eligible.any():
         return
-    x = pool.learning_progress + hypers.performance_bonus_weight * pool.p_true
+    x = (
+        pool.statistics["learning_progress"]
+        + hypers.performance_bonus_weight * pool.statistics["p_true"]
+    )
     w = naive_weights(x[eligible], hypers)
     plain = hypers.rand_task_rate / len(pool)
     by_rule = distribution(pool, hypers)[eligible] - plain
@@ -364,7 +370,7 @@ def test_eligible_tasks_share_the_rest_by_the_formula(
 
 def test_pooling_chooses_whose_progress_counts() -> None:
     tasks = [PoolTask(0, "a", RIPE, 0.9, 0.5), PoolTask(1, "b", RIPE, 0.1, 0.5)]
-    pool = Pool.of(tasks, {"a": (0.1, 0.5), "b": (0.9, 0.5)})
+    pool = make_pool(tasks, {"a": (0.1, 0.5), "b": (0.9, 0.5)})
     by_task = distribution(pool, make_hypers(pooling="task"))
     by_label = distribution(pool, make_hypers(pooling="label"))
     assert by_task[0] == by_label[1] > 0.99
@@ -373,13 +379,13 @@ def test_pooling_chooses_whose_progress_counts() -> None:
 def test_a_label_without_completions_counts_as_zero() -> None:
     """A task can come to such a label by set_label, with completions of its own."""
     tasks = [PoolTask(0, "new", RIPE, 0.9, 0.5), PoolTask(1, "b", RIPE, 0.1, 0.5)]
-    pool = Pool.of(tasks, {"b": (0.2, 0.5)})
-    assert pool.drives(make_hypers(pooling="label")).tolist() == [0.0, 0.2]
+    pool = make_pool(tasks, {"b": (0.2, 0.5)})
+    assert pool_weights(pool, make_hypers(pooling="label")).tolist() == [0.0, 0.2]
 
 
 def test_the_performance_bonus_favours_what_is_played_well() -> None:
     tasks = [PoolTask(i, str(i), RIPE, 0.2, p_true) for i, p_true in enumerate([0.1, 0.9])]
-    pool = Pool.of(tasks, {str(i): (0.2, p_true) for i, p_true in enumerate([0.1, 0.9])})
+    pool = make_pool(tasks, {str(i): (0.2, p_true) for i, p_true in enumerate([0.1, 0.9])})
     assert distribution(pool, make_hypers()).tolist() == [0.5, 0.5]
     low, high = distribution(pool, make_hypers(performance_bonus_weight=0.5))
     assert low < 0.01
@@ -408,7 +414,7 @@ def test_a_pool_of_one() -> None:
 
 
 def test_an_empty_pool_has_no_distribution_and_no_draws() -> None:
-    pool = Pool.of([], {})
+    pool = make_pool([], {})
     assert distribution(pool, make_hypers()).shape == (0,)
     with pytest.raises(EmptyPoolError):
         draw(pool, make_hypers(), RandomStream.from_seed(0), 1)
@@ -419,12 +425,13 @@ def test_a_hundred_thousand_tasks() -> None:
     rng = np.random.default_rng(0)
     pool = Pool(
         task_ids=rng.permutation(n),
-        completion_count=rng.integers(0, 8, n),
-        learning_progress=rng.random(n),
-        p_true=rng.random(n),
+        statistics={
+            "completion_count": rng.integers(0, 8, n).astype(float),
+            "learning_progress": rng.random(n),
+            "p_true": rng.random(n),
+        },
         label_index=rng.integers(0, 50, n),
-        label_learning_progress=rng.random(50),
-        label_p_true=rng.random(50),
+        label_statistics={"learning_progress": rng.random(50), "p_true": rng.random(50)},
     )
     for pooling in ("label", "task"):
         hypers = make_hypers(pooling=pooling)
@@ -448,7 +455,7 @@ def folded_pool(*, bidirectional: bool) -> Pool:
             labels[label] = fold(labels[label], score, hypers)
         numbers = progress.completion_count, progress.learning_progress, progress.p_true
         tasks.append(PoolTask(i, label, *numbers))
-    return Pool.of(tasks, {k: (p.learning_progress, p.p_true) for k, p in labels.items()})
+    return make_pool(tasks, {k: (p.learning_progress, p.p_true) for k, p in labels.items()})
 
 
 MIXED = [FRESH] * 4 + [LEARNING] * 10 + [RIPE] * 10
@@ -519,7 +526,7 @@ def test_draws_follow_the_distribution(shape: str, setting: str, batch: int) -> 
 def test_the_chi_square_can_tell_a_wrong_distribution(setting: str, batch: int) -> None:
     """The replaced system normalised over all tasks, the ineligible included (defect 4.2)."""
     pool, hypers = SHAPES["a ramp"](), make_hypers(**SETTINGS[setting])
-    x = pool.learning_progress
+    x = pool.statistics["learning_progress"]
     naive = naive_weights(x, hypers)
     counts = drawn_counts(pool, hypers, 600 if batch == 1 else 3000, batch)
     assert p_value(counts, pool, naive / naive.sum()) < 1e-9
@@ -535,7 +542,7 @@ def test_draws_are_exact_at_any_amplification(amplification: float, batch: int) 
 
 
 def test_strata_after_failed_trials_are_exact_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draw_module, "TRIALS_BEFORE_STRATA", 1)
+    monkeypatch.setattr(sigmoid, "TRIALS_BEFORE_STRATA", 1)
     pool, hypers = SHAPES["heavy tail"](), make_hypers(pooling="task")
     counts = drawn_counts(pool, hypers, 3000, 5)
     assert p_value(counts, pool, distribution(pool, hypers)) > 1e-4
@@ -544,7 +551,7 @@ def test_strata_after_failed_trials_are_exact_too(monkeypatch: pytest.MonkeyPatc
 def test_a_call_that_ends_short_biases_nothing_among_the_eligible(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(draw_module, "TRIALS_BEFORE_SHORT", 1)
+    monkeypatch.setattr(sigmoid, "TRIALS_BEFORE_SHORT", 1)
     pool, hypers = SHAPES["heavy tail"](), make_hypers(pooling="label")
     stream, counts = RandomStream.from_seed(0), Counter[int]()
     some_short = False
@@ -581,12 +588,9 @@ def test_the_order_of_the_tasks_given_does_not_matter(setting: str) -> None:
     order = np.random.default_rng(1).permutation(len(pool))
     shuffled = Pool(
         pool.task_ids[order],
-        pool.completion_count[order],
-        pool.learning_progress[order],
-        pool.p_true[order],
+        {name: column[order] for name, column in pool.statistics.items()},
         pool.label_index[order],
-        pool.label_learning_progress,
-        pool.label_p_true,
+        pool.label_statistics,
     )
     for batch in BATCHES:
         draws = draw(pool, hypers, RandomStream.from_seed(2), batch)
@@ -596,7 +600,7 @@ def test_the_order_of_the_tasks_given_does_not_matter(setting: str) -> None:
 def test_a_draw_step_by_step() -> None:
     """The order in which numbers are used is part of the contract with the scripts."""
     tasks = [PoolTask(i, "a", FRESH if i < 3 else RIPE, 0.5, 0.5) for i in range(12)]
-    pool, hypers = Pool.of(tasks, {"a": (0.5, 0.5)}), make_hypers(rand_task_rate=0.5)
+    pool, hypers = make_pool(tasks, {"a": (0.5, 0.5)}), make_hypers(rand_task_rate=0.5)
     stream, twin = RandomStream.from_seed(4), RandomStream.from_seed(4)
     expected = []
     for _ in range(50):
@@ -626,8 +630,11 @@ def test_replacements_stop_where_nothing_more_may_go() -> None:
 def test_evictable_counts_by_rank(pool: Pool, percentile: float, limit: int) -> None:
     hypers = make_hypers(eviction_threshold_percentile=percentile)
     parts = pool.parts(hypers)
-    others = pool.own_scores[np.concatenate((parts.fresh, parts.learning))]
-    ranks = [j + int((others < score).sum()) for j, score in enumerate(pool.own_scores[parts.ripe])]
+    others = pool.ranks(LearningProgressConfig())[np.concatenate((parts.fresh, parts.learning))]
+    ranks = [
+        j + int((others < score).sum())
+        for j, score in enumerate(pool.ranks(LearningProgressConfig())[parts.ripe])
+    ]
     within = itertools.takewhile(lambda rank: rank < percentile * len(pool), ranks[:limit])
     assert evictable(pool, hypers, limit) == len(list(within))
 
@@ -657,14 +664,14 @@ def three_point_trials(point: Sequence[float], hypers: LearningProgressConfig) -
     if std == 0:
         return -1.0
     moments = Moments(mean, std, equal=False)
-    return -1 / float(p @ weights.weights(y / 2.0**40, moments, hypers))
+    return -1 / float(p @ sigmoid.acceptances(y / 2.0**40, moments, hypers))
 
 
 def test_no_three_point_distribution_needs_eight_trials() -> None:
     """Mean and deviation are fixed, so the extreme distributions have at most three points."""
     hypers = make_hypers(z_score_amplification=10.0)
     found = differential_evolution(
-        three_point_trials, [(0, 1)] * 3, args=(hypers,), seed=1, tol=1e-9, polish=False
+        three_point_trials, [(0, 1)] * 3, args=(hypers,), rng=1, tol=1e-9, polish=False
     )
     assert 7.9 < -found.fun < 8
 

@@ -26,8 +26,10 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
     "in another label's set": (lambda r, k, i: r.sadd(k.label("other"), i), "'other'"),
     "a score without a record": (lambda r, k, i: r.zadd(k.learning, {"123": 0.1}), "task 123"),
     "a member without a record": (lambda r, k, i: r.sadd(k.label("maze-5"), 123), "task 123"),
-    "another label's hash": (lambda r, k, i: r.hset(k.task(i), "label_hash", 5), "label_hash"),
-    "another task's id": (lambda r, k, i: r.hset(k.task(i), "task_id", 5), "task_id 5"),
+    "another text than the truth": (
+        lambda r, k, i: r.hset(k.task(i), "success_rate_ema", "0.123"),
+        "success_rate_ema for people",
+    ),
     "a label's count": (lambda r, k, i: r.hincrby(k.labels, "maze-5", 1), "'maze-5'"),
     "a label unlisted": (lambda r, k, i: r.hdel(k.labels, "maze-9"), "'maze-9'"),
     "a label's eligible tasks": (
@@ -35,7 +37,7 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
         "eligible_count",
     ),
     "the sums": (
-        lambda r, k, i: r.bitfield(k.sums).incrby("i64", "#2", 1).execute(),
+        lambda r, k, i: r.hincrby(k.sums, "q1", 1),
         "sums are",
     ),
     "active and inactive": (lambda r, k, i: r.zadd(k.inactive, {"maze-5": 1}), "inactive"),
@@ -92,7 +94,7 @@ def test_everything_at_once_is_mended_while_workers_go_on(server: RunningServer,
             for task_id in rng.sample(curriculum.task_ids(), 30):
                 client.zrem(keys.fresh, task_id)
                 client.sadd(keys.label("maze-5"), task_id)
-            client.bitfield(keys.sums).incrby("i64", "#0", 10**12).execute()
+            client.hincrby(keys.sums, "s", 10**12)
             client.hincrby(keys.progress("maze-13"), "eligible_count", 7)
             assert curriculum.check() != []
             assert curriculum.check(repair=True) == []

@@ -21,9 +21,9 @@ import pytest
 from redis_curriculum import (
     Curriculum,
     CurriculumConfig,
-    DiscreteRandomConfig,
     LearningProgressConfig,
     Task,
+    UniformConfig,
 )
 from redis_curriculum._protocol.keys import PARTS, Keys
 from redis_curriculum._protocol.plan import Words
@@ -142,12 +142,12 @@ def test_who_attaches_leaves_a_gap_to_the_next_draw(url: str, name: str, tmp_pat
 
 
 def test_another_server_and_another_version(
-    any_server: RunningServer, url: str, name: str, tmp_path: Path
+    every_server: RunningServer, url: str, name: str, tmp_path: Path
 ) -> None:
     path = saved(url, name, tmp_path / "a.rcs")
     with (
         Curriculum.open(url, name) as here,
-        Curriculum.restore(path, any_server.url, f"{name}.there") as there,
+        Curriculum.restore(path, every_server.url, f"{name}.there") as there,
     ):
         assert state_of(here) == state_of(there)
         assert there.check() == []
@@ -217,7 +217,7 @@ def test_overrides_by_name_hold_and_the_indices_follow(url: str, name: str, tmp_
     path = saved(url, name, tmp_path / "a.rcs")
     overrides = {"min_samples_for_lp": 6, "pooling": "task", "algorithm.temperature": "0.5"}
     with Curriculum.restore(path, url, f"{name}.b", overrides=overrides) as restored:
-        hypers = restored.config.algorithm.hypers
+        hypers: Any = restored.config.algorithm
         assert (hypers.min_samples_for_lp, hypers.pooling, hypers.temperature) == (6, "task", 0.5)
         assert restored.check() == []
         play(restored, 200)
@@ -258,7 +258,7 @@ def test_force_is_noted_in_the_event_stream_and_in_later_snapshots(
     target = f"{name}.b"
     overrides = {"ema_timescale": 0.5}
     with Curriculum.restore(path, server.url, target, overrides=overrides, force=True) as restored:
-        assert restored.config.algorithm.hypers.ema_timescale == 0.5
+        assert restored.config.algorithm.model_dump()["ema_timescale"] == 0.5
         later = lines_of(restored.snapshot(tmp_path / "b.rcs").path)[0]
         assert later["forced"] == [{"field": "algorithm.ema_timescale", "saved": 0.2, "given": 0.5}]
         events = [fields for _, fields in server.client().xrange(f"rc:{{{target}}}:events")]
@@ -277,7 +277,10 @@ def test_the_pool_grows_freely_and_shrinks_when_told(url: str, name: str, tmp_pa
         path, url, f"{name}.2", overrides={"num_active_tasks": 20}, shrink=True
     ) as shrunk:
         tasks = [line for line in lines_of(path) if line["type"] == "task"]
-        ranked = sorted((t.get("learning_progress", 0), t["task_id"]) for t in tasks)
+        progress = {
+            t["task_id"]: t.get("statistics", {}).get("learning_progress", 0) for t in tasks
+        }
+        ranked = sorted((progress[task_id], task_id) for task_id in progress)
         assert shrunk.task_ids() == sorted(task_id for _, task_id in ranked[-20:])
         assert shrunk.check() == []
         play(shrunk, 100)
@@ -314,7 +317,7 @@ def test_overrides_that_cannot_be(url: str, name: str, tmp_path: Path) -> None:
 
 def test_the_other_algorithm_needs_force(url: str, name: str, tmp_path: Path) -> None:
     path = saved(url, name, tmp_path / "a.rcs", episodes=50)
-    other = {"algorithm": DiscreteRandomConfig(**{k: HYPERS[k] for k in list(HYPERS)[:3]})}
+    other = {"algorithm": UniformConfig(success_threshold=0.25)}
     with pytest.raises(ConfigMismatchError):
         Curriculum.restore(path, url, f"{name}.b", overrides=other)
     with Curriculum.restore(path, url, f"{name}.b", overrides=other, force=True) as restored:
@@ -499,6 +502,12 @@ def stable_state(server: RunningServer, name: str) -> dict[str, Any]:
         return state_of(curriculum)
 
 
+def other_results() -> bytes:
+    """A field ``stats`` that is no task's."""
+    scorer = config_of(**HYPERS).algorithm
+    return scorer.packed("task", {**scorer.fold({}, 0.5), "completion_count": 10**6})
+
+
 DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
     "a task gone": lambda client, keys, task: client.unlink(keys.task(task)),
     "a task in no set": lambda client, keys, task: [
@@ -510,8 +519,8 @@ DAMAGE: dict[str, Callable[[Any, Keys, int], object]] = {
     "a task without its label": lambda client, keys, task: client.srem(
         keys.label(client.hget(keys.task(task), "label")), task
     ),
-    "a result more": lambda client, keys, task: client.hincrby(
-        keys.task(task), "completion_count", 1
+    "other results": lambda client, keys, task: client.hset(
+        keys.task(task), "stats", other_results()
     ),
     "a task more": lambda client, keys, task: client.zadd(keys.fresh, {1: 0.0}),
     "a label's task more": lambda client, keys, task: client.sadd(keys.label("größe/0"), 1),
@@ -533,6 +542,25 @@ def test_what_was_staged_is_read_back_before_it_counts(
 
     with pytest.raises(SnapshotError, match="staging failed"):
         Curriculum.restore(path, server.url, replace=True, progress=meddle)
+    assert stable_state(server, name) == before
+    with Curriculum.restore(path, server.url, replace=True) as restored:
+        assert restored.check() == []
+
+
+def test_what_a_failover_has_lost_is_not_made_current(
+    server: RunningServer, name: str, tmp_path: Path
+) -> None:
+    """A call was acknowledged, but had not been copied: the new primary lacks it."""
+    path = saved(server.url, name, tmp_path / "a.rcs")
+    before = stable_state(server, name)
+
+    def lose(done: int, total: int) -> None:
+        if done == total:
+            with server.client() as client:
+                client.hincrby(Keys(name).restore, "step", -1)
+
+    with pytest.raises(SnapshotError, match="failover lost some"):
+        Curriculum.restore(path, server.url, replace=True, progress=lose)
     assert stable_state(server, name) == before
     with Curriculum.restore(path, server.url, replace=True) as restored:
         assert restored.check() == []

@@ -31,7 +31,6 @@ from redis_curriculum._state.consistent_read import Moment
 from redis_curriculum._wire.blocking import drive
 from redis_curriculum.errors import InvalidInputError, SnapshotError, SnapshotRunningError
 from redis_curriculum.tasks import Buckets, Single, WeightedSet
-from redis_curriculum.tasks.ids import label_hash
 from tests.servers import RunningServer
 
 MAZES = WeightedSet(
@@ -61,6 +60,11 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
+def moment_of(curriculum: Curriculum) -> Moment:
+    store = curriculum._store  # noqa: SLF001
+    return Moment(store.server, store.variant)
+
+
 def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path: Path) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         play(curriculum, 800)
@@ -69,11 +73,12 @@ def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path:
         text = gzip.decompress(info.path.read_bytes())
         manifest, *middle, end = (json.loads(line) for line in text.splitlines())
         assert manifest["type"] == "manifest"
-        assert manifest["format"] == 1
+        assert manifest["format"] == 2
         assert manifest["config"] == json.loads(curriculum.config.to_json())
         assert manifest["seed"] == 3
         assert len(manifest["random"]) == 6
-        assert manifest["workers"][curriculum.worker_id]["sequence"]
+        told = {"lease_end_ms", "sequence", "host", "pid", "started"}
+        assert set(manifest["workers"][curriculum.worker_id]) == told, "no token"
         kinds = [line["type"] for line in middle]
         assert kinds.count("task") == end["tasks"] == info.tasks == 60
         assert kinds.count("label") == end["labels"] == info.labels
@@ -84,10 +89,12 @@ def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path:
             if line["type"] == "task":
                 record = curriculum.get_task_stats(line["task_id"])
                 assert record is not None
+                statistics = line.pop("statistics", {})
                 for field, value in line.items():
                     if field != "type":
                         assert getattr(record, field) == value
-                assert line["label_hash"] == label_hash(line["label"])
+                known = {k: v for k, v in record.statistics.items() if v is not None}
+                assert statistics == known
         labels = {line["label"]: line for line in middle if line["type"] == "label"}
         assert {k: v["active"] for k, v in labels.items() if v["active"]} == curriculum.labels()
         played = sum(line["count"]["completions"] for line in labels.values())
@@ -133,8 +140,8 @@ def swap(url: str, name: str, seed: int, stop: Any) -> None:
 def sums_in(path: Path) -> tuple[float, int]:
     tasks = [line for line in lines_of(path) if line["type"] == "task"]
     return (
-        sum(t.get("total_score", 0) for t in tasks),
-        sum(t.get("completion_count", 0) for t in tasks),
+        sum(t.get("statistics", {}).get("total_score", 0) for t in tasks),
+        sum(t.get("statistics", {}).get("completion_count", 0) for t in tasks),
     )
 
 
@@ -211,8 +218,7 @@ def test_with_evictions_and_relabelling_the_file_can_be_restored(
 def test_what_was_read_before_and_after_a_change_is_the_moment(url: str, name: str) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         play(curriculum, 300)
-        store, link = curriculum._store, curriculum._link  # noqa: SLF001
-        moment = Moment(store.keys, 5)
+        link, moment = curriculum._link, moment_of(curriculum)  # noqa: SLF001
         ids = curriculum.task_ids()
         before = {i: curriculum.get_task_stats(i) for i in ids}
         labels = curriculum.labels()
@@ -240,7 +246,7 @@ def test_the_copies_go_when_it_is_done(server: RunningServer, name: str, tmp_pat
     with Curriculum.open(server.url, name, config_of()) as curriculum:
         curriculum.snapshot(tmp_path / "a.rcs")
         play(curriculum, 10)
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         assert client.exists(keys.snapshot, keys.snapshot_tasks, keys.snapshot_labels) == 0
         assert client.hget(keys.meta, "snapshot") is None
 
@@ -251,7 +257,7 @@ def test_the_copies_go_when_it_is_done(server: RunningServer, name: str, tmp_pat
 def test_a_second_exporter_is_told(url: str, name: str, tmp_path: Path) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         link = curriculum._link  # noqa: SLF001
-        moment = Moment(curriculum._store.keys, 5)  # noqa: SLF001
+        moment = moment_of(curriculum)
         drive(moment.begin(), link)
         with pytest.raises(SnapshotRunningError):
             curriculum.snapshot(tmp_path / "a.rcs")
@@ -281,14 +287,14 @@ def test_an_exporter_that_lost_its_lease_stops(
     server: RunningServer, name: str, tmp_path: Path
 ) -> None:
     with Curriculum.open(server.url, name, config_of(500)) as curriculum:
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         path = tmp_path / "a.rcs"
         path.write_text("old")
 
         def too_slow(done: int, total: int) -> None:
             client.pexpire(keys.snapshot, 0)
 
-        with pytest.raises(SnapshotError, match="lease"):
+        with pytest.raises(SnapshotError, match="no longer holds"):
             curriculum.snapshot(path, overwrite=True, progress=too_slow)
         assert path.read_text() == "old"
         assert [p.name for p in tmp_path.iterdir()] == ["a.rcs"]
@@ -314,7 +320,7 @@ def test_a_killed_exporter_leaves_the_old_file_and_its_copies_expire(
         assert process.returncode == -signal.SIGKILL
         assert path.read_bytes() == old
         assert len(list(tmp_path.iterdir())) == 2, "what it had written"
-        keys, client = curriculum._store.keys, server.client()  # noqa: SLF001
+        keys, client = curriculum._store.server.keys, server.client()  # noqa: SLF001
         play(curriculum, 20)
         copies = (keys.snapshot, keys.snapshot_tasks, keys.snapshot_labels)
         assert all(client.pttl(key) > 0 for key in copies)
@@ -348,11 +354,11 @@ def test_what_a_live_exporter_writes_is_left_to_it(url: str, name: str, tmp_path
 def test_the_exporters_copies_are_bounded_by_the_pool(server: RunningServer, name: str) -> None:
     with Curriculum.open(server.url, name, config_of(50, replacement_rate=0.0)) as curriculum:
         link = curriculum._link  # noqa: SLF001
-        moment = Moment(curriculum._store.keys, 5)  # noqa: SLF001
+        moment = moment_of(curriculum)
         drive(moment.begin(), link)
         play(curriculum, 1000)
         client = server.client()
-        assert client.hlen(curriculum._store.keys.snapshot_tasks) <= 50 + 1  # noqa: SLF001
+        assert client.hlen(curriculum._store.server.keys.snapshot_tasks) <= 50 + 1  # noqa: SLF001
         drive(moment.end(), link)
 
 

@@ -18,7 +18,7 @@ from redis_curriculum._state.reader import read
 from redis_curriculum.errors import SnapshotError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-GOOD = FIXTURES / "format-1.rcs"
+GOOD = FIXTURES / "format-2.rcs"
 Lines = list[dict[str, Any]]
 
 
@@ -80,15 +80,21 @@ def _set(kind: str, field: str, value: Any) -> Change:
     return lambda lines: lines[first(lines, kind)].__setitem__(field, value)
 
 
-def _unset_progress(lines: Lines) -> None:
-    label = next(ls for ls in lines if ls.get("progress", {}).get("completion_count"))
-    del label["progress"]["p_true"]
+def _statistic(kind: str, name: str, value: float | None) -> Change:
+    """Set, or for None take out, one statistic of the first line that has any."""
+
+    def change(lines: Lines) -> None:
+        line = next(ls for ls in lines if ls["type"] == kind and "statistics" in ls)
+        line["statistics"].pop(name)
+        if value is not None:
+            line["statistics"][name] = value
+
+    return change
 
 
 MISTAKES: dict[str, tuple[Change, str]] = {
     "unknown field": (_set("task", "colour", "red"), "colour"),
     "unknown type": (_set("task", "type", "tusk"), "type"),
-    "label of another hash": (_set("task", "label_hash", 1), "label_hash"),
     "label with a line feed": (_set("label", "label", "a\nb"), "label"),
     "label too long": (_set("label", "label", "x" * 201), "label"),
     "name": (_set("manifest", "name", "a b"), "name"),
@@ -98,7 +104,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "float for a count": (_set("task", "sample_count", 3.0), "sample_count"),
     "bool for a count": (_set("task", "sample_count", value=True), "sample_count"),
     "params no object": (_set("task", "params", [1]), "params"),
-    "threshold outside": (_set("task", "success_threshold", 1.5), "success_threshold"),
+    "a score outside": (_set("task", "last_score", 1.5), "last_score"),
     "seed differs": (_set("manifest", "seed", 99), "seed"),
     "random of five": (_set("manifest", "random", [1] * 5), "random"),
     "config unknown": (_set("manifest", "config", {"a": 1}), "a"),
@@ -110,12 +116,12 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "task missing": (lambda ls: ls.pop(first(ls, "task")), "tasks"),
     "label missing": (lambda ls: ls.pop(first(ls, "label")), "labels"),
     "tasks miscounted": (_set("end", "tasks", 3), "tasks"),
-    "an average missing": (_set("task", "ema_squared", None), "ema_squared"),
-    "an average above 1": (_set("task", "p_slow", 1.01), "p_slow"),
-    "a label's average missing": (_unset_progress, "progress.p_true"),
+    "an average missing": (_statistic("task", "ema_squared", None), "statistics.ema_squared"),
+    "an average above 1": (_statistic("task", "p_slow", 1.01), "statistics.p_slow"),
+    "a label's average missing": (_statistic("label", "p_true", None), "statistics.p_true"),
     "progress without results": (
-        lambda ls: ls[first(ls, "task")].update(completion_count=0, learning_progress=0.1),
-        "learning_progress",
+        _statistic("task", "completion_count", 0),
+        "statistics.completion_count",
     ),
 }
 
@@ -167,7 +173,7 @@ def test_a_gzip_bomb_is_read_no_further_than_a_line(tmp_path: Path) -> None:
     assert reading(tmp_path / "a", bomb).line == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b""), b"\x1f\x8b\x08"])
+@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"", mtime=0), b"\x1f\x8b\x08"])
 def test_what_is_no_snapshot(tmp_path: Path, content: bytes) -> None:
     reading(tmp_path / "a", content)
 

@@ -14,11 +14,13 @@ from scipy import stats
 
 from redis_curriculum._protocol.scripts import folder
 from redis_curriculum._sampling import draw
-from redis_curriculum._sampling.draw import expected_trials
-from redis_curriculum._sampling.pool import Pool, PoolTask, distribution
+from redis_curriculum._sampling.draw import distribution
+from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._sampling.random_stream import RandomStream
+from redis_curriculum._sampling.sigmoid import expected_trials
 from redis_curriculum.config import LearningProgressConfig
 from tests.harness import Harness, Server, commands_run, connect, plant, text_config
+from tests.statistics import PoolTask, make_pool
 
 pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")
 
@@ -119,11 +121,11 @@ PARTS = {
 
 @pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 def test_draws_equal_the_reference_bit_for_bit(
-    any_server: Server, name: str, parts: list[int]
+    every_server: Server, name: str, parts: list[int]
 ) -> None:
     rng = random.Random(f"draws {parts}")
     for i in range(15):
-        harness = harness_of(any_server, f"{name}.{i}", random_hypers(rng))
+        harness = harness_of(every_server, f"{name}.{i}", random_hypers(rng))
         pool = plant(harness, *random_pool(rng, parts))
         assert_equal_draws(harness, pool, [1, 1, 1, 5, 31, 32, 60])
         harness.wipe()
@@ -131,7 +133,7 @@ def test_draws_equal_the_reference_bit_for_bit(
 
 @pytest.mark.parametrize("pooling", ["label", "task"])
 def test_replacements_are_wanted_where_the_reference_wants_them(
-    any_server: Server, name: str, pooling: str
+    every_server: Server, name: str, pooling: str
 ) -> None:
     rng, replaced = random.Random(f"replacements {pooling}"), []
     for i in range(10):
@@ -141,7 +143,7 @@ def test_replacements_are_wanted_where_the_reference_wants_them(
             exploration_share=1.0,
             eviction_threshold_percentile=rng.choice([0.05, 0.4, 1.0]),
         )
-        harness = harness_of(any_server, f"{name}.{i}", hypers)
+        harness = harness_of(every_server, f"{name}.{i}", hypers)
         pool = plant(harness, *random_pool(rng, PARTS["mixed"]))
         counts = [1, 2, 40, 100]
         replaced.append(sum(counts) - sum(assert_equal_draws(harness, pool, counts)))
@@ -160,28 +162,28 @@ def steep_pool(size: int) -> list[PoolTask]:
 STEEP = {"pooling": "task", "z_score_amplification": 100.0, "exploration_share": 0.0}
 
 
-def test_rejection_that_takes_long_goes_over_to_strata(any_server: Server, name: str) -> None:
+def test_rejection_that_takes_long_goes_over_to_strata(every_server: Server, name: str) -> None:
     """With 64 rejections in a row the strata take over, and stay for the rest of the call."""
     hypers = hypers_of(**STEEP)
-    harness = harness_of(any_server, name, hypers)
+    harness = harness_of(every_server, name, hypers)
     pool = plant(harness, steep_pool(400))
     assert expected_trials(pool, hypers) > 64
     assert_equal_draws(harness, pool, [1] * 10 + [2] * 10 + [31, 32, 100])
 
 
-def test_a_call_ends_short_where_no_strata_apply(any_server: Server, name: str) -> None:
+def test_a_call_ends_short_where_no_strata_apply(every_server: Server, name: str) -> None:
     hypers = hypers_of(**STEEP, performance_bonus_weight=1e-9)
-    harness = harness_of(any_server, name, hypers)
+    harness = harness_of(every_server, name, hypers)
     pool = plant(harness, steep_pool(1000))
     harness.set_stream(RandomStream.from_seed(65).state)  # one of 200 that come to that soon
     assert assert_equal_draws(harness, pool, [3, 3]) == [1, 3]
 
 
-def test_a_step_draws_from_what_its_results_left(any_server: Server, name: str) -> None:
+def test_a_step_draws_from_what_its_results_left(every_server: Server, name: str) -> None:
     rng = random.Random(12)
-    harness = harness_of(any_server, name, hypers_of(min_samples_for_lp=1, pooling="task"))
+    harness = harness_of(every_server, name, hypers_of(min_samples_for_lp=1, pooling="task"))
     harness.create([(i, f"l{i % 2}", {}) for i in range(20)])
-    twin = harness_of(any_server, f"{name}.twin", harness.hypers)
+    twin = harness_of(every_server, f"{name}.twin", harness.hypers)
     twin.create([(i, f"l{i % 2}", {}) for i in range(20)])
     for _ in range(40):
         results = [(rng.randrange(20), rng.random()) for _ in range(3)]
@@ -190,8 +192,8 @@ def test_a_step_draws_from_what_its_results_left(any_server: Server, name: str) 
         assert together.tasks == twin.sample(4).tasks
 
 
-def test_an_empty_pool_draws_nothing_and_no_random_number(any_server: Server, name: str) -> None:
-    harness = harness_of(any_server, name, hypers_of(replacement_rate=1.0, exploration_share=1.0))
+def test_an_empty_pool_draws_nothing_and_no_random_number(every_server: Server, name: str) -> None:
+    harness = harness_of(every_server, name, hypers_of(replacement_rate=1.0, exploration_share=1.0))
     before = harness.stream_state
     reply = harness.sample(5)
     assert (reply.ids, reply.wanted, reply.missing) == ([], 0, 2**20)
@@ -201,7 +203,7 @@ def test_an_empty_pool_draws_nothing_and_no_random_number(any_server: Server, na
 # --- the random stream ---------------------------------------------------------------------------
 
 STREAM = """
-local call, meta, answer = redis.call, {{ 0, 0, 0, ARGV[1] }}, {{}}
+local call, meta_key, meta, answer = redis.call, KEYS[1], {{ 0, 0, 0, ARGV[1] }}, {{}}
 {include}
 for i = 2, #ARGV do
   answer[2 * i - 3] = string.format('%.17g', uniform())
@@ -226,8 +228,8 @@ def assert_stream(client: Any, key: str) -> None:
     assert stream_on(client, key, state, sizes) == (expected, " ".join(map(str, stream.state)))
 
 
-def test_the_random_stream_has_equal_bits_on_every_server(any_server: Server, name: str) -> None:
-    assert_stream(connect(any_server), f"rc:{{{name}}}:meta")
+def test_the_random_stream_has_equal_bits_on_every_server(every_server: Server, name: str) -> None:
+    assert_stream(connect(every_server), f"rc:{{{name}}}:meta")
 
 
 def test_the_random_stream_has_equal_bits_on_fakeredis() -> None:
@@ -345,7 +347,7 @@ def test_draws_over_recorded_scores_follow_the_distribution(
     for i, record in enumerate(harness.read(range(30))):
         lp = float(record["learning_progress"]) if "learning_progress" in record else None
         rows.append(PoolTask(i, record["label"], int(record["completion_count"]), lp, None))
-    expected = distribution(Pool.of(rows, {}), hypers)
+    expected = distribution(make_pool(rows, {}), hypers)
     found = drawn(harness, BATCHED // 500, 500)
     assert chi_square(found, dict(enumerate(expected.tolist()))) > ALPHA
 

@@ -11,12 +11,12 @@ from scipy import stats
 
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._sampling.draw import expected_trials
-from redis_curriculum._sampling.pool import PoolTask
+from redis_curriculum._sampling.sigmoid import expected_trials
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
 from redis_curriculum.tasks import Buckets, Outcome
 from tests.harness import Harness, commands_run, connect, plant, text_config
 from tests.servers import RunningServer
+from tests.statistics import PoolTask
 
 CHUNK = WorkerSettings().chunk
 TASKS = Buckets(label="kind-{kind}", buckets={"kind": [0, 1, 2], "seed": list(range(9))})
@@ -87,14 +87,12 @@ def test_draws_that_end_short_are_made_up_and_stay_exact(
     server: RunningServer, url: str, name: str
 ) -> None:
     """The worst pool of two labels at amplification 100: one trial in 160 is accepted."""
-    config = text_config(
-        LearningProgressConfig(z_score_amplification=100.0, replacement_rate=0.0),
-        num_active_tasks=1000,
-    )
+    hypers = LearningProgressConfig(z_score_amplification=100.0, replacement_rate=0.0)
+    config = text_config(hypers, num_active_tasks=1000)
     harness = Harness(connect(server), name, config)
     tasks = [PoolTask(i, "rare" if i < 6 else "many", 100, 0.1, 0.5) for i in range(1000)]
     pool = plant(harness, tasks, {"rare": (1.0, 0.5), "many": (0.0, 0.5)})
-    assert expected_trials(pool, config.algorithm.hypers) > 100
+    assert expected_trials(pool, hypers) > 100
     with Curriculum.open(url, name) as curriculum:
         before = commands_run(server, "evalsha")
         drawn = Counter(task.task_id for task in curriculum.get_tasks(1_500))

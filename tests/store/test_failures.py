@@ -11,15 +11,14 @@ import pytest
 
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._protocol.records import PROGRESS_FIELDS
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
 from redis_curriculum.errors import GeneratorError, InvalidInputError, ServerUnavailableError
-from redis_curriculum.scorers.statistics import Progress, fold
 from redis_curriculum.tasks import Buckets, Outcome, TaskSpec
 from tests.harness import Harness, connect, text_config
 from tests.lossy import lossy
 from tests.processes import all_together, in_processes
 from tests.servers import RunningServer
+from tests.statistics import Progress, fold
 from tests.whole import assert_whole, total
 
 APPLIED, EVICTED, QUARANTINED = Outcome.APPLIED, Outcome.EVICTED, Outcome.QUARANTINED
@@ -52,9 +51,7 @@ def test_a_failure_is_counted_and_a_success_ends_the_row(
         assert after is not None
         assert (after.failure_count, after.consecutive_failures) == (2, 2)
         assert after.last_error == "again"
-        assert [getattr(after, f) for f in PROGRESS_FIELDS] == [
-            getattr(before, f) for f in PROGRESS_FIELDS
-        ]
+        assert (after.statistics, after.last_score) == (before.statistics, before.last_score)
         report = curriculum.epoch_report()
         assert report is not None
         assert report.failures == {task.label: 2}
@@ -114,7 +111,7 @@ def test_a_failure_score_is_folded_like_any_score(
     algorithm = {"failure_score": 0.25, "min_samples_for_lp": 2, "pooling": pooling}
     with Curriculum.open(url, name, config_of(algorithm=algorithm)) as curriculum:
         task_id = curriculum.task_ids()[0]
-        hypers = curriculum.config.algorithm.hypers
+        hypers = curriculum.config.algorithm
         progress = Progress()
         for _ in range(2):
             curriculum.report_failure(task_id, "x")
@@ -123,9 +120,7 @@ def test_a_failure_score_is_folded_like_any_score(
         progress = fold(progress, 1.0, hypers)
         record = curriculum.get_task_stats(task_id)
         assert record is not None
-        assert {f: getattr(record, f) for f in PROGRESS_FIELDS} == {
-            f: getattr(progress, f) for f in PROGRESS_FIELDS
-        }
+        assert Progress(record.last_score, **record.statistics) == progress
         assert (record.failure_count, record.consecutive_failures) == (2, 0)
         for _ in range(2):
             assert curriculum.report_failure(task_id, "x") is APPLIED, "its own score is no success"

@@ -12,6 +12,7 @@ import pytest
 
 from redis_curriculum._protocol.keys import COUNTS, SCHEMA, Keys
 from redis_curriculum._sampling.random_stream import RandomStream
+from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum.config import LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
@@ -21,7 +22,8 @@ from redis_curriculum.errors import (
     WorkerFencedError,
     WorkerInUseError,
 )
-from tests.harness import Harness, Server, connect, text_config
+from redis_curriculum.scorers.statistics import Holder
+from tests.harness import Harness, Server, connect, raw, text_config
 from tests.invariants import assert_same, stored_state
 from tests.model import ModelCurriculum
 
@@ -54,14 +56,16 @@ def another(harness: Harness, worker: str, **settings: Any) -> Harness:
 
 def test_open_creates_once_and_then_answers_what_is_stored(empty: Harness) -> None:
     config = empty.config
-    assert empty.open() == [0, SCHEMA, 1, config.to_json(), 0, 0, 0]
+    assert empty.open() == [0, SCHEMA, 1, config.to_json(), 0, 0, 0, 1]
     meta = empty.client.hgetall(empty.keys.meta)
+    assert raw(meta.pop("hypers")) == packed_hypers(config)
     assert int(meta.pop("created_ms")) == pytest.approx(time.time() * 1000, abs=60_000)
     assert meta == {
         "schema": str(SCHEMA),
         "generation": "1",
         "config": config.to_json(),
         "config_sha256": config.sha256(),
+        "config_version": "1",
         "epoch": "0",
         "random": " ".join(map(str, RandomStream.from_seed(3).state)),
         "next_index": "0",
@@ -69,14 +73,14 @@ def test_open_creates_once_and_then_answers_what_is_stored(empty: Harness) -> No
     }
     empty.create([(7, "a", {})])
     other = text_config(HYPERS, seed=99)
-    reply = empty.call("open", 1, SCHEMA, other.to_json(), other.sha256(), "1 1 1 1 1 1")
-    assert reply == [0, SCHEMA, 1, config.to_json(), 1, 1, 0]
+    reply = empty.call("open", 1, SCHEMA, other.to_json(), other.sha256(), "", "1 1 1 1 1 1")
+    assert reply == [0, SCHEMA, 1, config.to_json(), 1, 1, 0, 1]
     assert empty.stream_state == RandomStream.from_seed(3).state
 
 
 def test_open_without_a_config_creates_nothing(empty: Harness) -> None:
     empty.wipe()
-    assert empty.call("open", 1, SCHEMA, "", "", "") == []
+    assert empty.call("open", 1, SCHEMA, "", "", "", "") == []
     assert empty.client.exists(empty.keys.meta) == 0
 
 
@@ -132,7 +136,7 @@ def test_reaping_is_bounded(harness: Harness) -> None:
 
 def test_a_write_with_a_lease_renews_it(harness: Harness) -> None:
     before = harness.client.zscore(harness.keys.workers, "w0")
-    harness.call("sample", 1, "w0", 2, 10**9, harness.packed, 1, "")
+    harness.call("sample", 1, "w0", 2, 10**9, 1, 1, "")
     after = harness.client.zscore(harness.keys.workers, "w0")
     assert after > before + 10**8
 
@@ -180,8 +184,7 @@ def test_create_fills_the_room_there_is(empty: Harness) -> None:
 
 
 def test_create_skips_indices_whose_task_failed_to_generate(empty: Harness) -> None:
-    head = (0.5, 100, 4, 0)
-    reply = empty.write("create", *head, 3, 30, "a", 1, "{}", 8, 80, "a", 1, "{}")
+    reply = empty.write("create", 1, 0, 3, 30, "a", "{}", 8, 80, "a", "{}")
     assert reply == [0, 2, 9, 2]
     with pytest.raises(IndexTakenError) as caught:
         empty.create([], next_index=8)
@@ -190,8 +193,8 @@ def test_create_skips_indices_whose_task_failed_to_generate(empty: Harness) -> N
 
 def test_a_draw_is_counted_once(harness: Harness) -> None:
     drawn = harness.sample(7).ids + harness.sample(1).ids + harness.step([(0, 0.5)], 2).ids
-    for record in harness.read(range(4)):
-        assert int(record["sample_count"]) == drawn.count(int(record["task_id"]))
+    for task_id, record in enumerate(harness.read(range(4))):
+        assert int(record["sample_count"]) == drawn.count(task_id)
     by_label = {label: sum("ab"[i % 2] == label for i in drawn) for label in "ab"}
     for key in (harness.keys.count("samples"), harness.keys.epoch(0, "samples")):
         assert {k: int(v) for k, v in harness.client.hgetall(key).items()} == by_label
@@ -207,13 +210,15 @@ def test_a_replayed_draw_is_counted_and_not_drawn(harness: Harness) -> None:
     assert counts == ["1", "1", "2", "0"]
 
 
-def test_a_repeat_leaves_out_what_was_evicted_since(harness: Harness) -> None:
+def test_a_repeat_answers_what_was_drawn_though_it_was_evicted_since(harness: Harness) -> None:
     first = harness.sample(6)
-    gone = another(harness, "w1")
-    gone.evict([first.ids[0]])
+    before = harness.client.hgetall(harness.keys.count("samples"))
+    another(harness, "w1").evict(first.ids)
     again = harness.sample(6, sequence=harness.sequence)
-    assert again.repeated == 1
-    assert again.ids == [task_id for task_id in first.ids if task_id != first.ids[0]]
+    assert (again.repeated, again.ids, again.tasks) == (1, first.ids, first.tasks)
+    assert harness.client.hgetall(harness.keys.count("samples")) == before
+    harness.record([(first.ids[0], 0.5)])
+    assert harness.sample(6, sequence=harness.sequence).ids == [], "that number was no draw"
 
 
 def test_a_late_result_neither_recreates_a_task_nor_lands_on_another(harness: Harness) -> None:
@@ -325,11 +330,24 @@ def test_the_event_stream_is_capped(server: Server, name: str) -> None:
 # --- reading -------------------------------------------------------------------------------------
 
 
+def whole(harness: Harness, of: int | str) -> dict[str, str]:
+    """A task's or label's hash as the scripts print it: its statistics by name."""
+    holder: Holder = "task" if isinstance(of, int) else "label"
+    keys = harness.keys
+    key = keys.task(of) if isinstance(of, int) else keys.progress(of)
+    fields = harness.client.hgetall(key)
+    if "stats" not in fields:
+        return dict(fields)
+    statistics = harness.hypers.unpacked(holder, raw(fields.pop("stats")))
+    return {**fields, **{name: f"{value:.17g}" for name, value in statistics.items()}}
+
+
 def test_read_returns_whole_records_in_order(harness: Harness) -> None:
     harness.record([(2, 0.25)])
     two, none, zero = harness.read([2, 99, 0])
-    assert two == harness.client.hgetall(harness.keys.task(2))
-    assert (two["task_id"], two["last_score"], zero["task_id"]) == ("2", "0.25", "0")
+    assert two == whole(harness, 2)
+    assert zero == whole(harness, 0)
+    assert (two["label"], two["last_score"], zero.get("last_score")) == ("a", "0.25", None)
     assert none == {}
     assert harness.read([]) == []
 
@@ -403,8 +421,8 @@ def test_a_later_generation_has_keys_of_its_own(harness: Harness) -> None:
 def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness) -> None:
     harness.record([(i, 0.5) for i in range(4)])
     keys, client = harness.keys, harness.client
-    was = {task_id: client.hgetall(keys.task(task_id)) for task_id in range(4)}
-    progress = client.hgetall(keys.progress("b"))
+    was = {task_id: whole(harness, task_id) for task_id in range(4)}
+    progress = whole(harness, "b")
     harness.call("moment_begin", harness.generation, "token", 60_000)
     harness.record([(0, 1.0)])
     harness.sample(0, replay="1")

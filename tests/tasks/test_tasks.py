@@ -170,7 +170,7 @@ def test_shared_params_are_in_every_task() -> None:
         ({"buckets": {"size": "567"}}, "at least one value"),
         ({"buckets": {"size": {1, 2}}}, "at least one value"),
         ({"buckets": {"size": [math.nan]}}, "finite"),
-        ({"buckets": {"size": [object()]}}, "JSON"),
+        ({"buckets": {"size": [object]}}, "JSON"),
         ({"buckets": {"size": {"low": 1}}}, "low and high"),
         ({"buckets": {"size": [1], 5: [1]}}, "text|string"),
         ({"buckets": {"size": Span(0.0, 1.0)}}, "format for a span of floats"),

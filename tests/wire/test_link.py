@@ -25,7 +25,7 @@ from redis_curriculum.errors import (
 )
 from tests.wire.network import Network, Server, Words, replies
 
-SCRIPT = load("read")
+SCRIPT = load("repair_labels")
 PORT = 6379
 HOME = "redis://home"
 CLUSTER = "redis+cluster://a,b,c"

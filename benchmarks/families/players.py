@@ -1,0 +1,111 @@
+"""Environments in step on a curriculum's tasks, and policies measured on held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy.typing import NDArray
+
+from families.family import SOLVABLE, Tally
+from redis_curriculum import Curriculum
+from redis_curriculum.envs import CurriculumVectorEnv, TaskEnv
+
+Array = NDArray[Any]
+Score = Callable[[dict[str, Any]], float]
+Policy = Callable[[Array], Array]
+"""Returns an action for each row of observations."""
+
+
+def sample(logits: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw an action for each row by its logits; return the actions and their log probabilities."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    below = np.cumsum(np.exp(log_p), axis=1) < rng.random((len(logits), 1))
+    actions = np.minimum(below.sum(axis=1), logits.shape[1] - 1)
+    return actions, log_p[np.arange(len(actions)), actions]
+
+
+class Players:
+    """A vector environment that plays a curriculum's tasks; every row is always in an episode.
+
+    One round trip for each step in which episodes end, whatever their number.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], gymnasium.Env[Any, Any]],
+        count: int,
+        curriculum: Curriculum,
+        *,
+        seed: int,
+        natures: Mapping[str, str],
+        score: Score | None = None,
+    ) -> None:
+        """Begin ``count`` episodes.
+
+        Args:
+            make: Makes one environment.
+            count: Number of environments.
+            curriculum: Where the tasks come from.
+            seed: Of the environments.
+            natures: What tasks of a label can teach, where that is not SOLVABLE.
+            score: As of ``TaskEnv``.
+        """
+        envs = SyncVectorEnv(
+            [lambda: TaskEnv(make(), score=score)] * count, autoreset_mode=AutoresetMode.DISABLED
+        )
+        self._envs = CurriculumVectorEnv(envs, curriculum)
+        self._natures = natures
+        self.tally = Tally()
+        self.observations: Array = self._envs.reset(seed=seed)[0]
+
+    def step(self, actions: Array) -> tuple[Array, Array]:
+        """Take a step in each environment; return the rewards and which episodes are over.
+
+        ``observations`` are then those to act on next: the first ones of the next episodes, where
+        one is over.
+        """
+        observations, rewards, terminated, truncated, infos = self._envs.step(actions)
+        over = terminated | truncated
+        if over.any():
+            told = infos["curriculum"]
+            for i in np.flatnonzero(over):
+                label = str(told["label"][i])
+                nature = self._natures.get(label, SOLVABLE)
+                length, outcome = int(told["length"][i]), str(told["outcome"][i])
+                self.tally.add(label, nature, length, outcome)
+            observations = self._envs.reset(options={"reset_mask": over})[0]
+        self.observations = observations
+        return rewards, over
+
+
+def success(
+    envs: Mapping[str, Sequence[gymnasium.Env[Any, Any]]], policy: Policy
+) -> dict[str, float]:
+    """Play one episode in each environment, all in step; return the share of positive returns.
+
+    Args:
+        envs: Environments by label, each with its task.
+        policy: Draws the actions.
+    """
+    labels = [label for label, of in envs.items() for _ in of]
+    every = [env for of in envs.values() for env in of]
+    won = np.zeros(len(every), dtype=np.bool_)
+    playing = np.arange(len(every))
+    seen = np.array([env.reset()[0] for env in every])
+    while len(playing):
+        going = []
+        for row, (i, action) in enumerate(zip(playing, policy(seen), strict=True)):
+            seen[row], reward, terminated, truncated, _ = every[i].step(action)
+            won[i] |= float(reward) > 0
+            if not (terminated or truncated):
+                going.append(row)
+        playing, seen = playing[going], seen[going]
+    return {
+        label: float(np.mean([w for w, of in zip(won, labels, strict=True) if of == label]))
+        for label in envs
+    }

@@ -1,0 +1,3 @@
+-- packing: statistics to the field `stats`, and to the texts beside it. The lines are written as those of unpacking.
+-- Needs: call
+--@generated packing

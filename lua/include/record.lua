@@ -1,0 +1,34 @@
+-- record: a whole record as field, value, ...: the hash but for `stats`, then every statistic by name, printed. Where both
+-- have a name, the later one is the truth.
+-- Needs: call, unpack_task, unpack_label, TASK_STATISTICS, LABEL_STATISTICS
+-- Gives: whole_task, whole_label
+local function whole(key, unpack_statistics, names)
+  local flat, found, stats = call('HGETALL', key), {}, nil
+  for i = 1, #flat, 2 do
+    if flat[i] == 'stats' then
+      stats = flat[i + 1]
+    else
+      found[#found + 1] = flat[i]
+      found[#found + 1] = flat[i + 1]
+    end
+  end
+  if stats then
+    local p = {}
+    unpack_statistics(p, stats)
+    for _, name in ipairs(names) do
+      if p[name] then
+        found[#found + 1] = name
+        found[#found + 1] = string.format('%.17g', p[name])
+      end
+    end
+  end
+  return found
+end
+
+local function whole_task(key)
+  return whole(key, unpack_task, TASK_STATISTICS)
+end
+
+local function whole_label(key)
+  return whole(key, unpack_label, LABEL_STATISTICS)
+end

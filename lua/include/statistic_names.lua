@@ -1,0 +1,2 @@
+-- statistic_names: what the family keeps of a task and of a label, in its order.
+--@generated statistic_names

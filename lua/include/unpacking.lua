@@ -1,0 +1,2 @@
+-- unpacking: the field `stats` to statistics by name. The lines are written from what the family declares.
+--@generated unpacking

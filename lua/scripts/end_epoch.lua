@@ -1,0 +1,40 @@
+-- end_epoch: close the epoch and open the next, once, if it is the one the caller means.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int the generation the caller believes in
+-- ARGV[2] worker str id of the calling worker
+-- ARGV[3] sequence int grows by one with each write of that worker
+-- ARGV[4] lease_ms int renews the lease for so long; 0: not due
+-- ARGV[5] epoch int the epoch to close
+-- Returns [repeated]
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCEPOCH epoch: the current epoch is another; nothing was written
+-- Atomic. At most 16 epochs are removed a call, and none while a snapshot runs.
+
+--@include keys
+--@include clock
+--@include guard
+if repeated then
+  return { 1 }
+end
+if meta[2] ~= epoch then
+  return redis.error_reply('RCEPOCH ' .. meta[2])
+end
+--@include counts
+--@include hypers
+--@include event
+local now = now_ms()
+local known = call('HMGET', meta_key, 'epoch_started_ms', 'created_ms', 'oldest_epoch')
+local oldest = tonumber(known[3] or 0)
+call('HSET', epoch_prefix .. 'times', 'started_ms', known[1] or known[2], 'ended_ms', now)
+if not saving then
+  local surplus = epoch + 1 - epochs_retained - oldest
+  for n = oldest, oldest + math.min(surplus, 16) - 1 do
+    for _, what in ipairs(EPOCH) do
+      call('UNLINK', prefix .. 'epoch:' .. n .. ':' .. what)
+    end
+  end
+  oldest = oldest + math.max(0, math.min(surplus, 16))
+end
+call('HSET', meta_key, 'epoch', meta[2] + 1, 'epoch_started_ms', now, 'oldest_epoch', oldest)
+event('event', 'epoch', 'epoch', meta[2], 'worker', worker)
+call('HSET', worker_key, 'sequence', sequence)
+return { 0 }

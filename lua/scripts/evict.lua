@@ -1,0 +1,31 @@
+-- evict: take tasks out of the pool, with their label entries, indices and sums.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int the generation the caller believes in
+-- ARGV[2] worker str id of the calling worker
+-- ARGV[3] sequence int grows by one with each write of that worker
+-- ARGV[4] lease_ms int renews the lease for so long; 0: not due
+-- ARGV[5..] task_ids int
+-- Returns [repeated, flags...]: 1 evicted, 0 it was not in the pool; only [1] when repeated
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Atomic. O(task_ids x log pool).
+
+--@include keys
+--@include clock
+--@include guard
+if repeated then
+  return { 1 }
+end
+--@include event
+--@include remove
+local now, answer = now_ms(), { 0 }
+for i = task_ids_first, task_ids_last do
+  local id = task_ids[i]
+  local gone = remove_task(id, now)
+  answer[#answer + 1] = gone and 1 or 0
+  if gone then
+    event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
+      'worker', worker)
+  end
+end
+call('HSET', worker_key, 'sequence', sequence)
+return answer

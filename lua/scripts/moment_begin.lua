@@ -1,0 +1,49 @@
+-- moment_begin: mark the moment of a snapshot; from now on every change first keeps what was (include/moment).
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int the generation the caller believes in
+-- ARGV[2] token str tells this exporter from others; asking again with it begins anew
+-- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
+-- Returns [meta's fields and values but the packed ones, fields and values of the sums, sizes of fresh, learning and ripe,
+--   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms]
+-- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work
+-- Atomic. O(workers).
+
+--@include keys
+--@include clock
+--@include reader
+local held = call('HMGET', prefix .. 'snapshot', 'token', 'started')
+if held[1] and held[1] ~= token then
+  return redis.error_reply('RCSNAPSHOT ' .. held[2])
+end
+local copies = { prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels' }
+call('UNLINK', unpack(copies))
+for _, key in ipairs(copies) do -- they exist from the start, so that they always have an end
+  call('HSET', key, '\n', '')
+  call('PEXPIRE', key, 2 * lease_ms)
+end
+local now = string.format('%.0f', now_ms())
+call('HSET', prefix .. 'snapshot', 'token', token, 'started', now)
+call('PEXPIRE', prefix .. 'snapshot', lease_ms)
+call('HSET', meta_key, 'snapshot', call('HGET', meta_key, 'epoch'))
+local workers = {}
+local ids = call('ZRANGE', prefix .. 'workers', 0, 1999, 'WITHSCORES')
+for i = 1, #ids, 2 do
+  local worker = { ids[i], ids[i + 1] }
+  for _, field in ipairs({ 'sequence', 'host', 'pid', 'started' }) do -- no token, and nothing large
+    local value = call('HGET', prefix .. 'worker:' .. ids[i], field)
+    if value then
+      worker[#worker + 1] = field
+      worker[#worker + 1] = value
+    end
+  end
+  workers[#workers + 1] = worker
+end
+local meta, readable = call('HGETALL', meta_key), {}
+for i = 1, #meta, 2 do
+  if meta[i] ~= 'hypers' then
+    readable[#readable + 1] = meta[i]
+    readable[#readable + 1] = meta[i + 1]
+  end
+end
+local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
+return { readable, call('HGETALL', pool .. 'weight_sums'), sizes, workers, now }

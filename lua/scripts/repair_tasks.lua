@@ -1,0 +1,41 @@
+-- repair_tasks: put tasks where their records say they belong.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int the generation the caller believes in
+-- ARGV[2..] tasks groups of task_id int, seen str; seen: the label in whose set it was seen, or empty
+-- Returns number of tasks without a record that were taken out of the indices
+-- Errors RCSTALE generation: a restore replaced it
+-- Atomic. O(tasks x log pool).
+
+--@include keys
+--@include reader
+--@include stored_hypers
+--@include statistics
+--@include packing
+--@include place
+local gone = 0
+for i = tasks_first, tasks_last, tasks_width do
+  local id, seen = tasks[i], tasks[i + 1]
+  local task, right = load_task(id), nil
+  if task then
+    right = part_of(task.completion_count)
+    call('ZADD', pool .. right, rank(task), id)
+    call('SADD', pool .. 'label:' .. task.label, id)
+    if task.completion_count > 0 then -- what people read is written anew from `stats`
+      task.last_score = call('HGET', task.key, 'last_score') or 0
+      store_task(task)
+    else
+      call('HSET', task.key, 'completion_count', 0)
+    end
+  else
+    gone = gone + 1
+  end
+  for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
+    if part ~= right then
+      call('ZREM', pool .. part, id)
+    end
+  end
+  if seen ~= '' and not (task and seen == task.label) then
+    call('SREM', pool .. 'label:' .. seen, id)
+  end
+end
+return gone

@@ -1,0 +1,22 @@
+-- sample: draw tasks for a worker to play; each counts as sampled, once.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int the generation the caller believes in
+-- ARGV[2] worker str id of the calling worker
+-- ARGV[3] sequence int grows by one with each write of that worker
+-- ARGV[4] lease_ms int renews the lease for so long; 0: not due
+-- ARGV[5] count int tasks to draw
+-- ARGV[6] may_replace flag whether the caller can make new tasks
+-- ARGV[7] replay str ids, separated by spaces, that were drawn before the server lost them: counted, not drawn; or empty
+-- Returns [repeated, config_version, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each
+--   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Atomic. Expected O(count x log pool); after some 1,024 trials in all the call ends with fewer tasks.
+
+--@include guard
+--@include reply
+if repeated then
+  return reply_again()
+end
+--@include draw
+local drawn, wanted = draw(tonumber(count), replay, may_replace)
+return reply({}, drawn, wanted, tonumber(meta[5]), num_active_tasks - all_count)

@@ -1,0 +1,25 @@
+-- step: report finished episodes and draw the next tasks, in one call.
+-- KEYS[1] meta hash rc:{name}:meta
+-- ARGV[1] generation int the generation the caller believes in
+-- ARGV[2] worker str id of the calling worker
+-- ARGV[3] sequence int grows by one with each write of that worker
+-- ARGV[4] lease_ms int renews the lease for so long; 0: not due
+-- ARGV[5] count int tasks to draw
+-- ARGV[6] may_replace flag whether the caller can make new tasks
+-- ARGV[7] replay str as in sample
+-- ARGV[8..] results groups of task_id int, score float [0, 1]
+-- Returns [repeated, config_version, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each
+--   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Atomic. The draws see the results.
+
+--@include guard
+--@include reply
+if repeated then
+  return reply_again()
+end
+--@include results
+local outcomes = apply_results(results, results_first, results_last)
+--@include draw
+local drawn, wanted = draw(tonumber(count), replay, may_replace)
+return reply(outcomes, drawn, wanted, tonumber(meta[5]), num_active_tasks - all_count)

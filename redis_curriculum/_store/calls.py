@@ -1,0 +1,99 @@
+"""Calls that write: what each was asked, how far it has come, and which ones are unfinished.
+
+A call is the object of one method call of a handle. Its plan may stop at any line: at an error, at
+Ctrl-C, at a cancelled await. The same call made again then goes on from there, since ``Unfinished``
+keeps it until its answer has been handed over. So each step of a plan ends with one assignment that
+takes an answer over and drops the write it belongs to; what is before that may happen twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.scripts import Script
+from redis_curriculum.errors import CurriculumError
+
+if TYPE_CHECKING:
+    from redis_curriculum._store.once import Life
+    from redis_curriculum._store.store import Store
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Call[Any]")
+Argument = str | bytes | int | float
+
+
+@dataclass(slots=True, eq=False)
+class Write:
+    """One write as it can be sent again."""
+
+    script: Script
+    args: Sequence[Argument]
+    """Those after generation, worker, sequence, lease_ms."""
+    number: int = 0
+    """0: not sent, or known not to be applied. Otherwise it is answered or pending."""
+    life: Life | None = None
+    """Whose number it is."""
+    reply: Any = None
+    """The first answer; it stays."""
+
+
+@dataclass(slots=True)
+class Call(ABC, Generic[T]):
+    """One call; it equals a call that was asked the same, however far either has come."""
+
+    write: Write | None = field(default=None, init=False, compare=False, repr=False)
+    """What is under way: sent, or about to be; its answer has not been taken over."""
+
+    is_begun: bool = field(default=False, init=False, compare=False, repr=False)
+    """Whether a step was applied: then no later error says that nothing was."""
+
+    def plan(self, store: Store) -> Plan[T]:
+        """Carry the call out, or carry it on."""
+        try:
+            return (yield from self.steps(store))
+        except CurriculumError as error:
+            if self.is_begun:
+                error.applied = "unknown"
+            raise
+
+    @abstractmethod
+    def steps(self, store: Store) -> Plan[T]:
+        """Do what is left to do, and return the answer."""
+
+
+class Unfinished:
+    """The register of unfinished calls: of each caller the last one of each kind.
+
+    A caller is a thread, or a task of asyncio: those who share a handle carry on their own calls.
+    """
+
+    def __init__(self) -> None:
+        self.caller: Callable[[], object] = threading.current_thread
+        self._calls: WeakKeyDictionary[object, dict[type, Call[Any]]] = WeakKeyDictionary()
+
+    def resumed(self, call: C) -> C:
+        """Return the caller's unfinished call if it was asked the same, else begin this one."""
+        calls = self._calls.setdefault(self.caller(), {})
+        before = calls.get(type(call))
+        if isinstance(before, type(call)) and before == call:
+            return before
+        calls[type(call)] = call
+        return call
+
+    def keep(self, call: Call[Any]) -> None:
+        """Note that the answer was not handed over, whatever was said before."""
+        self._calls[self.caller()][type(call)] = call
+
+    def end(self, call: Call[Any]) -> None:
+        """Note that the answer is being handed over: the same call is a new one from here on."""
+        self._calls[self.caller()].pop(type(call), None)
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self._calls.clear()

@@ -1,0 +1,160 @@
+"""The lines that a scorer family puts into the scripts, written from what its class declares.
+
+So a hyperparameter or a statistic is declared once: as a field or a ``Statistic`` of the class. In
+Lua it is then a local, or a field of a task's or label's table, of the same name.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Final
+
+from redis_curriculum._protocol.scripts import folder
+from redis_curriculum._protocol.splice import Variant
+from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.scorers.base import Scorer, as_numbers, hyperparameters
+from redis_curriculum.scorers.statistics import Holder, Statistics
+
+READABLE: Final = ("completion_count", "learning_progress", "success_rate_ema")
+"""Statistics that stand beside ``stats`` as text, where the family has them; so does last_score."""
+_OF_CURRICULUM: Final = (
+    "num_active_tasks",
+    "epochs_retained",
+    "labels_retained",
+    "events_retained",
+)
+
+
+def packed_hypers(config: CurriculumConfig) -> bytes:
+    """Return the numbers of a config as the scripts unpack them: little-endian doubles."""
+    own = [float(getattr(config, name)) for name in _OF_CURRICULUM]
+    numbers = [*own, *as_numbers(config.algorithm)]
+    return struct.pack(f"<{len(numbers)}d", *numbers)
+
+
+def readable(
+    scorer: Scorer, holder: Holder, of: Statistics, last_score: float | None
+) -> dict[str, float | bytes]:
+    """Return the fields in which statistics are stored: packed, and some as text beside."""
+    if not of:
+        return {}
+    texts = {name: of[name] for name in READABLE if name in of}
+    texts["completion_count"] = int(of["completion_count"])
+    return {"stats": scorer.packed(holder, of), **texts, "last_score": last_score or 0.0}
+
+
+def variant_of(scorer: Scorer) -> Variant:
+    """Return what the scripts of this family are spliced with, as its structural settings say."""
+    return _variant(
+        type(scorer), *(scorer.stored(holder) for holder in _HOLDERS), *_aliases(scorer)
+    )
+
+
+_HOLDERS: Final[tuple[Holder, Holder]] = ("task", "label")
+
+
+def _aliases(scorer: Scorer) -> tuple[tuple[tuple[str, str], ...], ...]:
+    return (tuple(sorted(scorer.aliases.items())),)
+
+
+@cache
+def _variant(
+    family: type[Scorer],
+    of_task: tuple[str, ...],
+    of_label: tuple[str, ...],
+    aliases: tuple[tuple[str, str], ...],
+) -> Variant:
+    kind = family.model_fields["kind"].default
+    own = folder() / "scorers" / f"{kind}.lua"
+    packing = _Packing(family, of_task, of_label, dict(aliases))
+    return Variant(
+        scorer=family.LUA or own,
+        draw=folder() / "draws" / family.DRAW,
+        generated={
+            "hypers": "".join(_hypers(family)),
+            "unpacking": "".join(packing.unpacking()),
+            "packing": "".join(packing.packing()),
+            "statistic_names": "".join(packing.names()),
+        },
+    )
+
+
+def _hypers(family: type[Scorer]) -> Iterator[str]:
+    """One local a hyperparameter; flags become booleans, choices one boolean each."""
+    found = {**dict.fromkeys(_OF_CURRICULUM, ()), **hyperparameters(family)}
+    yield f"local {', '.join(found)} =\n"
+    yield f"  struct.unpack('<{'d' * len(found)}', packed_hypers)\n"
+    for name, choices in found.items():
+        field = family.model_fields.get(name)
+        if field is not None and field.annotation is bool:
+            yield f"{name} = {name} == 1\n"
+        if choices:
+            flags = ", ".join(f"{name}_is_{choice}" for choice in choices)
+            yield f"local {flags} = {', '.join(f'{name} == {i}' for i in range(len(choices)))}\n"
+
+
+class _Packing:
+    """The functions that read and write the field ``stats``."""
+
+    def __init__(
+        self,
+        family: type[Scorer],
+        of_task: tuple[str, ...],
+        of_label: tuple[str, ...],
+        aliases: dict[str, str],
+    ) -> None:
+        self._family, self._aliases = family, aliases
+        self._stored: dict[Holder, tuple[str, ...]] = {"task": of_task, "label": of_label}
+
+    def unpacking(self) -> Iterator[str]:
+        """Lua's unpack_task and unpack_label: from bytes to the fields of a table."""
+        yield from self._of_both("unpack", self._unpacking)
+
+    def packing(self) -> Iterator[str]:
+        """Lua's store_task and store_label: from the fields of a table to its hash."""
+        yield from self._of_both("store", self._packing)
+
+    def _of_both(self, verb: str, write: Callable[[Holder], Iterator[str]]) -> Iterator[str]:
+        yield from write("task")
+        if self._stored["task"] == self._stored["label"]:
+            yield f"local {verb}_label = {verb}_task\n"
+        else:
+            yield from write("label")
+
+    def names(self) -> Iterator[str]:
+        """Lua's lists of all statistics, those that are not stored twice too."""
+        for holder in _HOLDERS:
+            held = [s.name for s in self._family.STATISTICS if holder in s.holders]
+            known = [n for n in held if n in self._stored[holder] or n in self._aliases]
+            texts = ", ".join(f"'{name}'" for name in known)
+            yield f"local {holder.upper()}_STATISTICS = {{ {texts} }}\n"
+
+    @property
+    def _optional(self) -> set[str]:
+        return {s.name for s in self._family.STATISTICS if s.is_optional}
+
+    def _unpacking(self, holder: Holder) -> Iterator[str]:
+        names = self._stored[holder]
+        yield f"local function unpack_{holder}(p, data)\n"
+        yield f"  {', '.join(f'p.{name}' for name in names)} =\n"
+        yield f"    struct.unpack('<{'d' * len(names)}', data)\n"
+        for name in names:
+            if name in self._optional:
+                yield f"  p.{name} = p.{name} == p.{name} and p.{name} or nil\n"
+        for name, of in self._aliases.items():
+            if of in names:
+                yield f"  p.{name} = p.{of}\n"
+        yield "end\n"
+
+    def _packing(self, holder: Holder) -> Iterator[str]:
+        names = self._stored[holder]
+        optional = self._optional
+        values = [f"p.{name} or 0 / 0" if name in optional else f"p.{name}" for name in names]
+        texts = [f"'{name}', p.{name}" for name in READABLE if name in names]
+        yield f"local function store_{holder}(p)\n"
+        yield f"  local stats = struct.pack('<{'d' * len(names)}', {', '.join(values)})\n"
+        yield f"  call('HSET', p.key, 'stats', stats, {', '.join(texts)},\n"
+        yield "    'last_score', p.last_score)\n"
+        yield "end\n"
