@@ -26,8 +26,11 @@ def client_options(address: Address) -> dict[str, Any]:
     options = _TEXT | {"username": address.username, "password": address.secret, "db": address.db}
     if address.tls:
         _check_files(address)
-        named = address.tls_options.get("ssl_cert_reqs") != "none"  # no certificate, no name in it
-        options |= {"ssl_check_hostname": named, **address.tls_options}
+        options |= {"ssl_check_hostname": True, **address.tls_options}
+        if (
+            options.get("ssl_cert_reqs") == "none"
+        ):  # no certificate, no name in it, whatever is said
+            options["ssl_check_hostname"] = False
     return options
 
 
