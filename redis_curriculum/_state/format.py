@@ -46,9 +46,11 @@ Amount = Annotated[float, In("[0, 1e300]")]
 Statistics = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
 """By name; none before the first result. ``check_statistics`` has the rules."""
 Fraction = Annotated[float, In("[0, 1]")]
-Counted = Literal["late_count", "reaped_count", "epoch_started_ms", "oldest_epoch"]
+Counter = Literal["late_count", "reaped_count", "epoch_started_ms"]
 """Fields of ``meta`` that are taken over as they are."""
-COUNTERS: Final[tuple[Counted, ...]] = get_args(Counted)
+COUNTERS: Final[tuple[Counter, ...]] = get_args(Counter)
+Counted = Counter | Literal["oldest_epoch"]
+"""Version 0.1 wrote ``oldest_epoch`` too; a restore goes by the epochs that are in the file."""
 What = Literal["completions", "samples", "evictions", "failures", "created"]
 OfEpoch = What | Literal["times", "success", "progress"]
 FRACTIONS: Final = ("success", "progress")
