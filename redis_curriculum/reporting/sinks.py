@@ -17,7 +17,6 @@ from redis_curriculum._values.texts import shown_on
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.reporter import Entry
 
-
 _MOST_ALERTS: Final = 10
 """That a person reads; with thousands of labels there can be thousands."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,11 @@ import pytest
 from redis_curriculum import Curriculum, TaskRecord
 from redis_curriculum.config import CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
 from redis_curriculum.errors import InvalidInputError, ManyLabelsWarning
-from redis_curriculum.reporting import Entry, StatsReporter
+from redis_curriculum.reporting import StatsReporter
 from redis_curriculum.reporting.inequality import gini
 from redis_curriculum.tasks import Buckets, TaskSpec
 from tests.lossy import lossy
+from tests.reporting.test_sinks import Kept
 from tests.servers import RunningServer
 
 KINDS = Buckets(label="{kind}/x", buckets={"kind": ["a", "b", "c"], "seed": list(range(50))})
@@ -283,11 +283,9 @@ def test_labels_are_a_count_or_a_pattern(crowd: Curriculum, labels: Any) -> None
     assert set().union(*labels_in(figures).values()) == expected
     assert figures["num_labels"] == 240
     crowd.end_epoch()  # the epoch's own figures: those drawn most in it
-    kept: list[Entry] = []
-    sink = SimpleNamespace(log=kept.append, close=lambda: None)
-    task = crowd.get_task()
+    task, sink = crowd.get_task(), Kept()
     StatsReporter(crowd, sink, labels=labels).end_epoch()
-    epoch = labels_in(kept[0].figures).get("epoch/samples/", set())
+    epoch = labels_in(sink.entries[0].figures).get("epoch/samples/", set())
     drawn = {task.label}
     assert epoch == (drawn & expected if isinstance(labels, str) else drawn if labels else set())
 
