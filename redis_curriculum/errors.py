@@ -307,5 +307,9 @@ class LostWritesWarning(UserWarning):
     """The server lost acknowledged writes that the worker cannot replay."""
 
 
+class ManyLabelsWarning(UserWarning):
+    """There are so many labels that some have no figures of their own."""
+
+
 class SinkWarning(UserWarning):
     """A sink failed; training and the other sinks go on."""

@@ -213,17 +213,17 @@ class AsyncCurriculum(Handle):
         """
         return await self._call(report_failure(self._store, task_id, error, permanent=permanent))
 
-    async def end_epoch(self) -> EpochReport:
+    async def end_epoch(self, *, step: int | None = None) -> EpochReport:
         """Close the current epoch, open the next, and return what happened in the closed one.
 
         For one owner, the trainer. About 20 round trips, more with hundreds of labels. Never are
-        two epochs closed by one call and its repetitions.
+        two epochs closed by one call and its repetitions; the step is that of the first call.
 
         Raises:
             EpochError: Another trainer has ended that epoch; nothing was closed. The next call
                 closes ``error.epoch``, the current one.
         """
-        return await self._call(end_epoch(self._store))
+        return await self._call(end_epoch(self._store, step))
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -246,13 +246,14 @@ class AsyncCurriculum(Handle):
         """
         return await self._run(read.distribution(self._store))
 
-    async def stats(self) -> dict[str, float]:
+    async def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
         """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Some seven round trips per 1,000 tasks; resets nothing, and is not one moment while others
-        write. NaN stands for a mean of nothing.
+        write. NaN stands for a mean of nothing. ``labels`` says which labels have figures of their
+        own, as in ``Curriculum.stats``.
         """
-        return await self._run(stats(self._store))
+        return await self._run(stats(self._store, labels))
 
     async def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.

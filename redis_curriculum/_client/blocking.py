@@ -243,7 +243,7 @@ class Curriculum(Handle):
         """
         return self._call(report_failure(self._store, task_id, error, permanent=permanent))
 
-    def end_epoch(self) -> EpochReport:
+    def end_epoch(self, *, step: int | None = None) -> EpochReport:
         """Close the current epoch, open the next, and return what happened in the closed one.
 
         For one owner, the trainer: the epoch that is closed is the one this handle believes
@@ -251,13 +251,17 @@ class Curriculum(Handle):
         else resets a counter. About 20 round trips, more with hundreds of labels.
 
         The same call, made again after an error, goes on with the epoch it was closing: never
-        are two closed.
+        are two closed, and the step is that of the first call.
+
+        Args:
+            step: Your own step (frames, updates, ...), an integer in [0, 2**53), for
+                ``EpochReport.step`` and for loggers.
 
         Raises:
             EpochError: Another trainer has ended that epoch; nothing was closed. ``error.epoch`` is
                 the current one, which this handle now knows: its next call closes that.
         """
-        return self._call(end_epoch(self._store))
+        return self._call(end_epoch(self._store, step))
 
     def set_label(self, task_id: int, label: str) -> Outcome:
         """Move a task to another label: APPLIED, or EVICTED if it is not in the pool.
@@ -287,15 +291,20 @@ class Curriculum(Handle):
         """
         return self._run(read.distribution(self._store))
 
-    def stats(self) -> dict[str, float]:
+    def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
         """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Counts are over the curriculum's life, labels' figures have names such as
         ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its
         labels in chunks of 200, some seven round trips per 1,000 tasks; resets nothing, and is not
         one moment while others write.
+
+        Args:
+            labels: Which labels have figures of their own: a count (those drawn most; 0: none) or
+                a pattern such as ``"maze-*"`` (``"*"``: all). None: the 100 drawn most, with one
+                ``ManyLabelsWarning`` if there are more. The other figures are of all labels.
         """
-        return self._run(stats(self._store))
+        return self._run(stats(self._store, labels))
 
     def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.

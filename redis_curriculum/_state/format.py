@@ -33,11 +33,12 @@ MOST_CHARACTERS: Final = 2_000
 """In the message of a failure."""
 MOST_NOTES: Final = 1_000
 
-Natural = Annotated[int, In("[0, 2**53)")]
+WHOLE: Final = In("[0, 2**53)")
 TALLY: Final = In("[0, 2**40]")
 """A count; those of all labels together stay below 2**63, where Redis stops counting."""
 MILLIS: Final = In("[0, 253402300800000)")
 """A time in ms since 1970, before the year 10,000."""
+Natural = Annotated[int, WHOLE]
 Tally = Annotated[int, TALLY]
 Millis = Annotated[int, MILLIS]
 EpochNumber = Annotated[int, In("[0, 2**31)")]
@@ -140,7 +141,7 @@ class EpochLine(FrozenModel):
     what: OfEpoch
     """Which part this line holds."""
     counts: Annotated[dict[str, Natural | Amount], Field(min_length=1, max_length=MOST_NAMES)]
-    """By label, at most 500; of ``times``, started_ms and ended_ms."""
+    """By label, at most 500; of ``times``, started_ms, ended_ms and, if the trainer gave it, step."""
 
 
 class QuarantineLine(FrozenModel):

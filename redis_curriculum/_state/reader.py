@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from redis_curriculum._state.format import (
     MOST_QUARANTINED,
     MOST_TASKS,
     TALLY,
+    WHOLE,
     EndLine,
     EpochLine,
     LabelLine,
@@ -183,14 +184,14 @@ class _Reader:
         if line.epoch not in self._closed:
             rule = f"closed and retained: in [{self._closed.start}, {self._closed.stop})"
             raise InvalidInputError("epoch", rule, line.epoch)
-        if line.what == "times" and line.counts.keys() != {"started_ms", "ended_ms"}:
-            raise InvalidInputError("counts", "started_ms and ended_ms", sorted(line.counts))
+        if line.what == "times":
+            _check_times(line.counts)
+            return
         for label, number in line.counts.items():
-            if label and line.what != "times":
+            if label:
                 validate_label(label)
             if line.what not in FRACTIONS:
-                kind = MILLIS if line.what == "times" else TALLY
-                kind.require(number, f"counts.{label}")
+                TALLY.require(number, f"counts.{label}")
 
     def _check_statistics(self, holder: Holder, line: LabelLine | TaskLine) -> None:
         assert self._scorer is not None  # noqa: S101 - the manifest comes first
@@ -208,6 +209,15 @@ class _Reader:
             rule = f"{self._active[wrong]} for label {wrong!r}"
             raise InvalidInputError("active", rule, listed.get(wrong, 0))
         self.ended = True
+
+
+def _check_times(counts: Mapping[str, float]) -> None:
+    if counts.keys() - {"step"} != {"started_ms", "ended_ms"}:
+        rule = "started_ms, ended_ms and perhaps step"
+        raise InvalidInputError("counts", rule, sorted(counts)[:4])
+    for name, number in counts.items():
+        kind = WHOLE if name == "step" else MILLIS
+        kind.require(number, f"counts.{name}")
 
 
 def _decoded(text: bytes) -> str:
