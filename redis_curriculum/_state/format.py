@@ -141,7 +141,7 @@ class EpochLine(FrozenModel):
     what: OfEpoch
     """Which part this line holds."""
     counts: Annotated[dict[str, Natural | Amount], Field(min_length=1, max_length=MOST_NAMES)]
-    """By label, at most 500; of ``times``, started_ms, ended_ms and, if the trainer gave it, step."""
+    """By label; of ``times``, started_ms, ended_ms and, if the trainer gave it, step."""
 
 
 class QuarantineLine(FrozenModel):
