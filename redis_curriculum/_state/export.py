@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
+from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import statistics_of
 from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer
 from redis_curriculum._state.format import (
@@ -45,7 +45,7 @@ def export(
     target = Target(path, overwrite=overwrite, keep=keep)
     info = yield from store.server.info()
     moment = Moment(store.server, store.variant)
-    yield from moment.begin()
+    yield from moment.begin(Turn(store.server.deadline_s))
     try:
         with target.writing() as writer:
             yield from _write(writer, moment, str(info.get("redis_version", "unknown")), progress)

@@ -36,7 +36,7 @@ FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", 
 READ: Final = contract("read", "generation", rest="task_ids")
 NUMBERS: Final = contract("numbers", "generation", "family", "count", rest="names")
 
-MOMENT_BEGIN: Final = bind("moment_begin", "generation", "token", "lease_ms")
+MOMENT_BEGIN: Final = bind("moment_begin", "generation", "token", "lease_ms", "gives_way")
 MOMENT_TASKS: Final = contract("moment_tasks", "generation", "token", "lease_ms", rest="task_ids")
 MOMENT_LABELS: Final = contract("moment_labels", "generation", "token", "lease_ms", rest="labels")
 MOMENT_END: Final = bind("moment_end", "generation", "token")

@@ -134,7 +134,7 @@ def test_a_worker_can_do_all_of_it(
     for words in (["status"], ["tasks"], ["labels"], ["workers"], ["check"], ["gc"]):
         assert cli(*words, name, url=url).code == 0
     assert cli("list", url=url).code == 0
-    assert cli("delete", name, url=url).code == 0
+    assert cli("delete", "--yes", "--force", name, url=url).code == 0
     assert PASSWORD not in repr(curriculum)
 
 
@@ -154,7 +154,7 @@ def test_a_viewer_can_look_and_change_nothing(
             ["check", name],
             ["check", name, "--repair"],
             ["snapshot", name, str(tmp_path / "a")],
-            ["delete", name],
+            ["delete", "--yes", "--force", name],
             ["backup", name],
         ):
             answer = cli(*words, url=url)
