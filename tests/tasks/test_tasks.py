@@ -401,4 +401,4 @@ def test_errors_of_this_module_are_the_librarys() -> None:
 def test_a_template_that_asks_for_gigabytes_is_refused_before_it_is_tried(spec: str) -> None:
     with pytest.raises(InvalidInputError, match="template"):
         Buckets(label=f"{{size:{spec}}}", buckets={"size": [1.5]})
-    assert Buckets(label="{size:>0200}", buckets={"size": [1]}).generate(1).label == f"{1:>200}"
+    assert Buckets(label="{size:>200}", buckets={"size": [1]}).generate(1).label == f"{1:>200}"
