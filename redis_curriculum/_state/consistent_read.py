@@ -98,11 +98,11 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work, and was until the end.
         """
-        while True:
+        words = (self.token, _LEASE_MS, int(gives_way))
+        found = None
+        while found is None:
             try:
-                words = (self.token, _LEASE_MS, int(gives_way))
                 found = yield from self.server.run(MOMENT_BEGIN, *words)
-                break
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
         meta, sums, sizes, workers, now = found
