@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
+from redis_curriculum._client.catalogue import AsyncCatalogue
 from redis_curriculum._client.handle import Handle, checked_count, checked_results, located
 from redis_curriculum._client.lease import renewing_in_loop
-from redis_curriculum._client.open import opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -62,7 +63,7 @@ class Opening(Generic[H]):
             await self._handle.close()
 
 
-class AsyncCurriculum(Handle):
+class AsyncCurriculum(AsyncCatalogue, Handle):
     """A ``Curriculum`` for one event loop; every method takes, does and raises what its twin does.
 
     A handle is one worker with one connection: tasks of the loop may share it, their calls then
@@ -89,6 +90,7 @@ class AsyncCurriculum(Handle):
         name: str,
         config: CurriculumConfig | None = None,
         *,
+        resume: ResumeMode = "allow",
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
     ) -> Opening[Self]:
@@ -100,7 +102,8 @@ class AsyncCurriculum(Handle):
 
         async def opened() -> Self:
             async with _connecting(url, worker) as (address, settings, link):
-                store = await drive(opening(address, name, config, settings, generator), link)
+                plan = opening(address, name, config, settings, generator, resume=resume)
+                store = await drive(plan, link)
                 return cls(address, store, link)
 
         return Opening(opened())
