@@ -24,6 +24,8 @@ from redis_curriculum.errors import CurriculumNotFoundError
 _CHUNK: Final = 500
 _DELETED: Final = "deleted curriculum"
 _WITHOUT_END: Final = -1  # PTTL's answer
+_LOOKS: Final = 8
+"""How often one deletion looks for what has come meanwhile; ``gc`` removes what comes later."""
 _REMEMBER_MS: Final = 2 * 86_400_000  # no lease is longer than one day
 
 
@@ -156,7 +158,7 @@ class _Sweep:
     def _end_deletions(self, counts: Counter[tuple[str, str]]) -> Plan[None]:
         """Remove what came between the look and the mark; once nothing is left, free the names."""
         ending = {n for n, (_, claims) in self._known.items() if claims.deleting is not None}
-        while ending:
+        for _ in range(_LOOKS if ending else 0):
             found = yield from self._walk()
             for name in sorted(ending):
                 server, claims = self._known[name]
@@ -169,6 +171,8 @@ class _Sweep:
                     yield from server.at(int(claims.deleting or 0)).run(FORGET, _REMEMBER_MS)
                 if not gone:  # done, or others have ended it and the name is in use again
                     ending.discard(name)
+            if not ending:
+                break
 
 
 def delete(server: Server) -> Plan[int]:
