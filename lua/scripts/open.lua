@@ -33,8 +33,8 @@ end
 if found[1] then
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
   local created = found[7] and found[7] == creator -- and the reply was lost
-  return { created and 1 or 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size, tonumber(found[5]),
-    tonumber(found[6] or 1) }
+  return { created and 1 or 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size,
+    tonumber(found[5]), tonumber(found[6] or 1) }
 end
 if config == '' then
   return {}
