@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from redis_curriculum._client.catalogue import AsyncCatalogue
-from redis_curriculum._client.handle import Handle, checked_count, checked_results, located
+from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loop
+from redis_curriculum._client.handle import Handle, checked_results
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.open import ResumeMode, opening, server_of
 from redis_curriculum._protocol.plan import Plan
@@ -101,7 +101,7 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
         """
 
         async def opened() -> Self:
-            async with _connecting(url, worker) as (address, settings, link):
+            async with connecting_in_loop(url, worker) as (address, settings, link):
                 plan = opening(address, name, config, settings, generator, resume=resume)
                 store = await drive(plan, link)
                 return cls(address, store, link)
@@ -133,7 +133,7 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
             intake = await asyncio.to_thread(
                 take_in, Path(path), overrides, force=force, shrink=shrink
             )
-            async with _connecting(url, worker) as (address, settings, link):
+            async with connecting_in_loop(url, worker) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)
@@ -157,12 +157,13 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
         """
         return (await self._call(play(self._store, (), 1))).tasks[0]
 
-    async def get_tasks(self, count: int) -> list[Task]:
-        """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
+    async def get_tasks(self, count: int, *, distinct: bool = False) -> list[Task]:
+        """Draw ``count`` (1 to 1,000,000) tasks. One round trip a chunk.
 
-        Raises what ``get_task`` raises.
+        ``distinct`` draws without replacement, as in ``Curriculum.get_tasks``: each task at most
+        once. Raises what that raises.
         """
-        return (await self._call(play(self._store, (), checked_count(count)))).tasks
+        return (await self._call(self._play((), count, distinct))).tasks
 
     async def update_task_performance(self, task_id: int, score: float) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
@@ -185,12 +186,14 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
         results = () if finished is None else (finished,)
         return (await self._call(play(self._store, results, 1))).tasks[0]
 
-    async def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+    async def next_tasks(
+        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+    ) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 
-        The draws see the results.
+        The draws see the results. ``distinct`` is as in ``get_tasks``.
         """
-        return await self._call(play(self._store, finished, checked_count(count)))
+        return await self._call(self._play(finished, count, distinct))
 
     async def evict(self, task_id: int) -> Outcome:
         """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.
@@ -380,17 +383,3 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
     def _begin_anew(self) -> None:
         self._lock = asyncio.Lock()
         self._link = AsyncLink(self._address, self._store.settings.timeout_s)
-
-
-@asynccontextmanager
-async def _connecting(
-    url: str, worker: WorkerSettings | None
-) -> AsyncIterator[tuple[Address, WorkerSettings, AsyncLink]]:
-    """A link for a handle to keep; closed if there will be none."""
-    address, settings = located(url, worker)
-    link = AsyncLink(address, settings.timeout_s)
-    try:
-        yield address, settings, link
-    except BaseException:
-        await link.close()
-        raise

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
 from redis_curriculum._admin.cleanup import delete
 from redis_curriculum._admin.names import names
 from redis_curriculum._client.handle import located
 from redis_curriculum._client.open import server_of
 from redis_curriculum._wire import asyncio, blocking
+from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.worker import WorkerSettings
+
+Connected = tuple[Address, WorkerSettings, blocking.DirectLink]
+ConnectedInLoop = tuple[Address, WorkerSettings, asyncio.AsyncLink]
+
+
+@contextmanager
+def connecting(url: object, worker: WorkerSettings | None) -> Iterator[Connected]:
+    """Yield a link for a handle to keep; it is closed if there will be none."""
+    address, settings = located(url, worker)
+    link = blocking.DirectLink(address, settings.timeout_s)
+    try:
+        yield address, settings, link
+    except BaseException:
+        link.close()
+        raise
+
+
+@asynccontextmanager
+async def connecting_in_loop(
+    url: object, worker: WorkerSettings | None
+) -> AsyncIterator[ConnectedInLoop]:
+    """Do the same for asyncio."""
+    address, settings = located(url, worker)
+    link = asyncio.AsyncLink(address, settings.timeout_s)
+    try:
+        yield address, settings, link
+    except BaseException:
+        await link.close()
+        raise
 
 
 class Catalogue:
