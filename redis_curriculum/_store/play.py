@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic_core import from_json
 
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._store.calls import Argument, Call, Write
-from redis_curriculum._store.contracts import CREATE, RECORD, REPLACE, SAMPLE, STEP
-from redis_curriculum._store.fill import creating, replacing
+from redis_curriculum._store.calls import Argument, Write
+from redis_curriculum._store.contracts import CREATE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
+from redis_curriculum._store.fill import POLL_S, Supplied
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
 from redis_curriculum.errors import (
     EmptyPoolError,
-    GeneratorError,
     IndexTakenError,
     InvalidInputError,
 )
@@ -33,7 +33,7 @@ def play(store: Store, finished: Iterable[tuple[int, float]], count: int) -> Pla
 
 
 @dataclass(slots=True)
-class Play(Call[Step]):
+class Play(Supplied[Step]):
     """Results to report and a number of tasks to draw, and how far that has come."""
 
     results: list[tuple[int, float]]
@@ -49,49 +49,70 @@ class Play(Call[Step]):
 
     def steps(self, store: Store) -> Plan[Step]:
         """One round trip a chunk, and those that fill the pool."""
+        self.begin_waiting(store)
         while self.sent < len(self.results) or self.drawn < self.count or self.answer:
+            if self.write is None and self.answer:
+                self.write = yield from self._asked_for(store, self.answer)
+                if self.write is None:
+                    self.answer = None  # the draws go on from the pool
+                    continue
             if self.write is None:
                 self.write = Write(*self._following(store))
             write = self.write
             try:
                 reply = yield from store.worker.send(self)
-            except IndexTakenError as taken:  # other workers created tasks first: make others
-                assert self.answer is not None  # noqa: S101 - only what it asks for needs an index
-                self.answer.next_index = taken.next_index
+            except IndexTakenError:
+                store.maker.batch = None
             else:
-                self._take(store, write, reply)
+                if write.script.name == RESERVE.name:
+                    yield from self._reserved(store, write, reply)
+                elif write.script.name == CREATE.name:
+                    self.answer = None
+                    self.take_created(store, write, reply[2])
+                else:
+                    self._take(store, write, reply)
         return Step(self.tasks, self.outcomes)
 
-    def _following(self, store: Store) -> tuple[Script, list[Argument]]:
-        """What to send next: what the last answer asks for, else the next chunk."""
-        answer = self.answer
-        if answer and not store.can_generate:
+    def _asked_for(self, store: Store, answer: Drawn) -> Plan[Write | None]:
+        """What brings the tasks that the last answer asks for; None: not now."""
+        empty = answer.has_none(store)
+        if not store.can_generate:
             self.answer = None
             raise EmptyPoolError(
                 "the pool is empty, and this worker has no task generator to fill it"
             )
-        try:
-            if answer and answer.wanted:
-                return store.script(REPLACE), replacing(store, answer.wanted, answer.next_index)
-            if answer:
-                return store.script(CREATE), creating(store, answer.missing, answer.next_index)
-        except GeneratorError:  # the pool stays as it is; made again, the call goes on without
+        write = yield from self.supplying(store, answer.missing, answer.wanted, patient=empty)
+        begins = write is None or write.script.name == RESERVE.name
+        if empty and begins and time.monotonic() >= self.waits_until:
             self.answer = None
-            raise
+            raise EmptyPoolError(
+                "the pool is empty, and its first task is still being made after"
+                f" {store.settings.retry_deadline_s:g} s (retry_deadline_s)"
+            )
+        return write
+
+    def _reserved(self, store: Store, write: Write, reply: list[Any]) -> Plan[None]:
+        """Go on to make tasks, or without, if others make all that the pool lacks."""
+        answer = self.answer
+        if not self.take_reserved(store, write, reply):
+            self.answer = None
+            if answer and answer.has_none(store):
+                yield Sleep(POLL_S)
+
+    def _following(self, store: Store) -> tuple[Script, list[Argument]]:
+        """The next chunk."""
         batch = self.results[self.sent : self.sent + store.settings.chunk]
         flat: list[Argument] = [item for result in batch for item in result]
         last = self.sent + len(batch) == len(self.results)
         draws = min(self.count - self.drawn, store.settings.chunk) if last else 0
         if not draws:
             return store.script(RECORD), flat
-        head: list[Argument] = [draws, int(store.can_generate), ""]
+        may_replace = store.can_generate and store.maker.is_free
+        head: list[Argument] = [draws, int(may_replace), ""]
         return store.script(STEP if batch else SAMPLE), [*head, *flat]
 
     def _take(self, store: Store, write: Write, reply: list[Any]) -> None:
         """Take the answer over; only the last line counts."""
-        if write.script.name == CREATE.name:
-            self.answer, self.write = None, None
-            return
         batch = min(store.settings.chunk, len(self.results) - self.sent)
         answer, outcomes = None, reply[2:]
         if write.script.name != RECORD.name:
@@ -100,9 +121,11 @@ class Play(Call[Step]):
             self.tasks[self.drawn :] = answer.tasks
             if write.script.name != REPLACE.name:
                 store.worker.remember(write, _again(write, answer))
+            else:
+                store.maker.end(write.args[1])
         repeated = [Outcome.DUPLICATE] * batch
         self.outcomes[self.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in outcomes]
-        more = answer if answer and _asks_for_more(store, answer) else None
+        more = answer if answer and answer.asks_for_more(store) else None
         self.is_begun = True
         sent, drawn = self.sent + batch, len(self.tasks)
         self.sent, self.drawn, self.answer, self.write = sent, drawn, more, None
@@ -111,22 +134,26 @@ class Play(Call[Step]):
 class Drawn:
     """What sample, step and replace answer."""
 
-    __slots__ = ("missing", "next_index", "outcomes", "tasks", "wanted")
+    __slots__ = ("missing", "outcomes", "tasks", "wanted")
 
     def __init__(self, reply: list[Any]) -> None:
-        _, _, self.wanted, self.next_index, self.missing, n = reply[:6]
-        self.outcomes = reply[6 : 6 + n]
-        flat = reply[6 + n :]
+        _, _, self.wanted, self.missing, n = reply[:5]
+        self.outcomes = reply[5 : 5 + n]
+        flat = reply[5 + n :]
         self.tasks = [
             Task(int(task_id), label, from_json(params))
             for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         ]
 
+    def has_none(self, store: Store) -> bool:
+        """Whether there is nothing at all to draw."""
+        return bool(self.missing == store.config.num_active_tasks)
 
-def _asks_for_more(store: Store, answer: Drawn) -> bool:
-    if store.can_generate:
-        return bool(answer.wanted or answer.missing)
-    return bool(answer.missing == store.config.num_active_tasks)  # nothing at all to draw
+    def asks_for_more(self, store: Store) -> bool:
+        """Whether new tasks are wanted, or missing."""
+        if store.can_generate:
+            return bool(self.wanted or self.missing)
+        return self.has_none(store)
 
 
 def _again(write: Write, answer: Drawn) -> list[Argument]:

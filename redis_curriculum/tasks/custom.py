@@ -80,16 +80,22 @@ class Custom(BaseGenerator):
 
     def make(self, task_id: int, place: str) -> TaskSpec:  # noqa: ARG002 - theirs to choose
         """Ask the user's object."""
-        generator = self._instance
-        if generator is None:
-            if self.arguments is None:
-                raise GeneratorError(
-                    f"the task generator {self.path} cannot be rebuilt from its path;"
-                    " pass it as generator= when opening",
-                    task_id=task_id,
-                )
-            generator = _build_custom(self.path, canonical_json(self.arguments))
-        return generator.generate(task_id)
+        return self.built().generate(task_id)
+
+    def built(self) -> TaskGenerator:
+        """Return the user's object; the first time it is built, if it was not passed.
+
+        Raises:
+            GeneratorError: It was not passed, and its class is not here or cannot be rebuilt.
+        """
+        if self._instance is not None:
+            return self._instance
+        if self.arguments is None:
+            raise GeneratorError(
+                f"the task generator {self.path} cannot be rebuilt from its path;"
+                " pass it as generator= when opening"
+            )
+        return _build_custom(self.path, canonical_json(self.arguments))
 
 
 def path_of(generator: object) -> str:

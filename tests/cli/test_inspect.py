@@ -88,6 +88,7 @@ def test_status(cli: Cli, curriculum: Curriculum, url: str) -> None:
         "counters": {**counts, "late": 0},
         "epoch_counters": counts,
         "snapshot_running": False,
+        "generator_trouble": None,
     }
     text = cli("status", curriculum.name).out
     assert re.search(r"^tasks +11 of 12: fresh 5, learning 0, ripe 6$", text, re.MULTILINE)
