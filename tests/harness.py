@@ -143,9 +143,10 @@ class Harness:
         self.keys = Keys(self.keys.name, self.generation)
         return reply
 
-    def register(self, handle: str = "handle") -> int:
+    def register(self, handle: str = "handle", takes: str = "") -> int:
         self.sequence, _ = self.call(
-            "register", self.generation, self.worker, handle, "", 0, self.lease_ms, "host", 1
+            *("register", self.generation, self.worker, handle, "", 0, self.lease_ms, takes),
+            *("host", 1, "", ""),
         )
         return self.sequence
 
@@ -233,9 +234,11 @@ class Harness:
         reply: list[int] = self.write("fail", *args, sequence=sequence)
         return reply
 
-    def end_epoch(self, epoch: int, *, sequence: int | None = None) -> list[int]:
+    def end_epoch(
+        self, epoch: int, step: int | str = "", *, sequence: int | None = None
+    ) -> list[int]:
         """Returns [repeated]."""
-        reply: list[int] = self.write("end_epoch", epoch, sequence=sequence)
+        reply: list[int] = self.write("end_epoch", epoch, step, sequence=sequence)
         return reply
 
     def note_epoch(

@@ -6,8 +6,9 @@ local function load_reservations()
   local found = {}
   local lines = string.gmatch(call('HGET', meta_key, 'reserved') or '', '(%S+) (%d+) (%d+) (%d+) (%d) (%d+)\n')
   for holder, number, at, count, fills, since in lines do
-    found[#found + 1] =
-      { worker = holder, number = number, at = tonumber(at), count = tonumber(count), fills = fills, since = tonumber(since) }
+    local range = { worker = holder, number = number, at = tonumber(at), count = tonumber(count) }
+    range.fills, range.since = fills, tonumber(since)
+    found[#found + 1] = range
   end
   return found
 end

@@ -19,8 +19,11 @@ REGISTER: Final = bind(
     "previous",
     "sequence",
     "lease_ms",
+    "takes",
     "host",
     "pid",
+    "machine",
+    "born",
 )
 LEAVE: Final = bind("leave", "generation", "worker", "token", "sequence")
 RENEW: Final = bind("renew", "generation", "worker", "sequence", "lease_ms")
@@ -71,7 +74,7 @@ MIGRATE: Final = bind(
     "migrate", "generation", "current", "token", "steps", "older", "events_retained", rest="meta"
 )
 
-END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch")
+END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", rest="labels")
 
 OPEN: Final = bind(

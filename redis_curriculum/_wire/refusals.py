@@ -14,7 +14,6 @@ from redis_curriculum._wire.urls import (
     PASSWORD_VARIABLE,
     SENTINEL_PASSWORD_VARIABLE,
     Address,
-    without_password,
 )
 from redis_curriculum.errors import (
     Applied,
@@ -40,6 +39,7 @@ from redis_curriculum.errors import (
     UnsupportedServerError,
     WorkerFencedError,
     WorkerInUseError,
+    without_password,
 )
 
 
@@ -65,10 +65,11 @@ def _stale(detail: str) -> CurriculumError:
 _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCSTALE": _stale,
     "RCFENCED": lambda detail: WorkerFencedError(
-        f"the lease of worker {detail} has ended; register() makes this handle a new worker"
+        f"the lease of worker {detail} has ended, or another process has taken its name;"
+        " register() makes this handle a new worker"
     ),
     "RCINUSE": lambda detail: WorkerInUseError(
-        f"worker id {detail!r} belongs to another live process; choose another"
+        f"worker id {detail!r} belongs to another process, whose lease runs; choose another"
     ),
     "RCGAP": lambda detail: SequenceGapError(
         f"the server has seen this worker's writes only up to number {detail}", last=int(detail)
@@ -204,7 +205,7 @@ def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedErr
 
 
 _BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
-    re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)"): lambda _, code, detail: error_of(code, detail),
+    re.compile(r"\b(RC[A-Z]+) (\S+)"): lambda _, code, detail: error_of(code, detail),
     _CUT_SHORT: _denied_inside,
 }
 

@@ -158,7 +158,7 @@ def test_workers(cli: Cli, curriculum: Curriculum, server: RunningServer) -> Non
         "worker_id": curriculum.worker_id,
         "host": os.uname().nodename,
         "pid": os.getpid(),
-        "sequence": 123,
+        "sequence": 124,
         "live": True,
     }
     text = cli("workers", curriculum.name).out

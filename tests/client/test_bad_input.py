@@ -24,6 +24,7 @@ from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, Wo
 from redis_curriculum.errors import (
     CurriculumError,
     GeneratorError,
+    GeneratorWarning,
     InvalidInputError,
     InvalidURLError,
     KeyTypeError,
@@ -327,7 +328,7 @@ def test_every_other_label_works(curriculum: Curriculum, label: str) -> None:
 
 @quick
 @given(
-    bad=st.sampled_from(["", "a" * 65, "a b", "a\n", "ä", "{x}", "a:b", "a/b", "*", None, 7, b"a"])
+    bad=st.sampled_from(["", "a" * 129, "a b", "a\n", "ä", "{x}", "a:b", "a?", "*", None, 7, b"a"])
     | st.text().filter(lambda text: not _plain(text))
 )
 def test_bad_names(url: str, server: RunningServer, bad: Any) -> None:
@@ -338,11 +339,22 @@ def test_bad_names(url: str, server: RunningServer, bad: Any) -> None:
 
 
 def _plain(text: str) -> bool:
-    allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
-    return 1 <= len(text) <= 64 and set(text) <= set(allowed)
+    allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-=,/+@~[]"
+    return 1 <= len(text) <= 128 and set(text) <= set(allowed)
 
 
-@pytest.mark.parametrize("own", ["a", "A-Z_0.9", "x" * 64, "..", "-"])
+# As W&B and Hydra make them.
+FOUND = [
+    "lr=1e-3",
+    "user/run",
+    "+model=net,lr=0.1",
+    "layers=[64,64]",
+    "~db@backup",
+    "a/b/2026-01-01",
+]
+
+
+@pytest.mark.parametrize("own", ["a", "A-Z_0.9", "x" * 128, "..", "-", *FOUND])
 def test_every_plain_name_works(url: str, own: str) -> None:
     with Curriculum.open(url, own, config_of()) as curriculum:
         assert len(curriculum.task_ids()) == 4
@@ -426,17 +438,17 @@ def test_a_generator_that_breaks_later_loses_nothing(
         ids = curriculum.task_ids()
         curriculum.evict(ids[0])
         generator.one_in = 1
-        with pytest.raises(GeneratorError, match="disk gone"):
-            curriculum.next_task((ids[1], 0.5))
-        task = curriculum.next_task((ids[1], 0.5))
+        with pytest.warns(GeneratorWarning, match="disk gone"):
+            task = curriculum.next_task((ids[1], 0.5))
         record = curriculum.get_task_stats(ids[1])
         assert record is not None
-        assert record.completion_count == 1, "the call made again is the same one"
+        assert record.completion_count == 1
         found = [curriculum.get_task_stats(task_id) for task_id in curriculum.task_ids()]
         assert {r.task_id: r.sample_count for r in found if r} == {
             task_id: int(task_id == task.task_id) for task_id in ids[1:]
         }
         generator.one_in = 2**60
+        curriculum._store.maker._rests_until = 0.0  # noqa: SLF001 - instead of waiting a second
         curriculum.get_task()
         assert len(curriculum.task_ids()) == 4
         assert_whole(server, curriculum)
@@ -499,7 +511,8 @@ def test_bad_urls(bad: Any, message: str) -> None:
     with pytest.raises(InvalidURLError, match=message) as caught:
         Curriculum.open(bad, "x", config_of())
     assert caught.value.field == "url"
-    assert repr(bad)[:40] in str(caught.value)
+    shown = bad[:8] if isinstance(bad, str) else type(bad).__name__
+    assert shown in str(caught.value)
 
 
 @quick

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,13 +78,14 @@ def test_what_a_gone_worker_reserved_is_given_again(
     a, b, _ = pool
     gone = worker(a, "gone", lease_ms=1)
     assert gone.reserve(10, "fill")[1:3] == [0, 10]
+    time.sleep(0.01)
     if how == "left":
         gone.leave()
     elif how == "reaped":
         a.renew()
     else:  # another life of that name: its numbers differ in the upper bits
-        later = (a.generation, "gone", "another handle", "", 7 * 2**32, 60_000, "host", 1)
-        a.call("register", *later)
+        later = (a.generation, "gone", "another handle", "", 7 * 2**32, 60_000)
+        a.call("register", *later, "", "host", 1, "", "")
     assert b.reserve(4, "fill")[1:3] == [0, 4]
     with pytest.raises(IndexTakenError):
         a.create(specs(1), first=0)

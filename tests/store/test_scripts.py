@@ -95,7 +95,26 @@ def test_a_handle_that_registers_again_learns_its_last_number(harness: Harness) 
 def test_a_live_workers_id_is_not_given_away(harness: Harness) -> None:
     with pytest.raises(WorkerInUseError, match="'w0'"):
         harness.register("other handle")
+    with pytest.raises(WorkerInUseError, match="'w0'"):
+        harness.register("other handle", takes="12345")
     assert harness.register() == 2
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["the one that was entered then", "any"])
+def test_a_live_workers_place_is_taken_by_who_says_so(harness: Harness, *, named: bool) -> None:
+    entered = harness.client.hget(harness.keys.worker("w0"), "started")
+    assert harness.register("other handle", takes=entered if named else "*") == 0
+
+
+def test_an_earlier_process_of_that_name_is_fenced(harness: Harness) -> None:
+    """Whichever way its numbers differ: they are of another life."""
+    for ours, theirs in ((3 * 2**32, 7 * 2**32), (7 * 2**32, 3 * 2**32)):
+        harness.client.hset(harness.keys.worker("w0"), "sequence", theirs)
+        for number in (ours, ours + 1, ours + 2):
+            with pytest.raises(WorkerFencedError):
+                harness.record([(0, 0.5)], sequence=number)
+    harness.client.hset(harness.keys.worker("w0"), "sequence", 7 * 2**32)
+    assert harness.record([(0, 0.5)], sequence=7 * 2**32 + 1) == [0, 1]
 
 
 def test_the_id_of_a_dead_worker_is_free_and_counts_from_0(harness: Harness) -> None:
