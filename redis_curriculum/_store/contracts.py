@@ -63,11 +63,12 @@ FLIP: Final = bind(
     "current",
     "token",
     "steps",
-    "oldest_epoch",
+    "live_epoch",
     "events_retained",
     "note",
-    "epochs",
-    rest="meta",
+    "staged",
+    "gone",
+    rest="words",
 )
 
 MIGRATE: Final = bind(
