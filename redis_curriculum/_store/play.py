@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._store.calls import Argument, Write
-from redis_curriculum._store.contracts import CREATE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
+from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
 from redis_curriculum._store.fill import POLL_S, Supplied
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
@@ -67,7 +67,9 @@ class Play(Supplied[Step]):
                 if write.script.name == RESERVE.name:
                     yield from self._reserved(store, write, reply)
                 elif write.script.name == CREATE.name:
-                    self.answer = None
+                    trouble, *specs = write.args[len(MADE) :]
+                    if trouble or specs:  # else the generator failed for these ids: try others
+                        self.answer = None
                     self.take_created(store, write, reply[2])
                 else:
                     self._take(store, write, reply)
