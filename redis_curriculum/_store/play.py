@@ -13,6 +13,7 @@ from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._store.calls import Argument, Write
 from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
+from redis_curriculum._store.distinct import choosing, too_few
 from redis_curriculum._store.fill import POLL_S, Supplied
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
@@ -27,9 +28,11 @@ from redis_curriculum.tasks.task import Task
 MOST_DRAWS: Final = 1_000_000
 
 
-def play(store: Store, finished: Iterable[tuple[int, float]], count: int) -> Play:
+def play(
+    store: Store, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+) -> Play:
     """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk."""
-    return Play(_results(store, finished), count)
+    return Play(_results(store, finished), count, distinct)
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class Play(Supplied[Step]):
 
     results: list[tuple[int, float]]
     count: int
+    distinct: bool = False
     outcomes: list[Outcome] = field(default_factory=list, init=False, compare=False)
     tasks: list[Task] = field(default_factory=list, init=False, compare=False)
     sent: int = field(default=0, init=False, compare=False)
@@ -46,6 +50,10 @@ class Play(Supplied[Step]):
     """Tasks that are known."""
     answer: Drawn | None = field(default=None, init=False, compare=False)
     """The last answer that asks for more: tasks to replace, or a pool to fill."""
+    is_short: bool = field(default=False, init=False, compare=False)
+    """Whether distinct draws are left that are now chosen in a pass over the pool."""
+    chosen: list[int] = field(default_factory=list, init=False, compare=False)
+    """Ids so chosen that have not been handed out."""
 
     def steps(self, store: Store) -> Plan[Step]:
         """One round trip a chunk, and those that fill the pool."""
@@ -57,6 +65,9 @@ class Play(Supplied[Step]):
                     self.answer = None  # the draws go on from the pool
                     continue
             if self.write is None:
+                if self.is_short and not (self.answer or self.chosen):
+                    left = self.count - self.drawn
+                    self.chosen = yield from choosing(store, left, self.tasks)
                 self.write = Write(*self._following(store))
             write = self.write
             try:
@@ -67,30 +78,21 @@ class Play(Supplied[Step]):
                 if write.script.name == RESERVE.name:
                     yield from self._reserved(store, write, reply)
                 elif write.script.name == CREATE.name:
-                    trouble, *specs = write.args[len(MADE) :]
-                    if trouble or specs:  # else the generator failed for these ids: try others
-                        self.answer = None
-                    self.take_created(store, write, reply[2])
+                    self._created(store, write, reply[2])
                 else:
                     self._take(store, write, reply)
         return Step(self.tasks, self.outcomes)
 
     def _asked_for(self, store: Store, answer: Drawn) -> Plan[Write | None]:
         """What brings the tasks that the last answer asks for; None: not now."""
-        empty = answer.has_none(store)
         if not store.can_generate:
-            self.answer = None
-            raise EmptyPoolError(
-                "the pool is empty, and this worker has no task generator to fill it"
-            )
-        write = yield from self.supplying(store, answer.missing, answer.wanted, patient=empty)
+            raise self._stuck(store, answer, "this worker has no task generator to fill it")
+        stuck = self._is_stuck(store, answer)
+        write = yield from self.supplying(store, answer.missing, answer.wanted, patient=stuck)
         begins = write is None or write.script.name == RESERVE.name
-        if empty and begins and time.monotonic() >= self.waits_until:
-            self.answer = None
-            raise EmptyPoolError(
-                "the pool is empty, and its first task is still being made after"
-                f" {store.settings.retry_deadline_s:g} s (retry_deadline_s)"
-            )
+        if stuck and begins and time.monotonic() >= self.waits_until:
+            waited = f"{store.settings.retry_deadline_s:g} s (retry_deadline_s)"
+            raise self._stuck(store, answer, f"its tasks are still being made after {waited}")
         return write
 
     def _reserved(self, store: Store, write: Write, reply: list[Any]) -> Plan[None]:
@@ -98,8 +100,28 @@ class Play(Supplied[Step]):
         answer = self.answer
         if not self.take_reserved(store, write, reply):
             self.answer = None
-            if answer and answer.has_none(store):
+            if answer and self._is_stuck(store, answer):
                 yield Sleep(POLL_S)
+
+    def _created(self, store: Store, write: Write, missing: int) -> None:
+        answer = self.answer
+        trouble, *specs = write.args[len(MADE) :]
+        if trouble or specs:  # else the generator failed for these ids: try others
+            self.answer = None
+        self.take_created(store, write, missing)
+        if trouble and not specs and answer and self._is_stuck(store, answer):
+            raise self._stuck(store, answer, str(trouble))
+
+    def _is_stuck(self, store: Store, answer: Drawn) -> bool:
+        """Whether there is nothing to draw, or too little."""
+        return answer.missing == store.config.num_active_tasks or self._is_too_few(store, answer)
+
+    def _stuck(self, store: Store, answer: Drawn, why: str) -> EmptyPoolError:
+        self.answer = None
+        there = store.config.num_active_tasks - answer.missing
+        if there:
+            return too_few(self.count, there)
+        return EmptyPoolError(f"the pool is empty, and {why}")
 
     def _following(self, store: Store) -> tuple[Script, list[Argument]]:
         """The next chunk."""
@@ -109,33 +131,53 @@ class Play(Supplied[Step]):
         draws = min(self.count - self.drawn, store.settings.chunk) if last else 0
         if not draws:
             return store.script(RECORD), flat
+        chosen = self.chosen[:draws]
+        apart = self.count if self.distinct and not chosen else 0
         may_replace = store.can_generate and store.maker.is_free
-        head: list[Argument] = [draws, int(may_replace), ""]
+        head: list[Argument] = [len(chosen) or draws, int(may_replace), ""]
+        head += [apart, " ".join(map(str, chosen))]
         return store.script(STEP if batch else SAMPLE), [*head, *flat]
 
     def _take(self, store: Store, write: Write, reply: list[Any]) -> None:
         """Take the answer over; only the last line counts."""
         batch = min(store.settings.chunk, len(self.results) - self.sent)
-        answer, outcomes = None, reply[2:]
+        answer, outcomes, handed_out, is_short = None, reply[2:], 0, self.is_short
         if write.script.name != RECORD.name:
             answer = Drawn(reply)
             outcomes = answer.outcomes
             self.tasks[self.drawn :] = answer.tasks
             if write.script.name != REPLACE.name:
                 store.worker.remember(write, _again(write, answer))
+                if self.chosen:
+                    handed_out = int(write.args[0]) - answer.wanted
+                is_short = self.distinct and not self._is_too_few(store, answer)
             else:
                 store.maker.end(write.args[1])
         repeated = [Outcome.DUPLICATE] * batch
         self.outcomes[self.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in outcomes]
-        more = answer if answer and answer.asks_for_more(store) else None
+        more = answer if answer and self._asks_for_more(store, answer) else None
         self.is_begun = True
-        sent, drawn = self.sent + batch, len(self.tasks)
-        self.sent, self.drawn, self.answer, self.write = sent, drawn, more, None
+        sent, drawn, chosen = self.sent + batch, len(self.tasks), self.chosen[handed_out:]
+        self.sent, self.drawn, self.chosen, self.is_short, self.answer, self.write = (
+            *(sent, drawn, chosen, is_short),
+            *(more, None),
+        )
+
+    def _is_too_few(self, store: Store, answer: Drawn) -> bool:
+        """Whether the pool was smaller than the number of distinct tasks: then none was drawn."""
+        there = store.config.num_active_tasks - answer.missing
+        return self.distinct and not self.is_short and there < self.count
+
+    def _asks_for_more(self, store: Store, answer: Drawn) -> bool:
+        if store.can_generate:
+            return bool(answer.wanted or answer.missing)
+        return self._is_stuck(store, answer)
 
 
 class Drawn:
     """What sample, step and replace answer."""
 
+    missing: int
     __slots__ = ("missing", "outcomes", "tasks", "wanted")
 
     def __init__(self, reply: list[Any]) -> None:
@@ -147,21 +189,12 @@ class Drawn:
             for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         ]
 
-    def has_none(self, store: Store) -> bool:
-        """Whether there is nothing at all to draw."""
-        return bool(self.missing == store.config.num_active_tasks)
-
-    def asks_for_more(self, store: Store) -> bool:
-        """Whether new tasks are wanted, or missing."""
-        if store.can_generate:
-            return bool(self.wanted or self.missing)
-        return self.has_none(store)
-
 
 def _again(write: Write, answer: Drawn) -> list[Argument]:
     """The same draw to be replayed: counted, not drawn."""
-    _, may_replace, _, *results = write.args
-    return [0, may_replace, " ".join(str(task.task_id) for task in answer.tasks), *results]
+    _, may_replace, _, _, _, *results = write.args
+    drawn = " ".join(str(task.task_id) for task in answer.tasks)
+    return [0, may_replace, drawn, 0, "", *results]
 
 
 def _results(store: Store, finished: object) -> list[tuple[int, float]]:

@@ -251,6 +251,17 @@ def test_nothing_is_evicted_where_nothing_can_be_made(url: str, name: str) -> No
         assert len(curriculum.task_ids()) == 4
 
 
+def test_distinct_draws_from_a_pool_that_stays_too_small(url: str, name: str) -> None:
+    with Curriculum.open(url, name, config_of(Finite(4))) as curriculum:
+        curriculum.evict(curriculum.task_ids()[0])
+        with (
+            pytest.warns(GeneratorWarning),
+            pytest.raises(EmptyPoolError, match="4 distinct tasks were asked for, the pool has 3"),
+        ):
+            curriculum.get_tasks(4, distinct=True)
+        assert len(curriculum.get_tasks(3, distinct=True)) == 3
+
+
 def test_a_small_set_makes_a_small_pool(url: str, name: str) -> None:
     with (
         pytest.warns(GeneratorWarning, match="plays on with 3 of 8 tasks"),
@@ -317,4 +328,5 @@ def test_what_ends_the_generators_thread_ends_the_draw(url: str, name: str) -> N
         with pytest.raises(SystemExit, match="no licence"):
             curriculum.get_task()
         generator.error = GeneratorError("later")
-        assert curriculum.get_task().label == "finite"
+        with pytest.warns(GeneratorWarning, match="later"):
+            assert curriculum.get_task().label == "finite"
