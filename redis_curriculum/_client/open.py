@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import InThread, Plan, Wait
 from redis_curriculum._protocol.requirements import (
     audit,
     durability,
@@ -21,7 +22,8 @@ from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import Filling
-from redis_curriculum._store.generate import can_generate, new_tasks
+from redis_curriculum._store.generate import can_generate
+from redis_curriculum._store.making import PATIENCE_S, try_out
 from redis_curriculum._store.names import announce
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.variant import packed_hypers
@@ -83,8 +85,8 @@ def opening(
     server = server_of(address, name, settings)
     name = server.keys.name
     config = _checked(config, generator, resume)
-    if config is not None and can_generate(config):
-        next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
+    if config is not None and (yield InThread(partial(can_generate, config))):
+        yield from _tried_out(config, settings.retry_deadline_s)
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
@@ -102,6 +104,7 @@ def opening(
             raise CurriculumExistsError(name)
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
+    yield InThread(partial(can_generate, config))  # the store finds what this has built
     store = Store(server.at(generation), config, settings, epoch)
     store.configure(config, version)
     store.worker.meet(info)
@@ -112,7 +115,7 @@ def opening(
         log.info((yield from _told(store)))
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
-        yield from Filling(next_index, config.num_active_tasks - size).plan(store)
+        yield from Filling(config.num_active_tasks - size, is_patient=True).plan(store)
     return store
 
 
@@ -158,6 +161,14 @@ def _ago(then_ms: int, now_ms: int) -> str:
         if count > 0:
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def _tried_out(config: CurriculumConfig, deadline_s: float) -> Plan[None]:
+    """Make one task first: a generator that always fails leaves no curriculum behind."""
+    trying = try_out(config)
+    yield Wait(trying, max(deadline_s, PATIENCE_S))
+    if trying.done() and not trying.result().specs and (trouble := trying.result().trouble):
+        raise trouble
 
 
 def _checked(
