@@ -274,6 +274,23 @@ class KeyTypeError(ServerError):
         self.key = key
 
 
+class MalformedStateError(ServerError):
+    """Somebody has written what cannot be read into a curriculum's keys; nothing was changed.
+
+    Attributes:
+        name: The curriculum.
+        field: What is malformed, such as ``meta.epoch``.
+        value: What stands there; None: nothing.
+    """
+
+    def __init__(self, name: str, field: str, value: object) -> None:
+        super().__init__(
+            f"curriculum {name!r}: {field} is {_short(value, 60)}, which cannot be read; write the"
+            " right value, or delete the curriculum and restore a snapshot"
+        )
+        self.name, self.field, self.value = name, field, value
+
+
 class ScriptError(ServerError):
     """A script failed in a way no other error names; please report it."""
 

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from redis_curriculum._protocol.asking import Server
@@ -199,8 +199,8 @@ class Moment:
 
 
 def _sums(found: dict[str, str]) -> Sums:
-    """What is not stored is 0."""
-    return Sums(**{name: int(text) for name, text in found.items()})
+    """What is not stored is 0; other names are not ours."""
+    return Sums(**{name: int(found.get(name, 0)) for name in asdict(Sums())})
 
 
 def _label_state(label: str, found: dict[str, Any]) -> LabelState:
