@@ -59,7 +59,7 @@ def elsewhere(tmp_path: Path) -> subprocess.CompletedProcess[str]:
     config = ["--port", str(port), "--bind", "127.0.0.1"]
     with redis_server(tmp_path, config=config):
         url = f"redis://127.0.0.1:{port}"
-        words = [sys.executable, "-c", ELSEWHERE, url, tmp_path / "run.rcs"]
+        words = [sys.executable, "-c", ELSEWHERE, url, str(tmp_path / "run.rcs")]
         return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
