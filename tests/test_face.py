@@ -41,5 +41,5 @@ def test_an_import_of_the_package_imports_nothing_else() -> None:
     assert not heavy & modules_after("import redis_curriculum, redis_curriculum.cli")
     found = modules_after("import redis_curriculum; redis_curriculum.Curriculum")
     assert heavy - found >= {"typer", "rich"}
-    assert "redis_curriculum._wire.asyncio" not in found
+    assert "redis_curriculum._client.asyncio" not in found
     assert "redis_curriculum.errors" in modules_after("import redis_curriculum as r; r.errors")
