@@ -14,6 +14,7 @@
 -- Atomic. O(epochs retained).
 
 --@include keys
+--@include digest
 --@include counts
 --@include event
 local live = call('HMGET', meta_key, 'generation', 'restored', 'epoch')

@@ -13,6 +13,7 @@
 -- Atomic.
 
 --@include keys
+--@include digest
 --@include clock
 --@include reap
 local current = call('HGET', meta_key, 'generation')
@@ -24,7 +25,7 @@ reap(now) -- first: it may take an older entry of this very worker
 local holder = call('HGET', worker_key, 'token')
 if holder and holder ~= token then
   local lease_end = call('ZSCORE', prefix .. 'workers', worker)
-  if holder ~= previous and lease_end and tonumber(lease_end) >= now then
+  if holder ~= redis.sha1hex(previous) and lease_end and tonumber(lease_end) >= now then
     return redis.error_reply('RCINUSE ' .. worker)
   end
   call('UNLINK', worker_key)

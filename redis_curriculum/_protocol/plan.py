@@ -1,6 +1,6 @@
 """Plans and their requests: what is to be done, without a socket.
 
-A plan is a generator. Each value that it yields is one request (``Run``, ``Command``, ``Sleep``).
+A plan is a generator. Each value that it yields is one request (``Run``, ``Command``, ...).
 The plan receives the reply, or the error is raised at the ``yield``. So the blocking and the
 asyncio handle run the same plans.
 """
@@ -40,13 +40,24 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Commands:
+    """Send several commands that read, in one round trip; the reply is the list of their replies.
+
+    Texts are bytes, as stored. The commands may see different moments.
+    """
+
+    each: Sequence[Words]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait; the reply is None."""
 
     seconds: float
 
 
-Request = Run | Command | Sleep
+Request = Run | Command | Commands | Sleep
 Plan = Generator[Request, Any, T]
 
 

@@ -12,7 +12,16 @@ from redis import exceptions
 from redis_curriculum._protocol.plan import Plan, T
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, InThread, Step, Steps
+from redis_curriculum._wire.steps import (
+    Connect,
+    Drop,
+    Exchange,
+    ExchangeAll,
+    InThread,
+    Step,
+    Steps,
+    first_error,
+)
 
 
 class AsyncLink(Link):
@@ -52,6 +61,11 @@ async def _perform(step: Step) -> Any:
         async with asyncio.timeout(connection.socket_connect_timeout):
             await connection.send_packed_command(step.packed, check_health=False)
             return await connection.read_response(disconnect_on_error=False)  # the plan does
+    if isinstance(step, ExchangeAll):
+        connection = step.connection
+        async with asyncio.timeout(connection.socket_connect_timeout):
+            await connection.send_packed_command(step.packed, check_health=False)
+            return first_error([await _read(connection) for _ in step.commands])
     if isinstance(step, Connect):
         timeouts = {"socket_timeout": None, "socket_connect_timeout": step.timeout_s}
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
@@ -67,6 +81,14 @@ async def _perform(step: Step) -> Any:
     if isinstance(step, InThread):
         return await asyncio.to_thread(step.function)
     return await asyncio.sleep(step.seconds)
+
+
+async def _read(connection: Any) -> Any:
+    """Read one of several replies; an error is returned, so that the others are read too."""
+    try:
+        return await connection.read_response(disable_decoding=True, disconnect_on_error=False)
+    except exceptions.ResponseError as error:
+        return error
 
 
 async def _drop(connection: Any) -> None:

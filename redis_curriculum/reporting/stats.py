@@ -104,7 +104,7 @@ def read_census(store: Store) -> Plan[Census]:
     labels = sorted(found)
     place = {label: i for i, label in enumerate(labels)}
     position = np.array([place[label] for label in found], dtype=np.intp)
-    of_labels, _ = yield from numbers(store, "progress", of_label, labels)
+    of_labels, _ = yield from numbers(store, "label", of_label, labels)
     counts = yield from _read_counts(store)
     now_ms = yield from server.now_ms()
     epoch, late_count = yield from server.command("HMGET", keys.meta, "epoch", "late_count")
