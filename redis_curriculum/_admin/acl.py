@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from redis_curriculum._protocol.asking import Node
-from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.keys import Keys, as_pattern
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._store.variant import every_script
 from redis_curriculum._values.rules import validate_name
@@ -55,13 +55,15 @@ class AclLines:
     viewer: str
 
 
-def acl_lines(name: object, version: str, *, cluster: bool = False) -> AclLines:
+def acl_lines(
+    name: object, version: str, *, key_prefix: str = "", cluster: bool = False
+) -> AclLines:
     """Return the ACL lines of one curriculum for a server of ``version``; nothing is sent.
 
     Subcommands are spelled as Redis 6.2 understands them too; what a version does not know is
     left out, since it would refuse the line.
     """
-    keys = Keys(validate_name(name))
+    keys = Keys(validate_name(name), key_prefix=key_prefix)
     number = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
     common = {*CONNECTING, *READING, *(CLUSTER if cluster else ())}
     if number >= _SETINFO_SINCE:
@@ -94,4 +96,5 @@ def load_scripts(node: Node) -> Plan[tuple[int, int]]:
 def _line(keys: Keys, role: str, commands: set[str]) -> str:
     allowed = " ".join(f"+{command}" for command in sorted(commands))
     user = f"{keys.name}-{role}"
-    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels ~{keys.prefix}* {allowed}"
+    pattern = f"~{as_pattern(keys.prefix)}*"
+    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels {pattern} {allowed}"

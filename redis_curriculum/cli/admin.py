@@ -44,7 +44,9 @@ def gc(
     found = []
     with session(url, WORKING) as server:
         for node in [server] if name else server.nodes():
-            for each in [name] if name else node.run(overview.names(node.node)):
+            for each in (
+                [name] if name else node.run(overview.names(node.node, node.address.prefix))
+            ):
                 found += node.run(cleanup.gc(node.about(each), dry_run=dry_run))
     if json:
         print_json({"dry_run": dry_run, "removed": found})
@@ -156,5 +158,7 @@ def acl(
 def _lines_of(name: str, server: Session) -> dict[str, Any]:
     info = server.run(server.node.info("server"))
     version = info.get("redis_version", "unknown")
-    lines = acl_lines(name, version, cluster=server.address.kind == "cluster")
+    address = server.address
+    in_cluster = address.kind == "cluster"
+    lines = acl_lines(name, version, key_prefix=address.prefix, cluster=in_cluster)
     return {"version": version, "worker": lines.worker, "viewer": lines.viewer}

@@ -61,7 +61,7 @@ def test_what_to_do_when_names_the_codes() -> None:
     (retried,) = re.findall(r"and the refusals (.*?)\.\n", text)
     assert set(re.findall(r"`(\w+)`", retried)) == RETRIABLE_CODES
     explained = set(re.findall(r"code `(\w+)`", text)) - {"TLS"}
-    assert len(explained) == 5
+    assert len(explained) == 6
     for code in explained:
         error = translate(ResponseError(f"{code} x"), parse("redis://localhost"))
         assert isinstance(error, errors.ServerRefusedError)
