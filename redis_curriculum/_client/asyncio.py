@@ -26,7 +26,7 @@ from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.asyncio import AsyncLink, drive
-from redis_curriculum._wire.urls import Address
+from redis_curriculum._wire.urls import Address, Credentials
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
@@ -91,6 +91,7 @@ class AsyncCurriculum(Handle):
         *,
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
+        credentials: Credentials | None = None,
     ) -> Opening[Self]:
         """Create the curriculum and fill its pool, or attach to the one of that name.
 
@@ -99,7 +100,7 @@ class AsyncCurriculum(Handle):
         """
 
         async def opened() -> Self:
-            async with _connecting(url, worker) as (address, settings, link):
+            async with _connecting(url, worker, credentials) as (address, settings, link):
                 store = await drive(opening(address, name, config, settings, generator), link)
                 return cls(address, store, link)
 
@@ -118,6 +119,7 @@ class AsyncCurriculum(Handle):
         shrink: bool = False,
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
+        credentials: Credentials | None = None,
         progress: Progress | None = None,
     ) -> Opening[Self]:
         """Bring a snapshot back and open it: entirely, or not at all.
@@ -130,7 +132,7 @@ class AsyncCurriculum(Handle):
             intake = await asyncio.to_thread(
                 take_in, Path(path), overrides, force=force, shrink=shrink
             )
-            async with _connecting(url, worker) as (address, settings, link):
+            async with _connecting(url, worker, credentials) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)
@@ -384,10 +386,10 @@ class AsyncCurriculum(Handle):
 
 @asynccontextmanager
 async def _connecting(
-    url: str, worker: WorkerSettings | None
+    url: str, worker: WorkerSettings | None, credentials: Credentials | None
 ) -> AsyncIterator[tuple[Address, WorkerSettings, AsyncLink]]:
     """A link for a handle to keep; closed if there will be none."""
-    address, settings = located(url, worker)
+    address, settings = located(url, worker, credentials)
     link = AsyncLink(address, settings.timeout_s)
     try:
         yield address, settings, link

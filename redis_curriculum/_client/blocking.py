@@ -10,12 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from redis_curriculum._client.handle import (
-    Handle,
-    checked_results,
-    live_generator,
-    located,
-)
+from redis_curriculum._client.handle import Handle, checked_results, located
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.open import opening, server_of
 from redis_curriculum._protocol.plan import Plan
@@ -31,7 +26,7 @@ from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.blocking import DirectLink, drive
-from redis_curriculum._wire.urls import Address
+from redis_curriculum._wire.urls import Address, Credentials
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
@@ -75,6 +70,7 @@ class Curriculum(Handle):
         *,
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
+        credentials: Credentials | None = None,
     ) -> Self:
         """Create the curriculum and fill its pool, or attach to the one of that name.
 
@@ -90,6 +86,8 @@ class Curriculum(Handle):
             config: What to create; None attaches to what is there.
             worker: How this handle talks to the server.
             generator: Your own generator, where the config cannot rebuild it from its path.
+            credentials: Called whenever a connection is made, returns ``(user, password)``. None:
+                those of the URL, or of the environment at that time.
 
         Raises:
             InvalidInputError: An argument breaks a rule; nothing was sent.
@@ -99,7 +97,7 @@ class Curriculum(Handle):
             UnsupportedServerError: The server is too old or would drop records.
             ServerError: The server could not be reached or refused.
         """
-        address, settings = located(url, worker)
+        address, settings = located(url, worker, credentials)
         link = DirectLink(address, settings.timeout_s)
         try:
             store = drive(opening(address, name, config, settings, generator), link)
@@ -121,6 +119,7 @@ class Curriculum(Handle):
         shrink: bool = False,
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
+        credentials: Credentials | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Bring a snapshot back and open it: entirely, or not at all.
@@ -141,6 +140,7 @@ class Curriculum(Handle):
             shrink: Allow a smaller ``num_active_tasks``: the tasks of lowest LP go.
             worker: As for ``open``.
             generator: As for ``open``.
+            credentials: As for ``open``.
             progress: Called with (tasks done, tasks in all).
 
         Raises:
@@ -149,7 +149,7 @@ class Curriculum(Handle):
             InvalidInputError: An override is unknown or breaks a rule.
         """
         intake = take_in(Path(path), overrides, force=force, shrink=shrink)
-        address, settings = located(url, worker)
+        address, settings = located(url, worker, credentials)
         link = DirectLink(address, settings.timeout_s)
         try:
             name = intake.manifest.name if name is None else name
@@ -422,9 +422,7 @@ class Curriculum(Handle):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process needs to attach as a worker of its own; no secrets."""
-        settings = self._store.settings.model_copy(update={"worker_id": None})
-        generator = live_generator(self.config)
-        return partial(type(self).open, worker=settings, generator=generator), (self.url, self.name)
+        return partial(type(self).open, **self._settings()), (self.url, self.name)
 
     def _call(self, call: Call[T]) -> T:
         self._here()

@@ -34,6 +34,7 @@ from redis_curriculum._wire.steps import (
 from redis_curriculum._wire.tls import connect_first
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.errors import (
+    AuthenticationError,
     CurriculumError,
     MissingScriptError,
     PermissionDeniedError,
@@ -188,7 +189,7 @@ class Link:
             if isinstance(error, exceptions.AskError):
                 raise
             refusal = translate(error, self._address)
-            if is_elsewhere(refusal):
+            if is_elsewhere(refusal) or isinstance(refusal, AuthenticationError):
                 yield from self._leave()
             raise refusal from error
         except GeneratorExit:
@@ -204,8 +205,9 @@ class Link:
 
     def _ask(self, place: Place, text: Text) -> Steps[Any]:
         """Ask another node, to which the slot is on its way, this once."""
+        options = yield from self._login()
         try:
-            other = yield Connect({**self._options, **place}, self._timeout_s)
+            other = yield Connect({**options, **place}, self._timeout_s)
         except FAILURES as error:
             raise translate(error, self._address) from error
         try:
@@ -225,19 +227,28 @@ class Link:
         return {"host": error.host or here, "port": error.port}
 
     def _open(self, key: str) -> Steps[Any]:
+        options = yield from self._login()
         place, self._place = self._place, None
         try:
             if self._address.kind == "embedded":
                 place = yield InThread(self._attach)
             elif place is None:
-                place = yield from self._find(key)
-            connection = yield from self._connect({**self._options, **place})
+                place = yield from self._find(key, options)
+            connection = yield from self._connect({**options, **place})
         except FAILURES as error:
             raise translate(error, self._address) from error
         self._connection, self._place = connection, place
         return connection
 
-    def _find(self, key: str) -> Steps[Place]:
+    def _login(self) -> Steps[dict[str, Any]]:
+        """Return how to talk to a server, with the user and the password of now."""
+        if self._address.credentials:  # whoever keeps secrets may be asked over a network
+            username, password = yield InThread(self._address.login)
+        else:
+            username, password = self._address.login()
+        return {**self._options, "username": username, "password": password}
+
+    def _find(self, key: str, options: dict[str, Any]) -> Steps[Place]:
         """Ask the hosts of the URL, one after the other, for the primary that holds ``key``.
 
         A host that hangs costs its own time-out and no other's. Whoever knows is asked first next
@@ -246,7 +257,7 @@ class Link:
         kind, hosts = self._address.kind, self._hosts
         if kind not in ("sentinel", "cluster"):
             return hosts[0]
-        options = sentinel_options(self._options) if kind == "sentinel" else self._options
+        options = sentinel_options(options) if kind == "sentinel" else options
         failures: dict[str, Exception] = {}
         for host in hosts:
             try:

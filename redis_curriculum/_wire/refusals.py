@@ -156,7 +156,8 @@ def translate(error: Exception, address: Address, *, applied: Applied = "no") ->
     if isinstance(error, exceptions.RedisError):
         error.args = (text,)  # a traceback shows it too
     if isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in text:
-        where = "" if address.password else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
+        given = address.password or address.credentials
+        where = "" if given else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
         if address.kind == "sentinel":
             where += f" (that of the Sentinels is in {SENTINEL_PASSWORD_VARIABLE})"
         return AuthenticationError(f"{address.public}: wrong user or password{where}: {text}")
