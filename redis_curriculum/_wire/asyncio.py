@@ -9,7 +9,7 @@ from typing import Any
 from redis import asyncio as redis
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Plan, T
+from redis_curriculum._protocol.plan import InThread, Plan, T, Wait
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
 from redis_curriculum._wire.steps import (
@@ -17,7 +17,6 @@ from redis_curriculum._wire.steps import (
     Drop,
     Exchange,
     ExchangeAll,
-    InThread,
     Step,
     Steps,
     first_error,
@@ -55,17 +54,8 @@ async def _run(steps: Steps[T]) -> T:
 
 
 async def _perform(step: Step) -> Any:
-    if isinstance(step, Exchange):
-        connection = step.connection
-        # One timeout around all of it; redis-py's own makes a task for each write.
-        async with asyncio.timeout(connection.socket_connect_timeout):
-            await connection.send_packed_command(step.packed, check_health=False)
-            return await connection.read_response(disconnect_on_error=False)  # the plan does
-    if isinstance(step, ExchangeAll):
-        connection = step.connection
-        async with asyncio.timeout(connection.socket_connect_timeout):
-            await connection.send_packed_command(step.packed, check_health=False)
-            return first_error([await _read(connection) for _ in step.commands])
+    if isinstance(step, (Exchange, ExchangeAll)):
+        return await _exchange(step)
     if isinstance(step, Connect):
         timeouts = {"socket_timeout": None, "socket_connect_timeout": step.timeout_s}
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
@@ -80,7 +70,19 @@ async def _perform(step: Step) -> Any:
         return await _drop(step.connection)
     if isinstance(step, InThread):
         return await asyncio.to_thread(step.function)
+    if isinstance(step, Wait):
+        return await _wait(step)
     return await asyncio.sleep(step.seconds)
+
+
+async def _exchange(step: Exchange | ExchangeAll) -> Any:
+    connection = step.connection
+    # One timeout around all of it; redis-py's own makes a task for each write.
+    async with asyncio.timeout(connection.socket_connect_timeout):
+        await connection.send_packed_command(step.packed, check_health=False)
+        if isinstance(step, ExchangeAll):
+            return first_error([await _read(connection) for _ in step.commands])
+        return await connection.read_response(disconnect_on_error=False)  # the plan does
 
 
 async def _read(connection: Any) -> Any:
@@ -89,6 +91,19 @@ async def _read(connection: Any) -> Any:
         return await connection.read_response(disable_decoding=True, disconnect_on_error=False)
     except exceptions.ResponseError as error:
         return error
+
+
+async def _wait(step: Wait) -> None:
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(done.set)
+
+    step.future.add_done_callback(tell)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(step.seconds):
+            await done.wait()
 
 
 async def _drop(connection: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Command, Commands, Plan, Run, T, Words
+from redis_curriculum._protocol.plan import Command, Commands, InThread, Plan, Run, T, Words
 from redis_curriculum._protocol.scripts import Script, in_use
 from redis_curriculum._wire.options import Place, client_options, places, sentinel_options
 from redis_curriculum._wire.primary import named_by_sentinel, owner_of_slot
@@ -26,7 +26,6 @@ from redis_curriculum._wire.steps import (
     Drop,
     Exchange,
     ExchangeAll,
-    InThread,
     Steps,
     Text,
     converse,

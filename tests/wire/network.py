@@ -8,13 +8,12 @@ from typing import Any
 
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import T
+from redis_curriculum._protocol.plan import InThread, T
 from redis_curriculum._wire.steps import (
     Connect,
     Drop,
     Exchange,
     ExchangeAll,
-    InThread,
     Step,
     Steps,
     first_error,
