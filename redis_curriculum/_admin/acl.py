@@ -1,20 +1,21 @@
 """Least privilege: the ACL of a worker of one curriculum, and of somebody who only looks.
 
-Keys: the curriculum's own and no others. Commands: those that this library sends, and those inside
-the scripts, for Redis checks these too. Neither of them may bring a script of their own (no EVAL,
-no SCRIPT LOAD): a script may run without end, and on servers with CVE-2025-46818 gain the rights of
-others. A worker calls the scripts that somebody with more rights has loaded (``load_scripts``); who
-only looks calls none.
+Keys: the curriculum's own, and the index of names. Commands: those that this library sends, and
+those inside the scripts, for Redis checks these too. Neither of them may bring a script of their
+own (no EVAL, no SCRIPT LOAD): a script may run without end, and on servers with CVE-2025-46818 gain
+the rights of others. A worker calls the scripts that somebody with more rights has loaded
+(``load_scripts``); who only looks calls none.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from redis_curriculum._protocol.asking import Node
-from redis_curriculum._protocol.keys import Keys, as_pattern
+from redis_curriculum._protocol.keys import Keys, as_pattern, index_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._store.variant import every_script
 from redis_curriculum._values.rules import validate_name
@@ -41,10 +42,13 @@ READING: Final = (
 """What is sent to look at a curriculum. SCAN shows the names of all keys, but no content."""
 WRITING: Final = ("get", "scard", "unlink")
 """What is sent beside that to restore and to clear away."""
+NAMING: Final = ("zadd", "zscan")
+"""What is sent to the index of names: to add one, to read them."""
 CLUSTER: Final = ("asking", "cluster|slots")
 """What a cluster needs beside that: to know where slots are, and to ask one that moves."""
 
 _SETINFO_SINCE: Final = (7, 2)
+_SELECTORS_SINCE: Final = (7, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,13 @@ def acl_lines(
         common.add("client|setinfo")  # the client library introduces itself
     inside = {command for script in every_script() for command in script.commands}
     return AclLines(
-        worker=_line(keys, "worker", common | {*SCRIPTING, *WRITING} | inside),
-        viewer=_line(keys, "viewer", common),
+        worker=_line(
+            keys,
+            "worker",
+            common | {*SCRIPTING, *WRITING} | inside,
+            _index(keys, number, NAMING),
+        ),
+        viewer=_line(keys, "viewer", common, _index(keys, number, NAMING[1:])),
     )
 
 
@@ -93,8 +102,16 @@ def load_scripts(node: Node) -> Plan[tuple[int, int]]:
     return len(scripts), len(missing)
 
 
-def _line(keys: Keys, role: str, commands: set[str]) -> str:
+def _index(keys: Keys, number: tuple[int, ...], commands: Sequence[str]) -> str:
+    """The right to the index of names: where a server can say so, for these commands only."""
+    index = index_of(keys.key_prefix)
+    if number < _SELECTORS_SINCE:
+        return f"~{index}"
+    return f"(~{index} {' '.join(f'+{command}' for command in commands)})"
+
+
+def _line(keys: Keys, role: str, commands: set[str], index: str) -> str:
     allowed = " ".join(f"+{command}" for command in sorted(commands))
     user = f"{keys.name}-{role}"
     pattern = f"~{as_pattern(keys.prefix)}*"
-    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels {pattern} {allowed}"
+    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels {pattern} {allowed} {index}"

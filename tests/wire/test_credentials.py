@@ -109,6 +109,8 @@ def test_what_it_may_return(guarded: RunningServer, credentials: Callable[[], An
     rotate(guarded, "", "first")
     with Curriculum.open(guarded.url, "x", CONFIG, credentials=credentials) as curriculum:
         assert curriculum.get_task().label == "x"
+    assert Curriculum.names(guarded.url, credentials=credentials) == ["x"]
+    assert Curriculum.delete(guarded.url, "x", credentials=credentials) > 0
 
 
 @pytest.mark.parametrize("returned", [None, 7, ("default", b"first"), ("a", "b", "s3cret"), [1]])
