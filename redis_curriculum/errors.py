@@ -34,6 +34,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
         ├── UnsupportedServerError          version or settings that would lose data
         │   └── MigrationError              workers: keys of an older schema, not migrated yet
         ├── KeyTypeError                    key: another type stands where ours belongs
+        ├── MalformedStateError             name, field, value: somebody has overwritten it
         ├── ScriptError                     a script failed in a way that has no name: a bug
         └── EmbeddedServerError             the private redis-server could not be started
 """
@@ -348,6 +349,10 @@ class ConfigChangedError(CurriculumError):
 
 class MissingScriptError(ServerError):
     """The server has forgotten a script; it must be sent whole. Internal."""
+
+
+class UnknownCommandError(ScriptError):
+    """The server, or a proxy before it, does not know a command. Internal."""
 
 
 class LostWritesWarning(UserWarning):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import glob
 import gzip
 import hashlib
@@ -24,8 +23,13 @@ from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import SnapshotError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _KEEP: Final = In("[0, 1000]")
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 """A name at which something stands, be it a link, is refused."""
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -51,14 +55,24 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         OSError: It is none, or it cannot be opened.
     """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, flags)
     except ValueError as error:  # a null character
         raise OSError(errno.EINVAL, str(error)) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file")
     return os.fdopen(descriptor, "rb")
+
+
+def _sync(folder: Path) -> None:
+    """Flush the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Target:
@@ -94,8 +108,9 @@ class Target:
         self._clear_away()
         try:
             raw = os.fdopen(os.open(self._beside, _NEW, 0o600), "wb")
-            with suppress(OSError):  # a file system without locks keeps what the dead leave
-                fcntl.flock(raw, fcntl.LOCK_EX)
+            if fcntl:
+                with suppress(OSError):  # a file system without locks keeps what the dead leave
+                    fcntl.flock(raw, fcntl.LOCK_EX)
             if not self._beside.exists():  # another exporter saw it before it was locked
                 raw.close()
                 return self.writing()
@@ -105,6 +120,8 @@ class Target:
 
     def _clear_away(self) -> None:
         """Remove what exporters to the same path wrote before they were killed: none holds it."""
+        if fcntl is None:  # who is alive cannot be told
+            return
         own = re.compile(rf"\.{re.escape(self.path.name)}\.[0-9a-f]{{8}}\.tmp")
         for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
             if own.fullmatch(left.name) and not left.is_symlink():
@@ -122,11 +139,8 @@ class Target:
                     older.replace(self._numbered(n))
             self._keep_as(self._numbered(1))
         self._beside.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if os.name == "posix":
+            _sync(self.path.parent)
 
     def discard(self) -> None:
         """Leave nothing."""
