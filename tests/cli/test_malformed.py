@@ -48,12 +48,13 @@ def test_every_command_answers_in_one_line_and_goes_on(
     overwrite(client, name, *sick)
     before = everything(client, Keys(name).pool)
     assert well in cli("list").out
-    for words in (
-        *([command, name] for command in ("status", "tasks", "labels", "workers", "check")),
+    calls: list[list[Any]] = [
+        *[[command, name] for command in ("status", "tasks", "labels", "workers", "check")],
         ["task", name, task_id],
         ["snapshot", name, tmp_path / "a.rcs"],
         ["migrate", name],
-    ):
+    ]
+    for words in calls:
         cli(*words)
     assert cli("doctor").code in (0, 1)
     gc = cli("gc")
