@@ -218,7 +218,8 @@ def test_a_flag_is_no_text(
         else:
             Curriculum.restore(path, url, name, **given)
 
-    for flag in ("no", "", 0, 1, None, []):
+    texts: list[object] = ["no", "", 0, 1, None, []]
+    for flag in texts:
         with pytest.raises(InvalidInputError, match=f"{field} must be True or False"):
             call(flag)
 
