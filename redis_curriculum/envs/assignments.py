@@ -6,7 +6,7 @@ All wrappers stand on this module; it knows curricula and no environment library
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import iscoroutinefunction
 from typing import Any, Final, Protocol, TypeVar
@@ -18,7 +18,6 @@ from redis_curriculum.errors import (
     TaskApplyError,
     WorkerFencedError,
 )
-from redis_curriculum.tasks.outcome import Outcome, Step
 from redis_curriculum.tasks.task import Task
 
 ATTEMPTS: Final = 10
@@ -44,6 +43,20 @@ class ScoreRange(Protocol):
         ...
 
 
+class Answer(Protocol):
+    """What the wrappers read of an answer."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """The drawn tasks."""
+        ...
+
+    @property
+    def outcomes(self) -> Sequence[str]:
+        """What became of each finished episode."""
+        ...
+
+
 class TaskSource(Protocol):
     """What the wrappers ask of a curriculum."""
 
@@ -52,11 +65,11 @@ class TaskSource(Protocol):
         """The stored config."""
         ...
 
-    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Answer:
         """Report finished episodes and draw ``count`` tasks."""
         ...
 
-    def report_failure(self, task_id: int, error: BaseException | str) -> Outcome:
+    def report_failure(self, task_id: int, error: BaseException | str) -> str:
         """Report that a task could not be applied or run."""
         ...
 
@@ -72,7 +85,7 @@ class _Call:
     results: list[tuple[int, float]]
     places: list[tuple[list[Task | None], int]]
     """Where the drawn tasks go."""
-    step: Step | None = None
+    step: Answer | None = None
     """The answer."""
 
 
@@ -82,7 +95,7 @@ class _Failed:
 
     task_id: int
     error: str
-    outcome: Outcome | None = None
+    outcome: str | None = None
     """The answer."""
 
 
@@ -134,13 +147,13 @@ class Assignments:
         """Whether every environment has its tasks."""
         return all(task is not None for task in (*self.current, *self.following))
 
-    def fill(self) -> list[Outcome]:
+    def fill(self) -> list[str]:
         """Report what is to be reported and give every environment its tasks.
 
         One round trip, and one more for each failure; none where nothing lacks. Returns the
         outcomes of the results. After an error the next call makes up for it.
         """
-        outcomes = []
+        outcomes: list[str] = []
         while self._works and self._failed:
             failed = self._failed[0]
             failed.outcome = failed.outcome or self._report(failed.task_id, failed.error)
@@ -180,7 +193,7 @@ class Assignments:
         for i in done:
             self._finish(i, checked[i])
         told = self.fill()
-        outcomes: dict[int, str] = dict(zip(done, told[len(told) - len(done) :], strict=True))
+        outcomes = dict(zip(done, told[len(told) - len(done) :], strict=True))
         self._raise_what_must_be({i: checked[i] for i in failed})
         outcomes |= {i: failure.outcome or PENDING for i, failure in failed.items()}
         return {i: self._ended(i, played, outcomes[i]) for i, played in checked.items()}
@@ -273,10 +286,10 @@ class Assignments:
                 causes,
             )
 
-    def _next_tasks(self, call: _Call) -> Step:
+    def _next_tasks(self, call: _Call) -> Answer:
         return self._ask(lambda: self._curriculum.next_tasks(call.results, len(call.places)))
 
-    def _report(self, task_id: int, error: str) -> Outcome:
+    def _report(self, task_id: int, error: str) -> str:
         return self._ask(lambda: self._curriculum.report_failure(task_id, error))
 
     def _ask(self, call: Callable[[], T]) -> T:
