@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from redis_curriculum._protocol.asking import Node, Server
-from redis_curriculum._protocol.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
+from redis_curriculum._admin.names import candidates
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.requirements import require_schema
 from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
-from redis_curriculum._values.rules import NAME
+from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumNotFoundError, KeyTypeError, PermissionDeniedError
-
-_NAME: Final = re.compile(re.escape(ROOT) + rf"\{{({NAME})\}}:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,8 @@ class Status:
     """Lifetime: each of ``COUNTS``, and ``late``: results that came after their task had gone."""
     epoch_counters: dict[str, int]
     snapshot_running: bool
+    generator_trouble: str | None
+    """Why the pool is not refilled: what the task generator said last; None: it makes tasks."""
     config: dict[str, Any]
 
 
@@ -103,19 +103,15 @@ def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
     return Store(server.at(int(generation)), stored, settings, playing=False)
 
 
-def names(node: Node, key_prefix: str) -> Plan[list[str]]:
-    """Names of which the node has any key at all, sorted; walks over all its keys."""
-    found = yield from node.scan_keys(f"{key_prefix}{ROOT}{{")
-    matches = (_NAME.match(key, len(key_prefix)) for key in found)
-    return sorted({match[1] for match in matches if match})
+def curricula(address: Address, deadline_s: float) -> Plan[list[CurriculumRow]]:
+    """List a server's curricula by name; those that this user may not read are left out.
 
-
-def curricula(node: Node, key_prefix: str) -> Plan[list[CurriculumRow]]:
-    """List a node's curricula; those that this user may not read are left out."""
+    Some nine round trips each. Walks over no keys, unless the index of names is not complete.
+    """
     rows = []
-    for name in (yield from names(node, key_prefix)):
+    for name in (yield from candidates(address, deadline_s)):
         try:
-            row = yield from _row(Server(Keys(name, key_prefix=key_prefix), node.deadline_s))
+            row = yield from _row(Server(Keys(name, key_prefix=address.prefix), deadline_s))
         except (KeyTypeError, PermissionDeniedError):
             continue
         rows += [row] if row else []
@@ -162,7 +158,8 @@ def _total(server: Server, key: str) -> Plan[int]:
 def status(store: Store) -> Plan[Status]:
     """Read one curriculum's state; some 25 round trips, more with many labels."""
     server, keys = store.server, store.server.keys
-    found = yield from server.command("HMGET", keys.meta, "created_ms", "epoch", "late_count")
+    words = ("HMGET", keys.meta, "generator_trouble", "created_ms", "epoch", "late_count")
+    trouble, *found = yield from server.command(*words)
     created_ms, epoch, late = (int(number or 0) for number in found)
     parts = yield from _parts(server)
     live, expired = yield from _workers(server)
@@ -186,6 +183,7 @@ def status(store: Store) -> Plan[Status]:
         counters={**counters, "late": late},
         epoch_counters=epoch_counters,
         snapshot_running=bool((yield from server.command("EXISTS", keys.snapshot))),
+        generator_trouble=trouble,
         config=store.config.model_dump(mode="json"),
     )
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from redis_curriculum._client.handle import Handle, checked_results, located
+from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loop
+from redis_curriculum._client.handle import Handle, checked_results
 from redis_curriculum._client.lease import renewing_in_loop
-from redis_curriculum._client.open import opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -62,7 +63,7 @@ class Opening(Generic[H]):
             await self._handle.close()
 
 
-class AsyncCurriculum(Handle):
+class AsyncCurriculum(AsyncCatalogue, Handle):
     """A ``Curriculum`` for one event loop; every method takes, does and raises what its twin does.
 
     A handle is one worker with one connection: tasks of the loop may share it, their calls then
@@ -72,8 +73,8 @@ class AsyncCurriculum(Handle):
     the same asyncio task it goes on where it stopped and counts nothing twice. (Use
     ``asyncio.timeout``: before Python 3.12 ``wait_for`` makes every call in a task of its own.)
 
-    On the loop's own time run the task generator's ``generate``, and the reading and writing of a
-    snapshot's lines, 200 tasks at a time.
+    A user's own task generator runs in a thread. On the loop's own time run the reading and writing
+    of a snapshot's lines, 200 tasks at a time.
     """
 
     def __init__(self, address: Address, store: Store, link: AsyncLink) -> None:
@@ -89,6 +90,7 @@ class AsyncCurriculum(Handle):
         name: str,
         config: CurriculumConfig | None = None,
         *,
+        resume: ResumeMode = "allow",
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
     ) -> Opening[Self]:
@@ -99,8 +101,9 @@ class AsyncCurriculum(Handle):
         """
 
         async def opened() -> Self:
-            async with _connecting(url, worker) as (address, settings, link):
-                store = await drive(opening(address, name, config, settings, generator), link)
+            async with connecting_in_loop(url, worker) as (address, settings, link):
+                plan = opening(address, name, config, settings, generator, resume=resume)
+                store = await drive(plan, link)
                 return cls(address, store, link)
 
         return Opening(opened())
@@ -130,7 +133,7 @@ class AsyncCurriculum(Handle):
             intake = await asyncio.to_thread(
                 take_in, Path(path), overrides, force=force, shrink=shrink
             )
-            async with _connecting(url, worker) as (address, settings, link):
+            async with connecting_in_loop(url, worker) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)
@@ -149,8 +152,8 @@ class AsyncCurriculum(Handle):
         """Draw the next task to play; counts as one sample. One round trip.
 
         Raises:
-            EmptyPoolError: There is no task, and this worker has no generator to make one.
-            GeneratorError: The generator failed for 16 task ids in a row.
+            EmptyPoolError: There is no task, and no generator makes one in ``retry_deadline_s``.
+            GeneratorError: Nor can it: it failed for 16 task ids, or has no more (``Exhausted``).
         """
         return (await self._call(play(self._store, (), 1))).tasks[0]
 
@@ -211,7 +214,7 @@ class AsyncCurriculum(Handle):
     ) -> Outcome:
         """Say that a task could not be built or run; it is replaced when that happens too often.
 
-        One round trip; two when the task is replaced. Rules, arguments and outcomes are those of
+        One round trip; three when the task is replaced. Rules, arguments and outcomes are those of
         ``Curriculum.report_failure``: APPLIED, QUARANTINED, EVICTED or DUPLICATE.
         """
         return await self._call(report_failure(self._store, task_id, error, permanent=permanent))
@@ -380,17 +383,3 @@ class AsyncCurriculum(Handle):
     def _begin_anew(self) -> None:
         self._lock = asyncio.Lock()
         self._link = AsyncLink(self._address, self._store.settings.timeout_s)
-
-
-@asynccontextmanager
-async def _connecting(
-    url: str, worker: WorkerSettings | None
-) -> AsyncIterator[tuple[Address, WorkerSettings, AsyncLink]]:
-    """A link for a handle to keep; closed if there will be none."""
-    address, settings = located(url, worker)
-    link = AsyncLink(address, settings.timeout_s)
-    try:
-        yield address, settings, link
-    except BaseException:
-        await link.close()
-        raise

@@ -41,11 +41,8 @@ def add_to(app: typer.Typer) -> None:
 
 def list_(*, url: Url = None, json: AsJson = False) -> None:
     """List the server's curricula."""
-    rows = []
     with session(url) as server:
-        for node in server.nodes():
-            rows += node.run(overview.curricula(node.node, node.address.prefix))
-    rows.sort(key=lambda row: row.name)
+        rows = server.run(overview.curricula(server.address, server.settings.retry_deadline_s))
     if json:
         print_json(rows)
         return
@@ -84,6 +81,7 @@ def status(name: Name, *, url: Url = None, json: AsJson = False) -> None:
             (f"epoch {found.epoch}", _counts(found.epoch_counters)),
             ("snapshot", "one is being written" if found.snapshot_running else "none is running"),
             ("algorithm", _algorithm(found.config["algorithm"])),
+            *([("generator", found.generator_trouble)] if found.generator_trouble else []),
         ]
     )
 
