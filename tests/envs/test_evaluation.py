@@ -47,8 +47,8 @@ def test_apply_task_and_score_are_used() -> None:
 
 
 def test_a_copy_and_a_spec_play_the_same_tasks() -> None:
-    gymnasium.register("Walk-v1", entry_point="tests.envs.worlds:Walk")
-    env = EvaluationEnv(gymnasium.make("Walk-v1"), TASKS)
+    gymnasium.register("EvaluatedWalk-v0", entry_point="tests.envs.worlds:Walk")
+    env = EvaluationEnv(gymnasium.make("EvaluatedWalk-v0"), TASKS)
     play(env)
     assert [play(pickle.loads(pickle.dumps(env)))["task_id"] for _ in range(2)] == [2, 2]
     assert env.spec is not None
