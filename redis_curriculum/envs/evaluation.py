@@ -100,16 +100,19 @@ class _Given(NamedTuple):
 class FixedTasks:
     """Hands out given tasks in turn, again and again; what is reported to it is forgotten."""
 
-    score_range: Final = (-inf, inf)
-
     def __init__(self, tasks: Iterable[Task]) -> None:
         self.tasks = _checked_tasks(tasks)
         self._next = 0
 
     @property
     def config(self) -> FixedTasks:
-        """What is known of the scores: nothing."""
+        """What the wrappers read of a config is here."""
         return self
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Any number is a score."""
+        return -inf, inf
 
     def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> _Given:
         """Forget the results and hand out the next tasks."""
