@@ -192,8 +192,7 @@ class Assignments:
         done = [i for i, played in checked.items() if played.error is None]
         for i in done:
             self._finish(i, checked[i])
-        told = self.fill()
-        outcomes = dict(zip(done, told[len(told) - len(done) :], strict=True))
+        outcomes = dict(zip(done, self.fill(), strict=True))
         self._raise_what_must_be({i: checked[i] for i in failed})
         outcomes |= {i: failure.outcome or PENDING for i, failure in failed.items()}
         return {i: self._ended(i, played, outcomes[i]) for i, played in checked.items()}
