@@ -20,8 +20,8 @@ from typing import BinaryIO, Final, Self, TypeAlias
 
 from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, known
 from redis_curriculum._values.models import FrozenModel
-from redis_curriculum._values.rules import In
-from redis_curriculum.errors import SnapshotError
+from redis_curriculum._values.rules import In, validate_flag
+from redis_curriculum.errors import InvalidInputError, SnapshotError
 
 try:
     import fcntl
@@ -34,6 +34,13 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
+
+
+def checked_progress(progress: Progress | None) -> Progress | None:
+    """Return the callback, if it is one."""
+    if progress is not None and not callable(progress):
+        raise InvalidInputError("progress", "a function of (done, total), or None", progress)
+    return progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +91,11 @@ class Target:
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
         self.path, self._keep = path, int(_KEEP.require(keep, "keep"))
+        validate_flag(overwrite, "overwrite")
         try:
             self._check(overwrite=overwrite)
-        except OSError as error:
-            raise SnapshotError(f"{path} cannot be written: {error}") from error
+        except OSError as error:  # a name that is too long, a folder that nobody may enter
+            raise SnapshotError(f"the file cannot be written: {error}") from error
         self._beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
     def _check(self, *, overwrite: bool) -> None:
