@@ -12,7 +12,7 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from redis_curriculum._client.handle import Handle, checked_results, located
 from redis_curriculum._client.lease import renewing_in_loop
-from redis_curriculum._client.open import opening, server_of
+from redis_curriculum._client.open import opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -132,6 +132,7 @@ class AsyncCurriculum(Handle):
             )
             async with _connecting(url, worker) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
+                await drive(same_data(intake.config, generator), link)
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)
                 await drive(plan, link)

@@ -17,7 +17,7 @@ from redis_curriculum._client.handle import (
     located,
 )
 from redis_curriculum._client.lease import renewing
-from redis_curriculum._client.open import opening, server_of
+from redis_curriculum._client.open import opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -153,6 +153,7 @@ class Curriculum(Handle):
         link = DirectLink(address, settings.timeout_s)
         try:
             name = intake.manifest.name if name is None else name
+            drive(same_data(intake.config, generator), link)
             server = server_of(address, name, settings)
             plan = restoring(server, address.public, intake, replace=replace, progress=progress)
             drive(plan, link)
