@@ -323,7 +323,7 @@ class MissingScriptError(ServerError):
 
 
 class LostWritesWarning(UserWarning):
-    """The server lost acknowledged writes that the worker cannot replay."""
+    """The server lost acknowledged writes that the worker cannot replay, or never had results."""
 
 
 class ManyLabelsWarning(UserWarning):

@@ -341,7 +341,7 @@ class AsyncCurriculum(Handle):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            await self._run(self._store.worker.leave())
+            await self._run(self._store.leave())
         finally:
             self._closed = True
             await self._link.close()

@@ -410,7 +410,7 @@ class Curriculum(Handle):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            self._run(self._store.worker.leave())
+            self._run(self._store.leave())
         finally:
             self._closed = True
             self._link.close()
