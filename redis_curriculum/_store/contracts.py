@@ -44,9 +44,8 @@ MOMENT_END: Final = bind("moment_end", "generation", "token")
 VERIFY: Final = contract("verify", "generation", "current", "packed_hypers", rest="tasks")
 REPAIR_TASKS: Final = contract("repair_tasks", "generation", rest="tasks")
 REPAIR_LABELS: Final = bind("repair_labels", "generation", rest="labels")
-REPAIR_SUMS: Final = contract(
-    "repair_sums", "generation", "sum_s", "sum_q0", "sum_q1", "sum_q2", rest="labels"
-)
+REPAIR_INDEX: Final = contract("repair_index", "generation", rest="labels")
+REPAIR_SUMS: Final = bind("repair_sums", "generation", rest="amounts")
 
 STAGE_BEGIN: Final = bind("stage_begin", "generation", "current", "token", "lease_ms")
 STAGE: Final = bind(

@@ -14,11 +14,13 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 from redis_curriculum.scorers.uniform import UniformConfig
 
 GROUP: Final = "redis_curriculum.scorers"
 OWN: Final[Mapping[str, type[Scorer]]] = {
+    "debiased_progress": DebiasedProgressConfig,
     "learning_progress": LearningProgressConfig,
     "uniform": UniformConfig,
 }
@@ -53,7 +55,7 @@ def _check_algorithm(value: object) -> Scorer:
     if isinstance(value, Mapping):
         return family(value.get("kind")).model_validate(dict(value))
     if not isinstance(value, Scorer):
-        raise ValueError("an algorithm, such as LearningProgressConfig()")  # noqa: TRY004
+        raise ValueError("an algorithm, such as DebiasedProgressConfig()")  # noqa: TRY004
     if family(value.kind) is not type(value):
         raise InvalidInputError("kind", "that of the installed family", value.kind)
     return value

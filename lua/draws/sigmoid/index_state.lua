@@ -1,0 +1,6 @@
+-- index_state: what is kept of a label for the draws.
+-- Needs: call, pool
+-- Gives: index_state
+local function index_state(label)
+  return { eligible_count = call('HGET', pool .. 'progress:' .. label, 'eligible_count') }
+end
