@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,7 @@ def stored_state(harness: Harness) -> dict[str, Any]:
     client, keys = harness.client, harness.keys
     found = set(client.scan_iter(f"{keys.prefix}*", count=1000))
     single = {keys.meta, keys.workers, keys.events, keys.labels, keys.inactive, keys.sums}
-    single |= {keys.quarantine, *(keys.pool + name for name in LABEL_SETS)}
+    single |= {keys.quarantine, keys.groups, *(keys.pool + name for name in LABEL_SETS)}
     known = {keys.worker(harness.worker), *single, *(keys.pool + part for part in PARTS)}
     names = ("task", "label", "members", "progress", "count", f"{keys.prefix}epoch")
     families: dict[str, dict[str, str]] = {name: {} for name in names}
@@ -126,8 +127,11 @@ def stored_state(harness: Harness) -> dict[str, Any]:
 
 
 def stored_sums(client: Any, keys: Keys) -> dict[str, int]:
-    """Without zeros."""
-    return {name: int(n) for name, n in client.hgetall(keys.sums).items() if int(n)}
+    """The hash ``sums``, or the numbers of ``groups`` by their places; without zeros."""
+    found = {name: int(n) for name, n in client.hgetall(keys.sums).items()}
+    packed = raw(client.get(keys.groups) or "")
+    numbers = struct.unpack(">qq76I", packed.ljust(16 + 4 * 76, b"\0"))
+    return {name: n for name, n in (found | dict(zip(map(str, range(78)), numbers))).items() if n}
 
 
 def stored_label_sets(client: Any, keys: Keys) -> dict[str, dict[str, float]]:

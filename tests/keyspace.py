@@ -24,6 +24,7 @@ _SPELLED: Final = {
     _ANY.inactive: "zset",
     _ANY.sums: "hash",
     _ANY.members(_LABEL): "zset",
+    _ANY.groups: "string",
     _ANY.weights: "zset",
     _ANY.masses: "zset",
     _ANY.young: "zset",

@@ -225,22 +225,24 @@ class ModelCurriculum:
         found.kept.update({label: {"eligible_count": n} for label, n in eligible.items()})
 
     def _index_label_first(self, found: Indices, hypers: DebiasedProgressConfig) -> None:
-        """By the words of ``lua/draws/label_first/index.lua``, one label after the other."""
+        """By the words of ``lua/draws/label_first``, one label after the other."""
         sums, found.members = Counter[str](), found.label_sets
         for label, ids in found.label_sets.items():
             progress = self.labels.get(label, Progress())
             mass = len(ids) if hypers.label_mass == "tasks" else 1
             if progress.completion_count >= hypers.least_count:
                 weight = hypers.weight(progress.statistics)
-                score, stem, found.kept[label] = weight * mass, "", {"weights": weight}
+                found.kept[label] = {"weights": weight}
                 if hypers.label_mass == "tasks":
-                    found.kept[label]["masses"] = score
+                    found.kept[label]["masses"] = weight * mass
+                sums["0"] += round(Fraction(weight * mass) * 2**32)
+                group = next(i for i in range(55) if weight * mass > 2.0 ** (20 - i) or i == 54)
+                sums[str(2 + group)] += 1
             else:
-                score, stem, found.kept[label] = mass, "young:", {"young": mass}
-            group = next(e for e in range(-60, 60) if score <= 2.0**e)
-            sums[f"{stem}{group}"] += 1
-            sums[f"{stem}total"] += round(Fraction(score) * 2**32)
-        found.sums.update(sums)
+                found.kept[label] = {"young": mass}
+                sums["1"] += mass
+                sums[str(57 + next(i for i in range(21) if mass > 2.0 ** (19 - i)))] += 1
+        found.sums.update({place: amount for place, amount in sums.items() if amount})
 
     def _part(self, task: ModelTask) -> str:
         completions = task.progress.completion_count

@@ -3,10 +3,8 @@
 -- Gives: fold_task, fold_label, rank, weight, fresh_until, ripe_from, replacement
 local fresh_until, ripe_from, replacement = 1, min_presentations_for_eviction, replacement_rate
 local fold_task = track
-local AVERAGES = {}
-for k = 1, #rates do
-  AVERAGES[k] = 'average_' .. k - 1
-end
+local AVERAGES =
+  { 'average_0', 'average_1', 'average_2', 'average_3', 'average_4', 'average_5', 'average_6', 'average_7' }
 
 -- The rate of an average after n results.
 local function rate_at(k, n)
@@ -17,8 +15,9 @@ end
 local function fold_label(p, s)
   local n, widest, last = p.completion_count, 0, nil
   track(p, s)
-  for k, name in ipairs(AVERAGES) do
-    local rate, a = rate_at(k, n), p[name] or 0
+  for k = 1, #rates do
+    local name, rate = AVERAGES[k], rate_at(k, n)
+    local a = p[name] or 0
     if k == 1 then
       local squared = p.average_squared or 0
       p.average_squared = squared + rate * (s * s - squared)

@@ -1,16 +1,16 @@
 -- repair_sums: add what the sums lack.
 -- KEYS[1] meta hash rc:{name}:meta
 -- ARGV[1] generation int the generation the caller believes in
--- ARGV[2..] amounts groups of field str, amount int
+-- ARGV[2..] amounts groups of field str, amount int; a field of the hash `sums`, or a place among the numbers of `groups`
 -- Returns 1
 -- Errors RCSTALE generation: a restore replaced it
 -- Atomic. What is lacking stays the same while workers write: they add differences.
 
 --@include keys
 --@include reader
+--@include stored_hypers
+--@include index
 for i = amounts_first, amounts_last, amounts_width do
-  if call('HINCRBY', pool .. 'sums', amounts[i], amounts[i + 1]) == 0 then
-    call('HDEL', pool .. 'sums', amounts[i])
-  end
+  index_add(amounts[i], amounts[i + 1])
 end
 return 1

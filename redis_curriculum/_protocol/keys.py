@@ -151,12 +151,13 @@ class Keys:
 
     @property
     def sums(self) -> str:
-        """Hash: exact sums for the draws.
-
-        Where tasks are drawn by the sigmoid, over the eligible ones: s, q0, q1, q2 (``Sums``).
-        Where a label comes first, over the labels: how many stand in each group, and their total.
-        """
+        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``)."""
         return f"{self.pool}sums"
+
+    @property
+    def groups(self) -> str:
+        """String: sums over the labels, and their numbers by score (``label_first.FORMAT``)."""
+        return f"{self.pool}groups"
 
     def progress(self, label: str) -> str:
         """Hash: the label's own statistics, and what the draws keep of it."""

@@ -17,10 +17,10 @@ floating-point operation is part of the contract.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +34,32 @@ MOST_TRIALS = 1024
 PLACES = 4294967296.0
 """A sum is kept in whole numbers of 2**-32: floats added and removed one at a time drift."""
 
+JUDGED_HIGH, JUDGED_GROUPS = 21, 55
+"""Groups of the judged labels: e = 21 (2**20 tasks of weight 1) down to -33 and all below."""
+YOUNG_HIGH, YOUNG_GROUPS = 20, 21
+"""Groups of the young labels: e = 20 (2**20 tasks) down to 0."""
+FORMAT = f">qq{JUDGED_GROUPS + YOUNG_GROUPS}I"
+"""The string ``groups``: the two sums, then the number of labels in each group."""
 
-def group_of(score: float) -> int:
-    """Return the e of the group (2**(e-1), 2**e] that a score belongs to; of 0 it is 0."""
+
+def group_at(score: float, *, is_young: bool) -> int:
+    """Return the position of a score's group among the counts, 0 for e = 21 of the judged."""
     mantissa, exponent = math.frexp(score)
-    return exponent - 1 if mantissa == 0.5 else exponent  # noqa: PLR2004 - of a power of two
+    group = exponent - 1 if mantissa == 0.5 else exponent  # noqa: PLR2004 - of a power of two
+    if is_young:
+        return JUDGED_GROUPS + YOUNG_HIGH - group
+    return min(JUDGED_HIGH - group, JUDGED_GROUPS - 1)
+
+
+def exponent_at(position: int) -> int:
+    """Return the e of the group at a position among the counts."""
+    if position < JUDGED_GROUPS:
+        return JUDGED_HIGH - position
+    return JUDGED_GROUPS + YOUNG_HIGH - position
 
 
 def fixed(score: float) -> int:
-    """Return a score as a whole number of 2**-32."""
+    """Return a judged label's score as a whole number of 2**-32."""
     return math.floor(score * PLACES + 0.5)
 
 
@@ -53,29 +70,31 @@ class Ranked:
     labels: Positions
     scores: list[float]
     total: float
+    groups: dict[float, int]
+    """The 2**e of each group, from above, to its number of labels."""
+    envelope: float
+    """The sum of 2**e over all labels."""
 
     @classmethod
-    def of(cls, scores: Floats, among: NDArray[np.bool_], names: Sequence[str]) -> Ranked:
+    def of(
+        cls, scores: Floats, among: NDArray[np.bool_], names: Sequence[str], *, is_young: bool
+    ) -> Ranked:
         """Return those ``among`` all labels in Redis's reversed order: by score, then by bytes."""
         chosen = np.flatnonzero(among).tolist()
         values = scores.tolist()
         chosen.sort(key=lambda i: (values[i], names[i].encode()), reverse=True)
         ranked = [values[i] for i in chosen]
-        total = float(sum(map(fixed, ranked))) / PLACES
-        return cls(np.array(chosen, dtype=np.intp), ranked, total)
+        total = sum(ranked) if is_young else float(sum(map(fixed, ranked))) / PLACES
+        counts = Counter(group_at(score, is_young=is_young) for score in ranked)
+        groups = {math.ldexp(1.0, exponent_at(i)): n for i, n in sorted(counts.items())}
+        envelope = 0.0
+        for top, count in groups.items():
+            envelope += count * top
+        return cls(np.array(chosen, dtype=np.intp), ranked, total, groups, envelope)
 
     def __len__(self) -> int:
         """The number of labels."""
         return len(self.scores)
-
-
-class _Stratum(NamedTuple):
-    ranked: Ranked
-    start: int
-    count: int
-    top: float
-    unit: float
-    upto: float
 
 
 class Standing:
@@ -88,16 +107,17 @@ class Standing:
             mass = np.ones(len(mass))
         present = self.tasks_of > 0
         results = np.nan_to_num(pool.label_statistics["completion_count"], nan=0.0)
-        is_known = present & (results >= scorer.least_count)
+        is_judged = present & (results >= scorer.least_count)
         weights = scorer.weights(pool.label_statistics)
-        self.known = Ranked.of(weights * mass, is_known, pool.labels)
-        self.young = Ranked.of(mass, present & ~is_known, pool.labels)
+        self.judged = Ranked.of(weights * mass, is_judged, pool.labels, is_young=False)
+        is_young = present & ~is_judged
+        self.young = Ranked.of(mass, is_young, pool.labels, is_young=True)
         self.unit = 1.0
-        if len(self.young) and len(self.known):
-            self.unit = float(weights[is_known].max())
-        self.weights = np.where(is_known, weights, self.unit)
-        self.count = len(self.known) + len(self.young)
-        total = self.known.total + self.young.total * self.unit
+        if len(self.young) and len(self.judged):
+            self.unit = float(weights[is_judged].max())
+        self.weights = np.where(is_judged, weights, self.unit)
+        self.count = len(self.judged) + len(self.young)
+        total = self.judged.total + self.young.total * self.unit
         self.floor, self._share_of_mass = 1.0, 0.0
         if total > 0:
             self.floor, self._share_of_mass = scorer.floor, (1 - scorer.floor) / total
@@ -108,26 +128,10 @@ class Standing:
         return self.floor / self.count + self._share_of_mass * mass
 
     @cached_property
-    def strata(self) -> list[_Stratum]:
-        """Return the groups of both sets, the known labels' first, each set highest first."""
-        found: list[_Stratum] = []
-        upto = 0.0
-        for ranked, unit in ((self.known, 1.0), (self.young, self.unit)):
-            groups = [group_of(score) for score in ranked.scores]
-            start = 0
-            while start < len(groups):
-                count = groups.count(groups[start])
-                top = math.ldexp(1.0, groups[start])
-                upto += count * top * unit
-                found.append(_Stratum(ranked, start, count, top, unit, upto))
-                start += count
-        return found
-
-    @cached_property
     def shares(self) -> Floats:
         """Each label's share of the draws, shape (m,); 0 for labels without tasks."""
         found = np.zeros(len(self.tasks_of))
-        for ranked, unit in ((self.known, 1.0), (self.young, self.unit)):
+        for ranked, unit in ((self.judged, 1.0), (self.young, self.unit)):
             masses = np.array(ranked.scores) * unit
             found[ranked.labels] = np.minimum(self.share(masses), self.most)  # type: ignore[arg-type]
         return found / found.sum() if self.count else found
@@ -194,20 +198,33 @@ class Pick:
     def _any(self) -> tuple[int, float]:
         standing = self._standing
         place = self._stream.index(standing.count)
-        if place < len(standing.known):
-            return int(standing.known.labels[place]), standing.known.scores[place]
-        place -= len(standing.known)
+        if place < len(standing.judged):
+            return int(standing.judged.labels[place]), standing.judged.scores[place]
+        place -= len(standing.judged)
         return int(standing.young.labels[place]), standing.young.scores[place] * standing.unit
 
     def _weighed(self) -> tuple[int, float] | None:
-        strata, stream = self._standing.strata, self._stream
+        judged, young, unit = self._standing.judged, self._standing.young, self._standing.unit
         for _ in range(MOST_TRIALS):
-            v = stream.uniform() * strata[-1].upto
-            stratum = next((each for each in strata if v < each.upto), strata[-1])
-            place = stratum.start + stream.index(stratum.count)
-            score = stratum.ranked.scores[place]
-            if stream.uniform() * stratum.top < score:
-                return int(stratum.ranked.labels[place]), score * stratum.unit
+            v = self._stream.uniform() * (judged.envelope + young.envelope * unit)
+            if v < judged.envelope:
+                found = self._weighed_of(judged, v)
+            else:
+                found = self._weighed_of(young, (v - judged.envelope) / unit)
+                found = found and (found[0], found[1] * unit)
+            if found:
+                return found
+        return None
+
+    def _weighed_of(self, ranked: Ranked, v: float) -> tuple[int, float] | None:
+        start, stream = 0, self._stream
+        for top, count in ranked.groups.items():
+            if v < count * top:
+                place = start + stream.index(count)
+                score = ranked.scores[place]
+                accepted = stream.uniform() * top < score
+                return (int(ranked.labels[place]), score) if accepted else None
+            v, start = v - count * top, start + count
         return None
 
     def _members_of(self, label: int) -> Positions:

@@ -76,7 +76,8 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work.
         """
-        request = Run(MOMENT_BEGIN, self.keys.meta, [self.keys.generation, self.token, _LEASE_MS])
+        args = [self.keys.generation, self.token, _LEASE_MS]
+        request = Run(MOMENT_BEGIN.script(self.variant), self.keys.meta, args)
         meta, sums, sizes, workers, now = yield from ask(request, self.deadline_s)
         self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final, Protocol
 
 from redis_curriculum._protocol.keys import LABEL_SETS
-from redis_curriculum._sampling.label_first import fixed, group_of
+from redis_curriculum._sampling.label_first import (
+    FORMAT,
+    JUDGED_GROUPS,
+    YOUNG_GROUPS,
+    fixed,
+    group_at,
+)
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum.scorers.base import Draw, Scorer
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
@@ -34,11 +41,15 @@ class Index(Protocol):
         ...
 
     def sums(self) -> dict[str, int]:
-        """What the hash ``sums`` holds, without zeros."""
+        """Return what is kept of all labels together, without zeros."""
         ...
 
     def of_label(self, label: str) -> dict[str, float]:
         """Return what is kept of a label, without zeros."""
+        ...
+
+    def staged_sums(self) -> Iterator[Words]:
+        """Yield the commands that write the sums."""
         ...
 
     def staged_label(self, label: str) -> Iterator[Words]:
@@ -77,6 +88,10 @@ class _Uniform:
     def of_label(self, label: str) -> dict[str, float]:  # noqa: ARG002
         """See ``Index``."""
         return {}
+
+    def staged_sums(self) -> Iterator[Words]:
+        """See ``Index``."""
+        yield from ()
 
     def staged_label(self, label: str) -> Iterator[Words]:  # noqa: ARG002
         """See ``Index``."""
@@ -120,6 +135,11 @@ class _Sigmoid(_Uniform):
     def sums(self) -> dict[str, int]:
         """See ``Index``."""
         return {name: amount for name, amount in asdict(self._sums).items() if amount}
+
+    def staged_sums(self) -> Iterator[Words]:
+        """See ``Index``."""
+        if sums := self.sums():
+            yield "HSET", "sums", *(word for pair in sums.items() for word in pair)
 
     def of_label(self, label: str) -> dict[str, float]:
         """See ``Index``."""
@@ -166,14 +186,22 @@ class _LabelFirst(_Uniform):
 
     def sums(self) -> dict[str, int]:
         """See ``Index``."""
-        found: Counter[str] = Counter()
         drawn = "masses" if self.scorer.label_mass == "tasks" else "weights"
+        sums, counts = [0, 0], Counter[int]()
         for scores in self._scores.values():
-            for name, stem in ((drawn, ""), ("young", "young:")):
-                if name in scores:
-                    found[f"{stem}{group_of(scores[name])}"] += 1
-                    found[f"{stem}total"] += fixed(scores[name])
-        return {name: amount for name, amount in found.items() if amount}
+            is_young = "young" in scores
+            score = scores["young" if is_young else drawn]
+            sums[is_young] += int(score) if is_young else fixed(score)
+            counts[group_at(score, is_young=is_young)] += 1
+        found = {str(i): amount for i, amount in enumerate(sums)}
+        found |= {str(2 + group): count for group, count in sorted(counts.items())}
+        return {place: amount for place, amount in found.items() if amount}
+
+    def staged_sums(self) -> Iterator[Words]:
+        """See ``Index``."""
+        sums = self.sums()
+        numbers = (sums.get(str(place), 0) for place in range(2 + JUDGED_GROUPS + YOUNG_GROUPS))
+        yield "SET", "groups", struct.pack(FORMAT, *numbers)
 
     def of_label(self, label: str) -> dict[str, float]:
         """See ``Index``."""

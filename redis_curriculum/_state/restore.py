@@ -25,8 +25,8 @@ from redis_curriculum._state.file import Progress
 from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine
 from redis_curriculum._state.indices import Words
 from redis_curriculum._state.intake import Intake
-from redis_curriculum._store.contracts import FLIP, STAGE, STAGE_BEGIN
-from redis_curriculum._store.variant import packed_hypers, readable
+from redis_curriculum._store.contracts import FLIP, STAGE, STAGE_BEGIN, VERIFY_SUMS
+from redis_curriculum._store.variant import packed_hypers, readable, variant_of
 from redis_curriculum._values.rules import canonical_json, validate_name
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
@@ -159,8 +159,7 @@ class _Stage:
                 commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))
         for start in range(0, len(commands), _CHUNK):
             yield from self._put(commands[start : start + _CHUNK])
-        if sums := intake.totals.index.sums():
-            yield from self._put([("HSET", "sums", *(w for pair in sums.items() for w in pair))])
+        yield from self._put([*intake.totals.index.staged_sums()])
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self._intake, line.label
@@ -211,8 +210,10 @@ class _Stage:
             yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
         for name, labels in totals.index.sizes().items():
             yield from self._expect(labels, "ZCARD", f"{keys.pool}{name}")
-        found = yield from ask(Command(("HGETALL", keys.sums), keys.meta), self._deadline_s)
-        sums = {name: int(text) for name, text in pairs(found).items()}
+        args = [keys.generation, self._current, packed_hypers(self._intake.config)]
+        script = VERIFY_SUMS.script(variant_of(totals.scorer))
+        found = yield from ask(Run(script, keys.meta, args), self._deadline_s)
+        sums = {name: int(text) for name, text in pairs(found).items() if int(text)}
         if sums != totals.index.sums():
             raise SnapshotError(f"staging failed: sums are {sums}, not {totals.index.sums()}")
 

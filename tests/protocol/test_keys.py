@@ -33,6 +33,7 @@ PINNED = {
     "inactive": "rc:{run-42}:g3:inactive",
     "sums": "rc:{run-42}:g3:sums",
     "members": "rc:{run-42}:g3:members:maze 9:9",
+    "groups": "rc:{run-42}:g3:groups",
     "weights": "rc:{run-42}:g3:weights",
     "masses": "rc:{run-42}:g3:masses",
     "young": "rc:{run-42}:g3:young",

@@ -1,48 +1,47 @@
 -- index: what draws of labels by weight need (_sampling/label_first.py). Labels that have tasks stand in one of two sorted
--- sets: `weights`, or `young` while they have few results. Where a label's mass grows with its tasks, `masses` holds
--- weight times tasks. Scores in (2^(e-1), 2^e] are a group: the hash `sums` counts the labels of each, in the set that is
--- drawn from (field e) and in `young` (field young:e), and adds up the scores as integers of 32 binary places (fields
--- total and young:total). Of each label's tasks there is a sorted set too, so that one can be found by its place.
--- Needs: call, pool, weight, least_count, label_mass_is_tasks, unpack_label
--- Gives: index_field, index_loaded, index_results, index_join, index_leave, index_holds, index_member, index_mend, DRAWN
+-- sets: in `weights`, or in `young` while they have few results. Where a label's mass grows with its tasks, `masses` holds
+-- weight times tasks, and is drawn from. Of each label's tasks there is a sorted set too, so that one can be found by its
+-- place beside the others.
+-- Needs: call, pool, weight, least_count, label_mass_is_tasks, unpack_label, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH
+-- Gives: index_field, index_loaded, index_results, index_join, index_leave, index_holds, index_member, index_mend, index_add
 local index_field = 'stats'
-local DRAWN = label_mass_is_tasks and 'masses' or 'weights'
 
 local function index_loaded() end
 
-local function group_of(score)
+-- Where the group of a score is counted.
+local function place_of(score, is_young)
   local mantissa, exponent = math.frexp(score)
-  return mantissa == 0.5 and exponent - 1 or exponent
-end
-
-local function count_group(field, by)
-  if call('HINCRBY', pool .. 'sums', field, by) == 0 then
-    call('HDEL', pool .. 'sums', field)
+  local group = mantissa == 0.5 and exponent - 1 or exponent
+  if is_young then
+    return JUDGED_GROUPS + YOUNG_HIGH - group
   end
+  return math.min(JUDGED_HIGH - group, JUDGED_GROUPS - 1)
 end
 
--- A label's score in a set changes; nil: it is not in it. `stem`: what the set's fields in `sums` begin with.
-local function rescore(set, stem, label, before, after)
+-- A label's score in a set changes; nil: it is not in it.
+local function rescore(set, label, before, after, is_young)
   if before == after then
     return
   end
+  local from, to = before and place_of(before, is_young), after and place_of(after, is_young)
+  local unit = is_young and 1 or 4294967296
+  local change = math.floor((after or 0) * unit + 0.5) - math.floor((before or 0) * unit + 0.5)
+  local words = { 'INCRBY', 'i64', is_young and '#1' or '#0', change }
+  if from ~= to then
+    local n = 4
+    if from then
+      words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'INCRBY', 'u32', '#' .. from + 4, -1
+      n = n + 4
+    end
+    if to then
+      words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'INCRBY', 'u32', '#' .. to + 4, 1
+    end
+  end
+  call('BITFIELD', pool .. 'groups', unpack(words))
   if after then
     call('ZADD', pool .. set, after, label)
   else
     call('ZREM', pool .. set, label)
-  end
-  local from, to = before and group_of(before), after and group_of(after)
-  if from ~= to then
-    if from then
-      count_group(stem .. from, -1)
-    end
-    if to then
-      count_group(stem .. to, 1)
-    end
-  end
-  local change = math.floor((after or 0) * 4294967296 + 0.5) - math.floor((before or 0) * 4294967296 + 0.5)
-  if change ~= 0 then
-    count_group(stem .. 'total', change)
   end
 end
 
@@ -53,21 +52,21 @@ end
 
 -- Put a label of statistics p and so many tasks where it belongs, wherever it stands.
 local function place_label(label, p, tasks)
-  local known, young, own
+  local judged, young, own
   if tasks > 0 then
     local mass = label_mass_is_tasks and tasks or 1
     if p.completion_count < least_count then
       young = mass
     else
       own = weight(p)
-      known = own * mass
+      judged = own * mass
     end
   end
   local before = score_in(DRAWN, label)
-  if not (before and known) then
-    rescore('young', 'young:', label, score_in('young', label), young)
+  if not (before and judged) then
+    rescore('young', label, score_in('young', label), young, true)
   end
-  rescore(DRAWN, '', label, before, known)
+  rescore(DRAWN, label, before, judged)
   if label_mass_is_tasks then
     if own then
       call('ZADD', pool .. 'weights', own, label)
@@ -133,4 +132,10 @@ end
 local function index_mend(label)
   place_label(label, {}, 0)
   place_again(label, tasks_of(label))
+end
+
+-- Add to a number of `groups`: one of the two sums, or the count of a group.
+local function index_add(place, amount)
+  local kind = tonumber(place) < 2 and 'i64' or 'u32'
+  call('BITFIELD', pool .. 'groups', 'INCRBY', kind, '#' .. (kind == 'i64' and place or place + 2), amount)
 end
