@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,7 +21,6 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
-from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import CurriculumError
 
@@ -45,6 +44,8 @@ class LabelState:
     progress: dict[str, str]
     count: dict[str, int]
     epoch: dict[str, int]
+    index: dict[str, float]
+    """What the draws keep of it; zeros are left out."""
 
 
 @dataclass(slots=True)
@@ -58,7 +59,8 @@ class Moment:
     variant: Variant
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     meta: dict[str, str] = field(default_factory=dict)
-    sums: Sums = Sums()  # noqa: RUF009 - frozen
+    sums: dict[str, int] = field(default_factory=dict)
+    """What the draws keep of all labels; zeros are left out."""
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -73,9 +75,9 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work.
         """
-        found = yield from self.server.run(MOMENT_BEGIN, self.token, _LEASE_MS)
-        meta, sums, sizes, workers, now = found
-        self.meta, self.sums, self.sizes = pairs(meta), _sums(pairs(sums)), tuple(sizes)
+        begin = MOMENT_BEGIN.script(self.variant)
+        meta, sums, sizes, workers, now = yield from self.server.run(begin, self.token, _LEASE_MS)
+        self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {
             entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
@@ -163,9 +165,9 @@ class Moment:
         return self.server.keys
 
 
-def _sums(found: dict[str, str]) -> Sums:
+def _not_zero(found: dict[str, str]) -> dict[str, int]:
     """What is not stored is 0."""
-    return Sums(**{name: int(text) for name, text in found.items()})
+    return {name: int(text) for name, text in found.items() if int(text)}
 
 
 def _label_state(label: str, found: dict[str, Any]) -> LabelState:
@@ -176,8 +178,14 @@ def _label_state(label: str, found: dict[str, Any]) -> LabelState:
         progress=pairs(found["progress"] or []),
         count=_counts(found["count"]),
         epoch=_counts(found["epoch"]),
+        index={name: float(text) for name, text in _kept(found["index"]) if float(text)},
     )
 
 
 def _counts(found: dict[str, Any]) -> dict[str, int]:
     return {what: int(found[what]) for what in COUNTS if found and found.get(what)}
+
+
+def _kept(found: dict[str, Any] | None) -> Iterable[tuple[str, str]]:
+    """What stands nowhere is false; cjson makes a list of an empty table."""
+    return [(name, text) for name, text in dict(found or {}).items() if text]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,10 +28,8 @@ from redis_curriculum._values.fields import (
 from redis_curriculum._values.models import reading_stored
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
-from redis_curriculum.scorers.base import Draw, Floats, Scorer
+from redis_curriculum.scorers.base import Draw, Floats, Number, Scorer
 from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics, ema
-
-Number = TypeVar("Number", float, Floats)
 
 NO_REWEIGHTING = 0.5
 """The ``early_progress_amplification`` at which R is the identity."""

@@ -115,7 +115,7 @@ def test_the_prompts_gradient_is_that_of_advantage_times_likelihood() -> None:
         for b, r in np.ndindex(groups.scores.shape):
             for j in np.flatnonzero(groups.asked[b]):
                 skill, action = groups.skills[b, j], groups.actions[b, r, j]
-                total += groups.advantages[b, r] * float(np.log(p[skill, action]))
+                total += float(groups.advantages[b, r] * np.log(p[skill, action]))
         return total / groups.scores.size
 
     for logits, found in zip((student.own, student.shared), student.gradient(groups), strict=True):

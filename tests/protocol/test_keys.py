@@ -32,6 +32,11 @@ PINNED = {
     "labels": "rc:{run-42}:g3:labels",
     "inactive": "rc:{run-42}:g3:inactive",
     "sums": "rc:{run-42}:g3:sums",
+    "members": "rc:{run-42}:g3:members:maze 9:9",
+    "groups": "rc:{run-42}:g3:groups",
+    "weights": "rc:{run-42}:g3:weights",
+    "masses": "rc:{run-42}:g3:masses",
+    "young": "rc:{run-42}:g3:young",
     "progress": "rc:{run-42}:g3:progress:maze 9:9",
     "count": "rc:{run-42}:g3:count:failures",
     "quarantine": "rc:{run-42}:g3:quarantine",
@@ -41,6 +46,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "epoch": (7, "samples"),
     "task": (0,),
     "label": ("maze 9:9",),
+    "members": ("maze 9:9",),
     "progress": ("maze 9:9",),
     "count": ("failures",),
 }
@@ -108,6 +114,7 @@ def known(text: str) -> bool:
     whole = {spelled(name) for name in PINNED if name not in ARGUMENTS}
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
+    stems |= {KEYS.members("")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 

@@ -17,7 +17,7 @@ from scipy.stats import chisquare
 
 from redis_curriculum._sampling import sigmoid
 from redis_curriculum._sampling.draw import distribution, draw, pool_weights
-from redis_curriculum._sampling.pool import Pool, evictable
+from redis_curriculum._sampling.pool import Pool, count_evictable
 from redis_curriculum._sampling.random_stream import M1, RandomStream
 from redis_curriculum._sampling.sigmoid import Moments, Sums, expected_trials, fixed
 from redis_curriculum.config import ConfigWarning, LearningProgressConfig
@@ -626,6 +626,10 @@ def test_replacements_stop_where_nothing_more_may_go() -> None:
 # --- eviction ------------------------------------------------------------------------------------
 
 
+def number_evictable(pool: Pool, hypers: LearningProgressConfig, limit: int) -> int:
+    return count_evictable(pool, pool.parts(hypers), hypers, limit)
+
+
 @given(POOLS, st.sampled_from([0.01, 0.1, 0.3, 0.5, 1.0]), st.integers(0, 40))
 def test_evictable_counts_by_rank(pool: Pool, percentile: float, limit: int) -> None:
     hypers = make_hypers(eviction_threshold_percentile=percentile)
@@ -636,19 +640,19 @@ def test_evictable_counts_by_rank(pool: Pool, percentile: float, limit: int) -> 
         for j, score in enumerate(pool.ranks(LearningProgressConfig())[parts.ripe])
     ]
     within = itertools.takewhile(lambda rank: rank < percentile * len(pool), ranks[:limit])
-    assert evictable(pool, hypers, limit) == len(list(within))
+    assert number_evictable(pool, hypers, limit) == len(list(within))
 
 
 def test_ties_do_not_make_the_whole_pool_evictable() -> None:
     pool = pool_of([0.0] * 40)
-    assert evictable(pool, make_hypers(eviction_threshold_percentile=0.25), 40) == 10
+    assert number_evictable(pool, make_hypers(eviction_threshold_percentile=0.25), 40) == 10
 
 
 def test_only_ripe_tasks_are_evictable() -> None:
     hypers = make_hypers(eviction_threshold_percentile=0.5)
-    assert evictable(pool_of([0.0] * 10, LEARNING), hypers, 10) == 0
-    assert evictable(pool_of([0.0] * 9 + [0.9], [LEARNING] * 9 + [RIPE]), hypers, 10) == 0
-    assert evictable(pool_of([0.5] * 9 + [0.1], [LEARNING] * 9 + [RIPE]), hypers, 10) == 1
+    assert number_evictable(pool_of([0.0] * 10, LEARNING), hypers, 10) == 0
+    assert number_evictable(pool_of([0.0] * 9 + [0.9], [LEARNING] * 9 + [RIPE]), hypers, 10) == 0
+    assert number_evictable(pool_of([0.5] * 9 + [0.1], [LEARNING] * 9 + [RIPE]), hypers, 10) == 1
 
 
 # --- cost of a draw ------------------------------------------------------------------------------
