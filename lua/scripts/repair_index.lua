@@ -6,7 +6,6 @@
 -- Errors RCSTALE generation: a restore replaced it
 -- Atomic. O(labels).
 
---@include keys
 --@include reader
 --@include stored_hypers
 --@include index

@@ -6,7 +6,6 @@
 -- Errors RCSTALE generation: a restore replaced it
 -- Atomic. What is lacking stays the same while workers write: they add differences.
 
---@include keys
 --@include reader
 --@include stored_hypers
 --@include index

@@ -205,8 +205,7 @@ class _Stage:
         for name, labels in totals.index.sizes().items():
             yield from self._expect(labels, "ZCARD", f"{keys.pool}{name}")
         script = VERIFY_SUMS.script(variant_of(totals.scorer))
-        packed = packed_hypers(self._intake.config)
-        found = yield from self._server.run(script, self._current, packed)
+        found = yield from self._server.run(script, self._current)
         sums = {name: int(text) for name, text in pairs(found).items() if int(text)}
         if sums != totals.index.sums():
             raise SnapshotError(f"staging failed: sums are {sums}, not {totals.index.sums()}")

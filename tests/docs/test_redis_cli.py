@@ -78,6 +78,7 @@ def test_the_table_has_every_key_and_its_type() -> None:
         "epoch": ("<n>", "<what>"),
         "task": ("<task_id>",),
         "label": ("<label>",),
+        "members": ("<label>",),
         "progress": ("<label>",),
         "count": ("<what>",),
     }

@@ -98,7 +98,12 @@ _VARIABLE = re.compile(r"\b(prefix|pool|epoch_prefix) \.\. (\w+)\b(?!')")
 
 
 def lua() -> dict[str, str]:
-    return {path.stem: path.read_text() for path in sorted(folder().rglob("*.lua"))}
+    """Texts of all files; several ways to draw have files of the same name."""
+    draws = folder() / "draws"
+    return {
+        str(path.relative_to(draws)) if draws in path.parents else path.stem: path.read_text()
+        for path in sorted(folder().rglob("*.lua"))
+    }
 
 
 def lua_names() -> set[str]:
@@ -139,12 +144,15 @@ def test_the_scripts_spell_all_that_they_keep() -> None:
 def test_a_variable_beside_a_base_is_a_part_or_a_count() -> None:
     """``pool .. part`` and its like: only names that hold one of PARTS, COUNTS or a family.
 
+    ``set`` and ``DRAWN`` hold one of LABEL_SETS.
+
     ``stage`` is given names in ``commands``, ``collect`` in ``names``, ``numbers`` in ``family``.
     """
     used = {name for source in lua().values() for _, name in _VARIABLE.findall(source)}
     assert used <= {
         *("part", "part_before", "right", "stratum", "what"),
         *("commands", "names", "family"),
+        *("set", "DRAWN"),
     }
 
 

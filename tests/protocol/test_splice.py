@@ -24,7 +24,9 @@ def parts_of(kind: str) -> dict[str, str]:
     variant = VARIANTS[kind]
     assert variant.scorer
     assert variant.draw
-    files = {"scorer": variant.scorer, **{p.stem: p for p in sorted(variant.draw.glob("*.lua"))}}
+    assert variant.evictable
+    files = {"scorer": variant.scorer, "evictable": variant.evictable}
+    files |= {p.stem: p for p in sorted(variant.draw.glob("*.lua"))}
     texts = {**INCLUDES, **{name: path.read_text() for name, path in files.items()}}
     for name, lines in variant.generated.items():
         given = ", ".join(sorted(declared(lines)))
