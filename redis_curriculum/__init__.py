@@ -29,6 +29,7 @@ from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.epochs import EpochReport
 from redis_curriculum.scorers import (
+    DebiasedProgressConfig,
     DiscreteRandomConfig,
     LearningProgressConfig,
     UniformConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "Curriculum",
     "CurriculumConfig",
     "CurriculumError",
+    "DebiasedProgressConfig",
     "DiscreteRandomConfig",
     "EpochReport",
     "LearningProgressConfig",

@@ -161,4 +161,4 @@ def _repair_index(store: Store) -> Plan[None]:
     lack = {name: ours.get(name, 0) - theirs.get(name, 0) for name in sorted({*ours, *theirs})}
     flat = [word for name, amount in lack.items() if amount for word in (name, amount)]
     if flat:
-        yield Run(REPAIR_SUMS, store.keys.meta, [*head, *flat])
+        yield Run(store.script(REPAIR_SUMS), store.keys.meta, [*head, *flat])

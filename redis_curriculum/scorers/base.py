@@ -196,9 +196,7 @@ def _hyperparameters(model: type[FrozenModel]) -> Iterator[tuple[str, tuple[Any,
             continue
         if get_origin(annotation) is Literal:
             yield name, get_args(annotation)
-        elif annotation in (int, float, bool) or annotation == float | None:
-            yield name, ()
-        elif get_origin(annotation) is tuple:
+        elif annotation in (int, float, bool, float | None) or get_origin(annotation) is tuple:
             yield name, ()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -23,15 +24,16 @@ from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Draw, Eviction, Floats, Number, Scorer
 from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics
 
-MOST_RATES = 8
+LEAST_RATES, MOST_RATES = 2, 8
 LEAST_WEIGHT = 1e-6
 """Weight of a label without any progress, so that no label is ever without one."""
 
 
 def _check_ladder(rates: tuple[float, ...]) -> tuple[float, ...]:
-    falling = all(fast > slow for fast, slow in zip(rates, rates[1:], strict=False))
-    if not (2 <= len(rates) <= MOST_RATES and falling):
-        raise ValueError(f"2 to {MOST_RATES} rates in (0, 1], each below the one before")
+    falling = all(fast > slow for fast, slow in pairwise(rates))
+    if not (LEAST_RATES <= len(rates) <= MOST_RATES and falling):
+        rule = f"{LEAST_RATES} to {MOST_RATES} rates in (0, 1], each below the one before"
+        raise ValueError(rule)
     return rates
 
 
@@ -95,7 +97,7 @@ class DebiasedProgressConfig(Scorer):
     noise_factor: Annotated[Annotated[float, In("[0, 10]")], TUNABLE] = Field(
         default=1.0, description="How often the variance of chance is taken off a squared gap."
     )
-    power: Annotated[Literal[1, 2], TUNABLE] = Field(
+    power: Annotated[Annotated[int, In("[1, 2]")], TUNABLE] = Field(
         default=2, description="Power of the debiased gap that a label is drawn by."
     )
     floor: Annotated[Fraction, TUNABLE] = Field(
@@ -138,7 +140,7 @@ class DebiasedProgressConfig(Scorer):
         averages = [a + rate * (score - a) for a, rate in zip(averages, moving, strict=True)]
         squared = of.get("average_squared", 0.0)
         found["average_squared"] = squared + moving[0] * (score * score - squared)
-        gaps = [abs(a - b) for a, b in zip(averages, averages[1:], strict=False)]
+        gaps = [abs(a - b) for a, b in pairwise(averages)]
         found["learning_progress"] = max(gaps)
         return found | dict(zip(self._averages, averages, strict=True))
 
@@ -177,7 +179,7 @@ class DebiasedProgressConfig(Scorer):
             chance = self.noise_factor * variance * gap_variance(moving[k], moving[k + 1])
             best = larger(best, gap * gap - chance)
         found = best + LEAST_WEIGHT
-        return root(found) if self.power == 1 else found  # type: ignore[no-any-return]
+        return root(found) if self.power == 1 else found
 
     @property
     def ripe_from(self) -> int:
