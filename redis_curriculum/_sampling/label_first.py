@@ -48,7 +48,7 @@ def group_at(score: float, *, is_young: bool) -> int:
     group = exponent - 1 if mantissa == 0.5 else exponent  # noqa: PLR2004 - of a power of two
     if is_young:
         return JUDGED_GROUPS + YOUNG_HIGH - group
-    return min(JUDGED_HIGH - group, JUDGED_GROUPS - 1)
+    return min(JUDGED_HIGH - group, JUDGED_GROUPS - 1) if score else JUDGED_GROUPS - 1
 
 
 def exponent_at(position: int) -> int:

@@ -75,7 +75,7 @@ def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
         for start in range(0, len(ids), CHUNK):
             for record in (yield from moment.tasks(ids[start : start + CHUNK])):
                 totals.add(record["label"], statistics_of(scorer, "task", record))
-        names = yield from moment.label_names()
+        names = yield from _label_names(moment)
         for start in range(0, len(names), CHUNK):
             labels += yield from moment.labels(names[start : start + CHUNK])
     except CurriculumError:
@@ -85,6 +85,16 @@ def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     for label in labels:
         totals.add_label(label.label, statistics_of(scorer, "label", label.progress))
     return totals, moment, labels
+
+
+def _label_names(moment: Moment) -> Plan[list[str]]:
+    """Labels that have tasks or are remembered, and those that only the draws know."""
+    names = set((yield from moment.label_names()))
+    for name in LABEL_SETS:
+        names.update(
+            (yield from scan("ZSCAN", f"{moment.keys.pool}{name}", moment.deadline_s))[::2]
+        )
+    return sorted(names)
 
 
 def _total_problems(totals: Totals, moment: Moment, labels: list[LabelState]) -> Iterator[str]:
@@ -136,7 +146,8 @@ def _repair(store: Store) -> Plan[None]:
         args = [keys.generation, *words]
         yield from ask(Run(store.script(REPAIR_TASKS), keys.meta, args), deadline_s)
     totals, _, labels = yield from _totals(store)
-    names = sorted({*totals.active, *(label.label for label in labels)} - {""})
+    known = {label.label for label in labels if label.is_known}
+    names = sorted({*totals.active, *known} - {""})
     for start in range(0, len(names), CHUNK):
         args = [keys.generation, *names[start : start + CHUNK]]
         yield from ask(Run(REPAIR_LABELS, keys.meta, args), deadline_s)

@@ -47,6 +47,11 @@ class LabelState:
     index: dict[str, float]
     """What the draws keep of it; zeros are left out."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has tasks, or is remembered."""
+        return bool(self.active) or self.inactive_ms is not None
+
 
 @dataclass(slots=True)
 class Moment:
@@ -132,7 +137,7 @@ class Moment:
         for name, state in zip(names, texts, strict=True):
             self._compare(name, state["progress"] or [])
         states = [_label_state(name, state) for name, state in zip(names, texts, strict=True)]
-        return [s for s in states if s.active or s.inactive_ms is not None or not s.label]
+        return [s for s in states if s.is_known or s.index or not s.label]
 
     def quarantine(self) -> Plan[dict[int, str]]:
         """Ids of tasks evicted for failing, to their last error.

@@ -144,6 +144,13 @@ class DebiasedProgressConfig(Scorer):
         found["learning_progress"] = max(gaps)
         return found | dict(zip(self._averages, averages, strict=True))
 
+    def first(self, name: str, mean: float) -> float:
+        """Return no progress, and the mean for every average.
+
+        Of the squared score too: exact where scores are 0 or 1, too much variance otherwise.
+        """
+        return 0.0 if name == "learning_progress" else mean
+
     def rates_after(self, count: int) -> tuple[float, ...]:
         """Return the rate of each average at the last of ``count`` results of a label."""
         n = count - 1

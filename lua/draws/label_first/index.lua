@@ -15,7 +15,7 @@ local function place_of(score, is_young)
   if is_young then
     return JUDGED_GROUPS + YOUNG_HIGH - group
   end
-  return math.min(JUDGED_HIGH - group, JUDGED_GROUPS - 1)
+  return score == 0 and JUDGED_GROUPS - 1 or math.min(JUDGED_HIGH - group, JUDGED_GROUPS - 1)
 end
 
 -- A label's score in a set changes; nil: it is not in it.
@@ -115,9 +115,9 @@ local function index_leave(id, label)
   recount(label, tasks, tasks - 1)
 end
 
--- Whether a task is among a label's here.
+-- Returns a task's score among a label's; false: it is not there. It should be '0'.
 local function index_holds(id, label)
-  return call('ZSCORE', pool .. 'members:' .. label, id) ~= false
+  return call('ZSCORE', pool .. 'members:' .. label, id)
 end
 
 local function index_member(id, label, is_one)
@@ -131,6 +131,7 @@ end
 -- A label stands in the wrong place: take it out of every set, then put it where it belongs.
 local function index_mend(label)
   place_label(label, {}, 0)
+  call('ZREM', pool .. 'masses', label)
   place_again(label, tasks_of(label))
 end
 
