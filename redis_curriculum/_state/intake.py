@@ -15,7 +15,6 @@ from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.resume import structural_differences
 from redis_curriculum.errors import ConfigMismatchError, SnapshotError
-from redis_curriculum.scorers.statistics import Holder
 
 AnyLine = TypeVar("AnyLine", LabelLine, TaskLine)
 
@@ -41,8 +40,7 @@ class Intake:
         """Return a label's or task's line with the statistics of the forced settings."""
         if not self.forced:
             return line
-        holder: Holder = "task" if isinstance(line, TaskLine) else "label"
-        statistics = self.config.algorithm.adopted(holder, line.statistics)
+        statistics = self.config.algorithm.adopted(line.type, line.statistics)
         return line.model_copy(update={"statistics": statistics})
 
     def again(self) -> Iterator[Line]:
