@@ -6,10 +6,9 @@
 -- Errors RCSTALE generation: a restore replaced it
 -- Atomic. O(labels).
 
---@include keys
 --@include reader
 --@include stored_hypers
---@include index
+--@include mend
 for i = labels_first, labels_last, labels_width do
   index_mend(labels[i], labels[i + 1])
 end

@@ -6,10 +6,9 @@
 -- Errors RCSTALE generation: a restore replaced it
 -- Atomic. What is lacking stays the same while workers write: they add differences.
 
---@include keys
 --@include reader
 --@include stored_hypers
---@include index
+--@include mend
 for i = amounts_first, amounts_last, amounts_width do
   index_add(amounts[i], amounts[i + 1])
 end

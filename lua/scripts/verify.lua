@@ -14,7 +14,7 @@ if (call('HGET', meta_key, 'generation') or '') ~= current then
   return redis.error_reply('RCSTALE ' .. (call('HGET', meta_key, 'generation') or 'gone'))
 end
 --@include statistics
---@include index
+--@include members
 local function in_label(id, label)
   return call('SISMEMBER', pool .. 'label:' .. label, id) == 1
 end

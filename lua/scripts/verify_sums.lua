@@ -2,7 +2,6 @@
 -- KEYS[1] meta hash rc:{name}:meta
 -- ARGV[1] generation int the generation to look at
 -- ARGV[2] current str what meta.generation must be; empty: no curriculum
--- ARGV[3] packed_hypers doubles the numbers of the config to judge by
 -- Returns names and values: one flat list
 -- Errors RCSTALE generation: a restore replaced it
 -- Reads only.

@@ -187,7 +187,7 @@ def _label_state(label: str, found: dict[str, Any]) -> LabelState:
         progress=pairs(found["progress"] or []),
         count=_counts(found["count"]),
         epoch=_counts(found["epoch"]),
-        index={name: float(text) for name, text in dict(found["index"] or {}).items() if text},
+        index={k: float(x) for k, x in dict(found["index"] or {}).items() if x and float(x)},
     )
 
 

@@ -210,7 +210,7 @@ class _Stage:
             yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
         for name, labels in totals.index.sizes().items():
             yield from self._expect(labels, "ZCARD", f"{keys.pool}{name}")
-        args = [keys.generation, self._current, packed_hypers(self._intake.config)]
+        args = [keys.generation, self._current]
         script = VERIFY_SUMS.script(variant_of(totals.scorer))
         found = yield from ask(Run(script, keys.meta, args), self._deadline_s)
         sums = {name: int(text) for name, text in pairs(found).items() if int(text)}

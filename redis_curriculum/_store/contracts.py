@@ -42,7 +42,7 @@ MOMENT_LABELS: Final = contract("moment_labels", "generation", "token", "lease_m
 MOMENT_END: Final = bind("moment_end", "generation", "token")
 
 VERIFY: Final = contract("verify", "generation", "current", "packed_hypers", rest="tasks")
-VERIFY_SUMS: Final = contract("verify_sums", "generation", "current", "packed_hypers")
+VERIFY_SUMS: Final = contract("verify_sums", "generation", "current")
 REPAIR_TASKS: Final = contract("repair_tasks", "generation", rest="tasks")
 REPAIR_LABELS: Final = bind("repair_labels", "generation", rest="labels")
 REPAIR_INDEX: Final = contract("repair_index", "generation", rest="labels")

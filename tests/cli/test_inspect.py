@@ -184,7 +184,8 @@ def test_looking_imports_nothing_that_the_config_names(
     """A config from Redis may name any class; and here it may be missing."""
     keys = Keys(curriculum.name)
     for path in ("no_such_module:Tasks", "tests.cli.curious:Tasks"):
-        config = CurriculumConfig(task_generator=Custom(path=path), num_active_tasks=12)
+        generator = Custom(path=path)
+        config = curriculum.config.model_copy(update={"task_generator": generator})
         with server.client() as client:
             client.hset(keys.meta, mapping={"config": config.to_json()})
         for command in LOOKS:

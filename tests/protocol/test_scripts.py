@@ -150,7 +150,7 @@ def test_every_include_is_used() -> None:
         for word in re.findall(r"^ *--#region (\w+)$", whole(name, kind).source, re.MULTILINE)
     }
     ways = {path.stem for path in (folder() / "draws").rglob("*.lua")}
-    assert used == {*INCLUDES, "scorer", *ways}
+    assert used == {*INCLUDES, "scorer", "evictable", *ways}
 
 
 def test_bind_returns_the_script() -> None:
