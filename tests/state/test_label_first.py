@@ -182,7 +182,11 @@ FORCED: dict[str, dict[str, Any]] = {
     "fewer rates": {"rates": (0.1, 0.05), "warm_up": (4.0, 2.0)},
     "more rates": {"rates": (0.1, 0.05, 0.02, 0.01), "warm_up": (8.0, 4.0, 2.0, 1.0)},
     "uniform": {"kind": "uniform"},
-    "learning progress": {"kind": "learning_progress", "min_presentations_for_eviction": 12},
+    "learning progress": {
+        "kind": "learning_progress",
+        "min_presentations_for_eviction": 12,
+        "replacement_rate": 0.01,
+    },
 }
 
 
