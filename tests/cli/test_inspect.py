@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum import Curriculum, CurriculumConfig
+from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import SCHEMA, Keys
 from redis_curriculum._protocol.records import FIELDS
 from redis_curriculum.tasks import Custom
