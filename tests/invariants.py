@@ -131,8 +131,8 @@ def stored_sums(client: Any, keys: Keys) -> dict[str, int]:
     found = {name: int(n) for name, n in client.hgetall(keys.sums).items()}
     packed = raw(client.get(keys.groups) or "")
     numbers = struct.unpack(">qq76I", packed.ljust(16 + 4 * 76, b"\0"))
-    found |= {str(place): n for place, n in enumerate(numbers)}
-    return {name: n for name, n in found.items() if n}
+    found |= {str(place): number for place, number in enumerate(numbers)}
+    return {name: number for name, number in found.items() if number}
 
 
 def stored_label_sets(client: Any, keys: Keys) -> dict[str, dict[str, float]]:

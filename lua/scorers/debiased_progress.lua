@@ -1,5 +1,5 @@
 -- debiased_progress: the twin of redis_curriculum/scorers/debiased_progress.py, in the same order of operations.
--- Needs: track, rates, warm_up, noise_factor, power_is_1, min_presentations_for_eviction, replacement_rate
+-- Needs: track, rates, warm_up, noise_factor, power, min_presentations_for_eviction, replacement_rate
 -- Gives: fold_task, fold_label, rank, weight, fresh_until, ripe_from, replacement
 local fresh_until, ripe_from, replacement = 1, min_presentations_for_eviction, replacement_rate
 local fold_task = track
@@ -50,5 +50,5 @@ local function weight(p)
     a, x = b, y
   end
   best = best + 1e-6
-  return power_is_1 and math.sqrt(best) or best
+  return power == 1 and math.sqrt(best) or best
 end

@@ -8,7 +8,7 @@
 
 --@include reader
 --@include stored_hypers
---@include index
+--@include mend
 for i = labels_first, labels_last, labels_width do
   index_mend(labels[i], labels[i + 1])
 end

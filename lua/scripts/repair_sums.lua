@@ -8,7 +8,7 @@
 
 --@include reader
 --@include stored_hypers
---@include index
+--@include mend
 for i = amounts_first, amounts_last, amounts_width do
   index_add(amounts[i], amounts[i + 1])
 end

@@ -11,7 +11,7 @@
 --@include stored_hypers
 --@include statistics
 --@include packing
---@include index
+--@include members
 --@include place
 local gone = 0
 for i = tasks_first, tasks_last, tasks_width do

@@ -4,8 +4,7 @@ Labels stand in a sorted set by weight, labels with few results in another. A la
 a pass over them by composition and rejection: those whose weights lie in (2**(e-1), 2**e] are a
 group; a group is drawn by 2**e times its number of labels, then one of its labels, which is
 accepted with weight / 2**e, more than one half. So the cost does not grow with the number of
-labels, and no sum has to be kept of more than the number of labels in each group; the sum of all
-weights serves the cap alone.
+labels. The few labels that the cap holds back are taken out first and drawn by themselves.
 
 Source: A. Slepoy, A. P. Thompson and S. J. Plimpton 2008, "A constant-time kinetic Monte Carlo
 algorithm for simulation of large biochemical reaction networks", J. Chem. Phys. 128, 205101.
@@ -18,9 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +45,7 @@ def group_at(score: float, *, is_young: bool) -> int:
     group = exponent - 1 if mantissa == 0.5 else exponent  # noqa: PLR2004 - of a power of two
     if is_young:
         return JUDGED_GROUPS + YOUNG_HIGH - group
-    return min(JUDGED_HIGH - group, JUDGED_GROUPS - 1)
+    return min(JUDGED_HIGH - group, JUDGED_GROUPS - 1) if score else JUDGED_GROUPS - 1
 
 
 def exponent_at(position: int) -> int:
@@ -58,47 +55,67 @@ def exponent_at(position: int) -> int:
     return JUDGED_GROUPS + YOUNG_HIGH - position
 
 
-def fixed(score: float) -> int:
-    """Return a judged label's score as a whole number of 2**-32."""
-    return math.floor(score * PLACES + 0.5)
+def fixed(score: float, places: float = PLACES) -> int:
+    """Return a score as a whole number of 1 / places."""
+    return math.floor(score * places + 0.5)
 
 
-@dataclass(frozen=True, slots=True)
 class Ranked:
-    """A sorted set of labels, highest first, and the sum of its scores."""
+    """A sorted set of labels, highest first, and its groups; ``cut`` takes labels from its top."""
 
-    labels: Positions
-    scores: list[float]
-    total: float
-    groups: dict[float, int]
-    """The 2**e of each group, from above, to its number of labels."""
-    envelope: float
-    """The sum of 2**e over all labels."""
-
-    @classmethod
-    def of(
-        cls, scores: Floats, among: NDArray[np.bool_], names: Sequence[str], *, is_young: bool
-    ) -> Ranked:
-        """Return those ``among`` all labels in Redis's reversed order: by score, then by bytes."""
+    def __init__(
+        self, scores: Floats, among: NDArray[np.bool_], names: Sequence[str], *, is_young: bool
+    ) -> None:
         chosen = np.flatnonzero(among).tolist()
         values = scores.tolist()
+        # As Redis has them, in reverse: by score, then by the name's bytes.
         chosen.sort(key=lambda i: (values[i], names[i].encode()), reverse=True)
-        ranked = [values[i] for i in chosen]
-        total = sum(ranked) if is_young else float(sum(map(fixed, ranked))) / PLACES
-        counts = Counter(group_at(score, is_young=is_young) for score in ranked)
-        groups = {math.ldexp(1.0, exponent_at(i)): n for i, n in sorted(counts.items())}
-        envelope = 0.0
-        for top, count in groups.items():
-            envelope += count * top
-        return cls(np.array(chosen, dtype=np.intp), ranked, total, groups, envelope)
+        self.labels: list[int] = chosen
+        self.scores = [values[i] for i in chosen]
+        self.start = 0
+        """How many were taken from the top."""
+        self.unit = 1.0
+        """The mass of score 1."""
+        self._places = 1.0 if is_young else PLACES
+        self._mass = sum(fixed(score, self._places) for score in self.scores)
+        counts = Counter(group_at(score, is_young=is_young) for score in self.scores)
+        self.groups = {math.ldexp(1.0, exponent_at(i)): n for i, n in sorted(counts.items())}
+        """The 2**e of each group, from above, to its number of labels."""
+        self.envelope = 0.0
+        """The sum of 2**e over all labels."""
+        for top, count in self.groups.items():
+            self.envelope += count * top
 
     def __len__(self) -> int:
-        """The number of labels."""
+        """The number of labels, those that were taken too."""
         return len(self.scores)
+
+    @property
+    def mass(self) -> float:
+        """The sum of the labels' masses."""
+        return self._mass / self._places * self.unit
+
+    def cut(self, share: Callable[[float], float], most: float) -> list[int]:
+        """Take out the labels whose share of the draws is above ``most``."""
+        taken: list[int] = []
+        for top in self.groups:
+            while self.groups[top]:
+                score = self.scores[self.start]
+                if share(score * self.unit) <= most:
+                    return taken
+                taken.append(self.labels[self.start])
+                self._mass -= fixed(score, self._places)
+                self.groups[top] -= 1
+                self.start += 1
+                self.envelope -= top
+        return taken
 
 
 class Standing:
-    """Where the labels that have tasks stand, and what each is drawn by."""
+    """Where the labels that have tasks stand, and what each is drawn by.
+
+    Labels whose share is cut by the cap are few; the others are drawn as if they were alone.
+    """
 
     def __init__(self, pool: Pool, scorer: DebiasedProgressConfig) -> None:
         self.tasks_of = np.bincount(pool.label_index, minlength=len(pool.labels))
@@ -109,32 +126,36 @@ class Standing:
         results = np.nan_to_num(pool.label_statistics["completion_count"], nan=0.0)
         is_judged = present & (results >= scorer.least_count)
         weights = scorer.weights(pool.label_statistics)
-        self.judged = Ranked.of(weights * mass, is_judged, pool.labels, is_young=False)
-        is_young = present & ~is_judged
-        self.young = Ranked.of(mass, is_young, pool.labels, is_young=True)
-        self.unit = 1.0
+        self.judged = Ranked(weights * mass, is_judged, pool.labels, is_young=False)
+        self.young = Ranked(mass, present & ~is_judged, pool.labels, is_young=True)
         if len(self.young) and len(self.judged):
-            self.unit = float(weights[is_judged].max())
-        self.weights = np.where(is_judged, weights, self.unit)
-        self.count = len(self.judged) + len(self.young)
-        total = self.judged.total + self.young.total * self.unit
-        self.floor, self._share_of_mass = 1.0, 0.0
-        if total > 0:
-            self.floor, self._share_of_mass = scorer.floor, (1 - scorer.floor) / total
-        self.most = scorer.cap + (1 - scorer.cap) / max(self.count, 1)
+            self.young.unit = float(weights[is_judged].max())
+        self.weights = np.where(is_judged, weights, self.young.unit)
+        self._masses = np.where(is_judged, weights * mass, mass * self.young.unit)
+        labels, total = len(self.judged) + len(self.young), self._mass
+        self._base = (scorer.floor if total > 0 else 1.0) / max(labels, 1)
+        self._share_of_mass = (1 - scorer.floor) / total if total > 0 else 0.0
+        self.most = scorer.cap + (1 - scorer.cap) / max(labels, 1)
+        self.capped = self.judged.cut(self._share, self.most)
+        self.capped += self.young.cut(self._share, self.most)
+        self.any_part = self._base * (labels - len(self.capped))
+        """The share of the floor over the labels that are not capped."""
+        self.weighed_part = self._share_of_mass * self._mass
+        """The share of their weights."""
 
-    def share(self, mass: float) -> float:
-        """Return a label's share of the draws before the cap."""
-        return self.floor / self.count + self._share_of_mass * mass
+    @property
+    def _mass(self) -> float:
+        return self.judged.mass + self.young.mass
 
-    @cached_property
+    def _share(self, mass: float) -> float:
+        return self._base + self._share_of_mass * mass
+
+    @property
     def shares(self) -> Floats:
         """Each label's share of the draws, shape (m,); 0 for labels without tasks."""
-        found = np.zeros(len(self.tasks_of))
-        for ranked, unit in ((self.judged, 1.0), (self.young, self.unit)):
-            masses = np.array(ranked.scores) * unit
-            found[ranked.labels] = np.minimum(self.share(masses), self.most)  # type: ignore[arg-type]
-        return found / found.sum() if self.count else found
+        uncut = self._base + self._share_of_mass * self._masses
+        found: Floats = np.where(self.tasks_of > 0, np.minimum(uncut, self.most), 0.0)
+        return found / max(float(found.sum()), 5e-324)
 
 
 def distribution(pool: Pool, scorer: DebiasedProgressConfig) -> Floats:
@@ -160,6 +181,8 @@ def chances(pool: Pool, scorer: DebiasedProgressConfig) -> Floats:
 class Pick:
     """One call's draws; where the labels stand is computed once for all of them."""
 
+    is_spent = False
+
     def __init__(
         self,
         pool: Pool,
@@ -170,60 +193,53 @@ class Pick:
     ) -> None:
         self._pool, self._stream = pool, stream
         self._standing = Standing(pool, scorer)
-        self._refused = 0
         self._members: dict[int, Positions] = {}
 
-    @property
-    def is_spent(self) -> bool:
-        """Whether the cap has refused so many that the rest is left to the next call."""
-        return self._refused >= MOST_TRIALS
-
     def one(self) -> int | None:
-        """Return the position of one drawn task, None when the trials ran out."""
+        """Return the position of one drawn task; None: the groups are wrong."""
         standing, stream = self._standing, self._stream
-        for _ in range(MOST_TRIALS):
-            floor = standing.floor
-            is_any = floor == 1 or (floor > 0 and stream.uniform() < floor)
-            found = self._any() if is_any else self._weighed()
-            if found is None:
-                return None
-            label, mass = found
-            share = standing.share(mass)
-            if share <= standing.most or stream.uniform() * share < standing.most:
-                members = self._members_of(label)
-                return int(members[stream.index(len(members))])
-            self._refused += 1
-        return None
+        cut_part = standing.most * len(standing.capped)
+        v = stream.uniform() * (cut_part + standing.any_part + standing.weighed_part)
+        label: int | None
+        if v < cut_part:
+            place = min(math.floor(v / standing.most), len(standing.capped) - 1)
+            label = standing.capped[place]
+        elif v < cut_part + standing.any_part:
+            label = self._any()
+        else:
+            label = self._weighed()
+        if label is None:
+            return None
+        members = self._members_of(label)
+        return int(members[stream.index(len(members))])
 
-    def _any(self) -> tuple[int, float]:
-        standing = self._standing
-        place = self._stream.index(standing.count)
-        if place < len(standing.judged):
-            return int(standing.judged.labels[place]), standing.judged.scores[place]
-        place -= len(standing.judged)
-        return int(standing.young.labels[place]), standing.young.scores[place] * standing.unit
+    def _any(self) -> int:
+        judged, young = self._standing.judged, self._standing.young
+        rest = len(judged) - judged.start
+        place = self._stream.index(rest + len(young) - young.start)
+        if place < rest:
+            return judged.labels[judged.start + place]
+        return young.labels[young.start + place - rest]
 
-    def _weighed(self) -> tuple[int, float] | None:
-        judged, young, unit = self._standing.judged, self._standing.young, self._standing.unit
+    def _weighed(self) -> int | None:
+        judged, young = self._standing.judged, self._standing.young
         for _ in range(MOST_TRIALS):
-            v = self._stream.uniform() * (judged.envelope + young.envelope * unit)
+            v = self._stream.uniform() * (judged.envelope + young.envelope * young.unit)
             if v < judged.envelope:
-                found = self._weighed_of(judged, v)
+                label = self._weighed_of(judged, v)
             else:
-                found = self._weighed_of(young, (v - judged.envelope) / unit)
-                found = found and (found[0], found[1] * unit)
-            if found:
-                return found
+                label = self._weighed_of(young, (v - judged.envelope) / young.unit)
+            if label is not None:
+                return label
         return None
 
-    def _weighed_of(self, ranked: Ranked, v: float) -> tuple[int, float] | None:
-        start, stream = 0, self._stream
+    def _weighed_of(self, ranked: Ranked, v: float) -> int | None:
+        start, stream = ranked.start, self._stream
         for top, count in ranked.groups.items():
             if v < count * top:
                 place = start + stream.index(count)
-                score = ranked.scores[place]
-                accepted = stream.uniform() * top < score
-                return (int(ranked.labels[place]), score) if accepted else None
+                accepted = stream.uniform() * top < ranked.scores[place]
+                return ranked.labels[place] if accepted else None
             v, start = v - count * top, start + count
         return None
 

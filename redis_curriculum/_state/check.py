@@ -74,7 +74,7 @@ def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
         for start in range(0, len(ids), CHUNK):
             for record in (yield from moment.tasks(ids[start : start + CHUNK])):
                 totals.add(record["label"], statistics_of(scorer, "task", record))
-        names = yield from moment.label_names()
+        names = yield from _label_names(moment)
         for start in range(0, len(names), CHUNK):
             labels += yield from moment.labels(names[start : start + CHUNK])
     except CurriculumError:
@@ -84,6 +84,15 @@ def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     for label in labels:
         totals.add_label(label.label, statistics_of(scorer, "label", label.progress))
     return totals, moment, labels
+
+
+def _label_names(moment: Moment) -> Plan[list[str]]:
+    """Labels that have tasks or are remembered, and those that only the draws know."""
+    names = set((yield from moment.label_names()))
+    for name in LABEL_SETS:
+        key = f"{moment.server.keys.pool}{name}"
+        names.update((yield from moment.server.scan("ZSCAN", key))[::2])
+    return sorted(names)
 
 
 def _total_problems(totals: Totals, moment: Moment, labels: list[LabelState]) -> Iterator[str]:
@@ -134,7 +143,8 @@ def _repair(store: Store) -> Plan[None]:
         words = (word for place in chunk for word in (place.task_id, place.seen_in))
         yield from server.run(store.script(REPAIR_TASKS), *words)
     totals, _, labels = yield from _totals(store)
-    names = sorted({*totals.active, *(label.label for label in labels)} - {""})
+    known = {label.label for label in labels if label.is_known}
+    names = sorted({*totals.active, *known} - {""})
     for start in range(0, len(names), CHUNK):
         yield from server.run(REPAIR_LABELS, *names[start : start + CHUNK])
     yield from _repair_index(store)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -46,6 +46,11 @@ class LabelState:
     epoch: dict[str, int]
     index: dict[str, float]
     """What the draws keep of it; zeros are left out."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has tasks, or is remembered."""
+        return bool(self.active) or self.inactive_ms is not None
 
 
 @dataclass(slots=True)
@@ -129,7 +134,7 @@ class Moment:
         for name, state in zip(names, texts, strict=True):
             self._compare(name, state["progress"] or [])
         states = [_label_state(name, state) for name, state in zip(names, texts, strict=True)]
-        return [s for s in states if s.active or s.inactive_ms is not None or not s.label]
+        return [s for s in states if s.is_known or s.index or not s.label]
 
     def quarantine(self) -> Plan[dict[int, str]]:
         """Ids of tasks evicted for failing, to their last error.
@@ -178,14 +183,9 @@ def _label_state(label: str, found: dict[str, Any]) -> LabelState:
         progress=pairs(found["progress"] or []),
         count=_counts(found["count"]),
         epoch=_counts(found["epoch"]),
-        index={name: float(text) for name, text in _kept(found["index"]) if float(text)},
+        index={k: float(x) for k, x in dict(found["index"] or {}).items() if x and float(x)},
     )
 
 
 def _counts(found: dict[str, Any]) -> dict[str, int]:
     return {what: int(found[what]) for what in COUNTS if found and found.get(what)}
-
-
-def _kept(found: dict[str, Any] | None) -> Iterable[tuple[str, str]]:
-    """What stands nowhere is false; cjson makes a list of an empty table."""
-    return [(name, text) for name, text in dict(found or {}).items() if text]

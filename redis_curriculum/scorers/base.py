@@ -158,6 +158,23 @@ class Scorer(FrozenModel):
         """Return the names of those that the field ``stats`` holds, in its order."""
         return tuple(name for name in self.names(holder) if name not in self.aliases)
 
+    def adopted(self, holder: Holder, of: Statistics) -> dict[str, float]:
+        """Return statistics that were kept under other settings as these go on with them.
+
+        What is kept under both is taken over; the rest begins as ``first`` says. Only a restore
+        that forces structural settings, or another family, asks for this.
+        """
+        if not of:
+            return {}
+        mean = of["total_score"] / of["completion_count"]
+        optional = {s.name for s in self.STATISTICS if s.is_optional}
+        names = [name for name in self.names(holder) if name in of or name not in optional]
+        return {name: of.get(name, self.first(name, mean)) for name in names}
+
+    def first(self, name: str, mean: float) -> float:  # noqa: ARG002 - a family's own
+        """Return the value that a statistic begins with where only the mean score is known."""
+        return mean
+
     def unpacked(self, holder: Holder, data: bytes) -> dict[str, float]:
         """Return the statistics that a field ``stats`` holds."""
         found = unpacked(self.stored(holder), data)
@@ -196,11 +213,7 @@ def _hyperparameters(model: type[FrozenModel]) -> Iterator[tuple[str, tuple[Any,
             continue
         if get_origin(annotation) is Literal:
             yield name, get_args(annotation)
-        elif (
-            annotation in (int, float, bool)
-            or annotation == float | None
-            or get_origin(annotation) is tuple
-        ):
+        elif annotation in (int, float, bool, float | None) or get_origin(annotation) is tuple:
             yield name, ()
 
 

@@ -10,9 +10,9 @@ order of operations is part of the contract. The twin is ``lua/scorers/debiased_
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -30,10 +30,10 @@ LEAST_WEIGHT = 1e-6
 
 
 def _check_ladder(rates: tuple[float, ...]) -> tuple[float, ...]:
-    falling = all(fast > slow for fast, slow in itertools.pairwise(rates))
+    falling = all(fast > slow for fast, slow in pairwise(rates))
     if not (LEAST_RATES <= len(rates) <= MOST_RATES and falling):
-        known = f"{LEAST_RATES} to {MOST_RATES}"
-        raise ValueError(f"{known} rates in (0, 1], each below the one before")
+        rule = f"{LEAST_RATES} to {MOST_RATES} rates in (0, 1], each below the one before"
+        raise ValueError(rule)
     return rates
 
 
@@ -97,7 +97,7 @@ class DebiasedProgressConfig(Scorer):
     noise_factor: Annotated[Annotated[float, In("[0, 10]")], TUNABLE] = Field(
         default=1.0, description="How often the variance of chance is taken off a squared gap."
     )
-    power: Annotated[Literal[1, 2], TUNABLE] = Field(
+    power: Annotated[Annotated[int, In("[1, 2]")], TUNABLE] = Field(
         default=2, description="Power of the debiased gap that a label is drawn by."
     )
     floor: Annotated[Fraction, TUNABLE] = Field(
@@ -140,9 +140,16 @@ class DebiasedProgressConfig(Scorer):
         averages = [a + rate * (score - a) for a, rate in zip(averages, moving, strict=True)]
         squared = of.get("average_squared", 0.0)
         found["average_squared"] = squared + moving[0] * (score * score - squared)
-        gaps = [abs(a - b) for a, b in itertools.pairwise(averages)]
+        gaps = [abs(a - b) for a, b in pairwise(averages)]
         found["learning_progress"] = max(gaps)
         return found | dict(zip(self._averages, averages, strict=True))
+
+    def first(self, name: str, mean: float) -> float:
+        """Return no progress, and the mean for every average.
+
+        Of the squared score too: exact where scores are 0 or 1, too much variance otherwise.
+        """
+        return 0.0 if name == "learning_progress" else mean
 
     def rates_after(self, count: int) -> tuple[float, ...]:
         """Return the rate of each average at the last of ``count`` results of a label."""

@@ -174,6 +174,10 @@ class LearningProgressConfig(Scorer):
             return abs(reweight(of["p_fast"], early) - reweight(of["p_slow"], early))
         return math.sqrt(max(0.0, of["ema_squared"] - of["reward_ema"] * of["reward_ema"]))
 
+    def first(self, name: str, mean: float) -> float:
+        """Return no progress, no spread, and the mean for every average."""
+        return {"learning_progress": 0.0, "ema_squared": mean * mean}.get(name, mean)
+
     def rank(self, of: Statistics) -> float:
         """Return the task's own learning progress."""
         return of.get("learning_progress", 0.0)

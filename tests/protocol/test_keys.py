@@ -98,11 +98,11 @@ _VARIABLE = re.compile(r"\b(prefix|pool|epoch_prefix) \.\. (\w+)\b(?!')")
 
 
 def lua() -> dict[str, str]:
-    """Texts of all files; several ways to draw have files of the same name."""
-    draws = folder() / "draws"
+    """Every Lua file; of the includes the name is enough."""
+    paths = sorted(folder().rglob("*.lua"))
     return {
-        str(path.relative_to(draws)) if draws in path.parents else path.stem: path.read_text()
-        for path in sorted(folder().rglob("*.lua"))
+        path.stem if path.parent.name == "include" else str(path): path.read_text()
+        for path in paths
     }
 
 

@@ -26,7 +26,7 @@ def parts_of(kind: str) -> dict[str, str]:
     assert variant.draw
     assert variant.evictable
     files = {"scorer": variant.scorer, "evictable": variant.evictable}
-    files |= {p.stem: p for p in sorted(variant.draw.glob("*.lua"))}
+    files |= {path.stem: path for path in sorted(variant.draw.glob("*.lua"))}
     texts = {**INCLUDES, **{name: path.read_text() for name, path in files.items()}}
     for name, lines in variant.generated.items():
         given = ", ".join(sorted(declared(lines)))
@@ -259,7 +259,7 @@ def test_an_include_needs_exactly_what_it_uses(name: str, kind: str) -> None:
 
 def test_all_that_is_given_is_used_by_another_file() -> None:
     """By one family at least; a hyperparameter of the curriculum may be Python's alone."""
-    for kind in ("learning_progress", "uniform"):
+    for kind in ("learning_progress", "debiased_progress", "uniform"):
         parts = parts_of(kind)
         texts = {**parts, **{f"scripts/{name}": text for name, text in SCRIPTS.items()}}
         for name, text in parts.items():

@@ -17,7 +17,8 @@ from scipy.stats import chisquare
 
 from redis_curriculum._sampling import sigmoid
 from redis_curriculum._sampling.draw import distribution, draw, pool_weights
-from redis_curriculum._sampling.pool import Pool, count_evictable
+from redis_curriculum._sampling.pool import Pool
+from redis_curriculum._sampling.pool import evictable as evictable_ids
 from redis_curriculum._sampling.random_stream import M1, RandomStream
 from redis_curriculum._sampling.sigmoid import Moments, Sums, expected_trials, fixed
 from redis_curriculum.config import ConfigWarning, LearningProgressConfig
@@ -626,8 +627,13 @@ def test_replacements_stop_where_nothing_more_may_go() -> None:
 # --- eviction ------------------------------------------------------------------------------------
 
 
-def number_evictable(pool: Pool, hypers: LearningProgressConfig, limit: int) -> int:
-    return count_evictable(pool, pool.parts(hypers), hypers, limit)
+def evictable(pool: Pool, hypers: LearningProgressConfig, limit: int) -> int:
+    """How many may be evicted; those of lowest rank go, so no random number is drawn."""
+    stream = RandomStream.from_seed(0)
+    found = evictable_ids(pool, hypers, limit, stream)
+    assert stream.state == RandomStream.from_seed(0).state
+    assert found == pool.task_ids[pool.parts(hypers).ripe[: len(found)]].tolist()
+    return len(found)
 
 
 @given(POOLS, st.sampled_from([0.01, 0.1, 0.3, 0.5, 1.0]), st.integers(0, 40))
@@ -640,19 +646,19 @@ def test_evictable_counts_by_rank(pool: Pool, percentile: float, limit: int) -> 
         for j, score in enumerate(pool.ranks(LearningProgressConfig())[parts.ripe])
     ]
     within = itertools.takewhile(lambda rank: rank < percentile * len(pool), ranks[:limit])
-    assert number_evictable(pool, hypers, limit) == len(list(within))
+    assert evictable(pool, hypers, limit) == len(list(within))
 
 
 def test_ties_do_not_make_the_whole_pool_evictable() -> None:
     pool = pool_of([0.0] * 40)
-    assert number_evictable(pool, make_hypers(eviction_threshold_percentile=0.25), 40) == 10
+    assert evictable(pool, make_hypers(eviction_threshold_percentile=0.25), 40) == 10
 
 
 def test_only_ripe_tasks_are_evictable() -> None:
     hypers = make_hypers(eviction_threshold_percentile=0.5)
-    assert number_evictable(pool_of([0.0] * 10, LEARNING), hypers, 10) == 0
-    assert number_evictable(pool_of([0.0] * 9 + [0.9], [LEARNING] * 9 + [RIPE]), hypers, 10) == 0
-    assert number_evictable(pool_of([0.5] * 9 + [0.1], [LEARNING] * 9 + [RIPE]), hypers, 10) == 1
+    assert evictable(pool_of([0.0] * 10, LEARNING), hypers, 10) == 0
+    assert evictable(pool_of([0.0] * 9 + [0.9], [LEARNING] * 9 + [RIPE]), hypers, 10) == 0
+    assert evictable(pool_of([0.5] * 9 + [0.1], [LEARNING] * 9 + [RIPE]), hypers, 10) == 1
 
 
 # --- cost of a draw ------------------------------------------------------------------------------

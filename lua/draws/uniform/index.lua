@@ -1,6 +1,5 @@
 -- index: uniform draws need nothing but the three sorted sets.
--- Gives: index_field, index_loaded, index_results, index_join, index_leave, index_holds, index_member, index_mend, index_add
+-- Gives: index_field, index_loaded, index_results, index_join, index_leave
 local index_field = 'stats'
 local function index_loaded() end
 local index_results, index_join, index_leave = index_loaded, index_loaded, index_loaded
-local index_holds, index_member, index_mend, index_add = index_loaded, index_loaded, index_loaded, index_loaded
