@@ -21,7 +21,7 @@ call('HSET', progress, 'stats', of_label[1] or '', 'completion_count', '1', 'lea
 call('HINCRBY', pool .. 'count:completions', label, 1)
 call('HINCRBY', prefix .. 'epoch:' .. meta[2] .. ':completions', label, 1)
 for _, sum in ipairs({ 's', 'q0', 'q1', 'q2' }) do
-  call('HINCRBY', pool .. 'sums', sum, '1')
+  call('HINCRBY', pool .. 'weight_sums', sum, '1')
 end
 call('HSET', worker, 'sequence', ARGV[3])
 return { 0, 1 }

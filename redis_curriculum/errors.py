@@ -30,6 +30,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
         ├── PermissionDeniedError           command: the ACL lacks it
         ├── ServerRefusedError              code: OOM, MISCONF, NOREPLICAS, READONLY, BUSY ...
         ├── UnsupportedServerError          version or settings that would lose data
+        │   └── MigrationError              workers: keys of an older schema, not migrated yet
         ├── KeyTypeError                    key: another type stands where ours belongs
         ├── ScriptError                     a script failed in a way that has no name: a bug
         └── EmbeddedServerError             the private redis-server could not be started
@@ -219,6 +220,18 @@ class ServerRefusedError(ServerError):
 
 class UnsupportedServerError(ServerError):
     """The server's version or settings would lose data or cannot run the scripts."""
+
+
+class MigrationError(UnsupportedServerError):
+    """The keys are of an older schema and could not be migrated; nothing was changed.
+
+    Attributes:
+        workers: Ids of the live workers of the older version, where they are the reason.
+    """
+
+    def __init__(self, message: str, *, workers: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.workers = list(workers)
 
 
 class KeyTypeError(ServerError):

@@ -3,13 +3,14 @@
 -- ARGV[1] generation int the staged generation
 -- ARGV[2] current str what meta.generation must be; empty: no curriculum
 -- ARGV[3] token str as given to stage_begin
--- ARGV[4] oldest_epoch int from here on the old generation's epoch counters go
--- ARGV[5] events_retained int length of the event stream
--- ARGV[6] note str what was forced, for the event; or empty
--- ARGV[7] epochs int how many staged epoch counters follow
--- ARGV[8..] meta str first so many names <n>:<what>, then fields and values of meta
+-- ARGV[4] steps int number of the last call of stage
+-- ARGV[5] oldest_epoch int from here on the old generation's epoch counters go
+-- ARGV[6] events_retained int length of the event stream
+-- ARGV[7] note str what was forced, for the event; or empty
+-- ARGV[8] epochs int how many staged epoch counters follow
+-- ARGV[9..] meta str first so many names <n>:<what>, then fields and values of meta
 -- Returns 1
--- Errors RCSTALE generation: it is another now; RCLOST token: the claim has ended, or a staged key has gone
+-- Errors RCSTALE generation: it is another now; RCLOST token: the claim has ended, or the server has lost what was staged
 -- Atomic. O(epochs retained).
 
 --@include keys
@@ -22,9 +23,7 @@ end
 if (live[1] or '') ~= current then
   return redis.error_reply('RCSTALE ' .. (live[1] or 'gone'))
 end
-if call('HGET', prefix .. 'restore', 'token') ~= token then
-  return redis.error_reply('RCLOST ' .. token)
-end
+--@include staged
 local epochs_last = meta_first + epochs - 1
 for i = meta_first, epochs_last do
   if call('EXISTS', pool .. 'epoch:' .. meta[i]) == 0 then

@@ -1,7 +1,7 @@
 -- repair_sums: add what the sums lack.
 -- KEYS[1] meta hash rc:{name}:meta
 -- ARGV[1] generation int the generation the caller believes in
--- ARGV[2..] amounts groups of field str, amount int; a field of the hash `sums`, or a place among the numbers of `groups`
+-- ARGV[2..] amounts groups of field str, amount int; a field of the hash `weight_sums`, or a place among the numbers of `groups`
 -- Returns 1
 -- Errors RCSTALE generation: a restore replaced it
 -- Atomic. What is lacking stays the same while workers write: they add differences.

@@ -14,6 +14,7 @@ from typing import Final
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.requirements import is_older
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET, REAP
 from redis_curriculum.errors import CurriculumNotFoundError
 
@@ -70,11 +71,11 @@ def gc(server: Server, *, dry_run: bool = False) -> Plan[list[Leftover]]:
 
     Staged generations of dead restores, old generations, copies of dead snapshots, expired
     workers, and all of a curriculum that is marked for deletion. Walks over the server's keys
-    once; one round trip per 500 leftover keys. One of another schema is left alone.
+    once; one round trip per 500 leftover keys. One of an unknown schema is left alone.
     """
     keys = server.keys
     claims = yield from _claims(server)
-    if claims.schema not in (None, str(SCHEMA)):
+    if not (claims.schema in (None, str(SCHEMA)) or is_older(claims.schema)):
         return []
     leftovers: dict[str, list[str]] = {}
     for key in (yield from server.scan_keys(keys.prefix)):

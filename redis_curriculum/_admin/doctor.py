@@ -10,7 +10,7 @@ from redis_curriculum._admin.overview import CurriculumRow, curricula
 from redis_curriculum._protocol.asking import Node
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._protocol.requirements import Finding, audit
+from redis_curriculum._protocol.requirements import Finding, audit, schema_finding
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.errors import PermissionDeniedError
 
@@ -56,14 +56,7 @@ def _settings(config: Callable[[str], str]) -> list[Finding]:
 
 
 def _schemas(rows: list[CurriculumRow]) -> list[Finding]:
-    findings = [
-        Finding(
-            "fail",
-            f"curriculum {row.name} has keys of schema {row.schema}, this library knows {SCHEMA}",
-            "use the library version that wrote it",
-        )
-        for row in rows
-        if row.schema != SCHEMA
-    ]
-    known = len(rows) - len(findings)
-    return [*findings, Finding("pass", f"{known} curricula of schema {SCHEMA}")]
+    findings = [schema_finding(row.name, row.schema) for row in rows]
+    others = [finding for finding in findings if finding]
+    known = len(rows) - len(others)
+    return [*others, Finding("pass", f"{known} curricula of schema {SCHEMA}")]

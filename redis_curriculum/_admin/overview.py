@@ -18,7 +18,7 @@ import numpy as np
 from redis_curriculum._protocol.asking import Node, Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._protocol.records import TaskRecord, pairs
+from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.requirements import require_schema
 from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
@@ -83,19 +83,6 @@ class LabelRow:
         """Return everything by name, the statistics among the others."""
         own = {name: getattr(self, name) for name in self.__slots__ if name != "statistics"}
         return {**own, **self.statistics}
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
-    """One worker; a negative ``lease_left_ms`` says how long ago its lease ended."""
-
-    worker_id: str
-    host: str
-    pid: int
-    sequence: int
-    started_ms: int
-    lease_left_ms: int
-    live: bool
 
 
 def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
@@ -241,20 +228,3 @@ def labels(store: Store) -> Plan[list[LabelRow]]:
         for label, row in zip(known, statistics.tolist(), strict=True)
     ]
     return sorted(rows, key=lambda row: (row.tasks == 0, -row.probability, row.label))
-
-
-def workers(store: Store) -> Plan[list[WorkerRow]]:
-    """Every worker that is known, oldest first; one round trip each."""
-    server, keys = store.server, store.server.keys
-    leases = pairs((yield from server.scan("ZSCAN", keys.workers)))
-    now = yield from server.now_ms()
-    rows = []
-    for worker_id, lease_end in leases.items():
-        words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")
-        host, *numbers = yield from server.command(*words)
-        if host is None:
-            continue  # it has left meanwhile
-        pid, sequence, started = (int(float(number)) for number in numbers)
-        left = int(float(lease_end)) - now
-        rows.append(WorkerRow(worker_id, host, pid, sequence, started, left, left >= 0))
-    return sorted(rows, key=lambda row: (row.started_ms, row.worker_id))

@@ -81,7 +81,8 @@ class Curriculum(Handle):
         """Create the curriculum and fill its pool, or attach to the one of that name.
 
         Three round trips, and one more for every ``worker.chunk`` tasks of a new or empty pool.
-        What a pool lacks otherwise the next draws add.
+        What a pool lacks otherwise the next draws add. A curriculum of an older schema is migrated
+        first, with a line in the log (INFO) and some five round trips per 100 tasks.
 
         Args:
             url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
@@ -96,6 +97,7 @@ class Curriculum(Handle):
             InvalidInputError: An argument breaks a rule; nothing was sent.
             CurriculumNotFoundError: There is none of that name, and no config was given.
             ConfigMismatchError: ``config`` differs from the stored one; lists every field.
+            MigrationError: It is of an older schema, and workers of the older version are live.
             UnsupportedServerError: The server is too old or would drop records.
             ServerError: The server could not be reached or refused.
         """

@@ -11,9 +11,11 @@ from redis_curriculum._protocol.requirements import (
     audit,
     durability,
     enforce,
+    is_older,
     require_schema,
 )
 from redis_curriculum._sampling.random_stream import RandomStream
+from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.generate import can_generate, new_tasks
@@ -40,6 +42,7 @@ def opening(
 
     It is filled where it is new (whoever comes first) or empty, or if ``fill``. A later gap is for
     the next draw: who attaches changes nothing, and a resumed run draws what it would have drawn.
+    A curriculum of an older schema is migrated first, if no worker of the older version is live.
 
     Raises:
         InvalidInputError: The name, the config or the generator cannot be used.
@@ -47,6 +50,7 @@ def opening(
         KeyTypeError: Something else stands at one of our keys.
         CurriculumNotFoundError: There is none of that name, and no config was given.
         ConfigMismatchError: ``config`` differs from the stored one.
+        MigrationError: Its keys are of an older schema, and its workers are live.
         UnsupportedServerError: The server would lose data, or its keys are of another version.
     """
     name = validate_name(name)
@@ -60,6 +64,9 @@ def opening(
     fixed = address.kind not in ("sentinel", "cluster")
     enforce(audit(info, fixed=fixed, persistent=False) + failing, address.public)
     reply = yield from server.run(OPEN, *_arguments(config))
+    if reply and is_older(reply[1]):
+        yield from migrate(server)
+        reply = yield from server.run(OPEN, *_arguments(config))
     if not reply:
         raise CurriculumNotFoundError(name)
     created, schema, generation, stored, next_index, size, epoch, version = reply

@@ -12,6 +12,9 @@ from typing import Final
 SCHEMA: Final = 2
 """Version of the keys and of what they hold; a server with another one is refused."""
 
+MIGRATED: Final = (1,)
+"""Older schemas whose keys ``migrate`` turns into this one's."""
+
 ROOT: Final = "rc:"
 """What every key of this library begins with."""
 
@@ -51,12 +54,12 @@ class Keys:
         return f"{self.prefix}workers"
 
     def worker(self, worker_id: str) -> str:
-        """Hash: last applied sequence number, last draw, host, pid, started."""
+        """Hash: last applied sequence number, tasks of the last draw, host, pid, started."""
         return f"{self.prefix}worker:{worker_id}"
 
     @property
     def events(self) -> str:
-        """Stream, capped: creations, evictions, failures, restores, epochs."""
+        """Stream, capped: creations, evictions, failures, restores, migrations, epochs."""
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
@@ -69,7 +72,7 @@ class Keys:
 
     @property
     def snapshot(self) -> str:
-        """Hash, expires with the exporter: a running snapshot's token and moment."""
+        """Hash, expires with the exporter: token and moment of a snapshot, check or migration."""
         return f"{self.prefix}snapshot"
 
     @property
@@ -84,7 +87,7 @@ class Keys:
 
     @property
     def restore(self) -> str:
-        """Hash, expires with the importer: which generation a running restore stages."""
+        """Hash, expires with the importer: which generation a restore or migration stages."""
         return f"{self.prefix}restore"
 
     @property
@@ -151,8 +154,12 @@ class Keys:
 
     @property
     def sums(self) -> str:
-        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``)."""
-        return f"{self.pool}sums"
+        """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``).
+
+        Not ``sums``: that was a string in schema 1, whose libraries look at its type first and
+        would tell their user to remove the key.
+        """
+        return f"{self.pool}weight_sums"
 
     @property
     def groups(self) -> str:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._protocol.keys import MIGRATED, SCHEMA
 from redis_curriculum.errors import ServerWarning, UnsupportedServerError
 
 OLDEST_VERSION: Final = (6, 2)
@@ -53,11 +53,24 @@ def require_schema(name: str, found: int | str) -> None:
     Raises:
         UnsupportedServerError: Its schema is another.
     """
-    if str(found) != str(SCHEMA):
-        raise UnsupportedServerError(
-            f"curriculum {name!r} has keys of schema {found}, this library knows {SCHEMA};"
-            " use the library version that wrote it"
-        )
+    finding = schema_finding(name, found)
+    if finding:
+        raise UnsupportedServerError(f"{finding.what}; {finding.remedy}")
+
+
+def schema_finding(name: str, found: int | str) -> Finding | None:
+    """Say that a curriculum's schema is another than this library's, if it is."""
+    if str(found) == str(SCHEMA):
+        return None
+    what = f"curriculum {name!r} has keys of schema {found}, this library knows {SCHEMA}"
+    if is_older(found):
+        return Finding("fail", what, f"redis-curriculum migrate {name}")
+    return Finding("fail", what, "use the library version that wrote it")
+
+
+def is_older(schema: int | str) -> bool:
+    """Whether keys of this schema can be migrated."""
+    return str(schema) in map(str, MIGRATED)
 
 
 def enforce(findings: list[Finding], where: str) -> None:

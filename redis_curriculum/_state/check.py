@@ -20,7 +20,7 @@ from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import CurriculumError
 
-_SINGLE: Final = (*PARTS, "labels", "inactive", "sums", "groups", *LABEL_SETS, "quarantine")
+_SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
 
 

@@ -88,6 +88,10 @@ class Moment:
             entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
         }
 
+    def renew(self) -> Plan[None]:
+        """Let the copies live on. One round trip."""
+        yield from self._read(MOMENT_TASKS, [])
+
     def end(self) -> Plan[None]:
         """Stop the copying. One round trip."""
         yield from self.server.run(MOMENT_END, self.token)

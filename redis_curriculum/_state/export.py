@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,6 +19,7 @@ from redis_curriculum._state.format import (
     FORMAT,
     EpochLine,
     LabelLine,
+    Line,
     Manifest,
     QuarantineLine,
     TaskLine,
@@ -60,30 +62,16 @@ def export(
 
 
 def _write(writer: Writer, moment: Moment, redis: str, progress: Progress | None) -> Plan[None]:
-    manifest = _manifest(moment, redis)
+    manifest = manifest_of(moment, redis)
     writer.add(manifest)
-    quarantine = yield from moment.quarantine()
-    ids = yield from moment.task_ids()
     config = CurriculumConfig.from_json(moment.meta["config"])
-    yield from _write_labels(writer, moment, config.algorithm)
-    for epoch in range(max(0, manifest.epoch - config.epochs_retained), manifest.epoch):
-        yield from _write_epoch(writer, moment, epoch)
-    for task_id in sorted(quarantine.keys() - set(ids)):
-        writer.add(QuarantineLine(task_id=task_id, error=quarantine[task_id]))
-    for start in range(0, len(ids), CHUNK):
-        for record in (yield from moment.tasks(ids[start : start + CHUNK])):
-            writer.add(_task_line(record, config.algorithm))
-        if progress:
-            progress(min(start + CHUNK, len(ids)), len(ids))
-    if writer.counts["task"] != sum(moment.sizes):
-        raise SnapshotError(
-            f"the pool had {sum(moment.sizes)} tasks, {writer.counts['task']} were found;"
-            " check() says more"
-        )
+    epochs = range(max(0, manifest.epoch - config.epochs_retained), manifest.epoch)
+    yield from read_lines(moment, config.algorithm, epochs, writer.add, progress)
     writer.finish()
 
 
-def _manifest(moment: Moment, redis: str) -> Manifest:
+def manifest_of(moment: Moment, redis: str) -> Manifest:
+    """Return the first line of a snapshot of a moment."""
     meta = moment.meta
     config = json.loads(meta["config"])
     return Manifest(
@@ -106,21 +94,54 @@ def _manifest(moment: Moment, redis: str) -> Manifest:
     )
 
 
-def _write_labels(writer: Writer, moment: Moment, scorer: Scorer) -> Plan[None]:
+def read_lines(
+    moment: Moment,
+    scorer: Scorer,
+    epochs: Iterable[int],
+    add: Callable[[Line], object],
+    progress: Progress | None,
+) -> Plan[None]:
+    """Read labels, closed epochs, quarantined tasks and tasks; ``add`` takes each line.
+
+    Raises:
+        SnapshotError: The number of tasks is not the pool's.
+    """
+    quarantine = yield from moment.quarantine()
+    ids = yield from moment.task_ids()
+    yield from _read_labels(moment, scorer, add)
+    for epoch in epochs:
+        yield from _read_epoch(moment, epoch, add)
+    for task_id in sorted(quarantine.keys() - set(ids)):
+        add(QuarantineLine(task_id=task_id, error=quarantine[task_id]))
+    found = 0
+    for start in range(0, len(ids), CHUNK):
+        records = yield from moment.tasks(ids[start : start + CHUNK])
+        for record in records:
+            add(_task_line(record, scorer))
+        found += len(records)
+        if progress:
+            progress(min(start + CHUNK, len(ids)), len(ids))
+    if found != sum(moment.sizes):
+        raise SnapshotError(
+            f"the pool had {sum(moment.sizes)} tasks, {found} were found; check() says more"
+        )
+
+
+def _read_labels(moment: Moment, scorer: Scorer, add: Callable[[Line], object]) -> Plan[None]:
     names = yield from moment.label_names()
     for start in range(0, len(names), CHUNK):
         for state in (yield from moment.labels(names[start : start + CHUNK])):
             if state.label or state.count or state.epoch:
-                writer.add(_label_line(state, scorer))
+                add(_label_line(state, scorer))
 
 
-def _write_epoch(writer: Writer, moment: Moment, epoch: int) -> Plan[None]:
+def _read_epoch(moment: Moment, epoch: int, add: Callable[[Line], object]) -> Plan[None]:
     for what in EPOCH:
         counts = yield from moment.epoch_counts(epoch, what)
         labels = sorted(counts)
         for start in range(0, len(labels), _NAMES_PER_LINE):
             part = {label: counts[label] for label in labels[start : start + _NAMES_PER_LINE]}
-            writer.add(EpochLine(epoch=epoch, what=what, counts=part))
+            add(EpochLine(epoch=epoch, what=what, counts=part))
 
 
 def _label_line(state: LabelState, scorer: Scorer) -> LabelLine:

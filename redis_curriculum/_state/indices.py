@@ -139,7 +139,7 @@ class _Sigmoid(_Uniform):
     def staged_sums(self) -> Iterator[Words]:
         """See ``Index``."""
         if sums := self.sums():
-            yield "HSET", "sums", *(word for pair in sums.items() for word in pair)
+            yield "HSET", "weight_sums", *(word for pair in sums.items() for word in pair)
 
     def of_label(self, label: str) -> dict[str, float]:
         """See ``Index``."""

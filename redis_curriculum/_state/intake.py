@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,16 +22,16 @@ AnyLine = TypeVar("AnyLine", LabelLine, TaskLine)
 
 @dataclass(slots=True)
 class Intake:
-    """What the first reading of the file has shown; the tasks themselves are read again."""
+    """What the first reading has shown; the tasks themselves are read again."""
 
-    path: Path
-    sha256: str
     manifest: Manifest
     config: CurriculumConfig
     forced: list[dict[str, Any]]
     """Structural fields that were overridden: field, saved, given."""
     totals: Totals
     labels: list[LabelLine]
+    again: Callable[[], Iterator[Line]]
+    """Give the lines again; they must be the same."""
     dropped: frozenset[int] = frozenset()
     """Tasks that a smaller pool has no room for."""
     dropped_of: Counter[str] = field(default_factory=Counter)
@@ -42,10 +43,6 @@ class Intake:
             return line
         statistics = self.config.algorithm.adopted(line.type, line.statistics)
         return line.model_copy(update={"statistics": statistics})
-
-    def again(self) -> Iterator[Line]:
-        """Read the lines again; they must be the same."""
-        return read(self.path, checked=self.sha256)
 
     def tasks(self) -> Iterator[TaskLine]:
         """Read the tasks again, without the dropped ones."""
@@ -85,7 +82,7 @@ def take_in(
         raise SnapshotError("the file is empty", line=1)
     config, forced = _agreed(manifest, overrides or {}, force=force)
     totals, ranks = Totals(config.algorithm), []
-    intake = Intake(path, "", manifest, config, forced, totals, [])
+    intake = Intake(manifest, config, forced, totals, [], partial(read, path))
     for line in lines:
         if isinstance(line, LabelLine):
             intake.labels.append(intake.adopted(line))
@@ -94,7 +91,7 @@ def take_in(
             totals.add(task.label, task.statistics)
             ranks.append((config.algorithm.rank(task.statistics), task.task_id))
         elif isinstance(line, EndLine):
-            intake.sha256 = line.sha256
+            intake.again = partial(read, path, checked=line.sha256)
     surplus = len(ranks) - config.num_active_tasks
     if surplus > 0 and not shrink:
         raise SnapshotError(

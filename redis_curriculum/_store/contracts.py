@@ -50,18 +50,23 @@ REPAIR_SUMS: Final = contract("repair_sums", "generation", rest="amounts")
 
 STAGE_BEGIN: Final = bind("stage_begin", "generation", "current", "token", "lease_ms")
 STAGE: Final = bind(
-    "stage", "generation", "current", "token", "lease_ms", "expire_ms", rest="commands"
+    "stage", "generation", "current", "token", "lease_ms", "expire_ms", "step", rest="commands"
 )
 FLIP: Final = bind(
     "flip",
     "generation",
     "current",
     "token",
+    "steps",
     "oldest_epoch",
     "events_retained",
     "note",
     "epochs",
     rest="meta",
+)
+
+MIGRATE: Final = bind(
+    "migrate", "generation", "current", "token", "steps", "older", "events_retained", rest="meta"
 )
 
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch")

@@ -51,7 +51,7 @@ async def _perform(step: Step) -> Any:
         # One timeout around all of it; redis-py's own makes a task for each write.
         async with asyncio.timeout(connection.socket_connect_timeout):
             await connection.send_packed_command(step.packed, check_health=False)
-            return await connection.read_response()
+            return await connection.read_response(disconnect_on_error=False)  # the plan does
     if isinstance(step, Connect):
         timeouts = {"socket_timeout": None, "socket_connect_timeout": step.timeout_s}
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
@@ -59,13 +59,20 @@ async def _perform(step: Step) -> Any:
             async with asyncio.timeout(step.timeout_s):
                 await connection.connect()
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await _drop(connection)
             raise
         return connection
     if isinstance(step, Drop):
-        with suppress(exceptions.RedisError, OSError):
-            await step.connection.disconnect(nowait=True)
-        return None
+        return await _drop(step.connection)
     if isinstance(step, InThread):
         return await asyncio.to_thread(step.function)
     return await asyncio.sleep(step.seconds)
+
+
+async def _drop(connection: Any) -> None:
+    """Close a connection; over TLS, redis-py would leave it open until the other side agrees."""
+    writer = getattr(connection, "_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+    with suppress(exceptions.RedisError, OSError):
+        await connection.disconnect(nowait=True)

@@ -27,6 +27,10 @@ def client_options(address: Address) -> dict[str, Any]:
     if address.tls:
         _check_files(address)
         options |= {"ssl_check_hostname": True, **address.tls_options}
+        if (
+            options.get("ssl_cert_reqs") == "none"
+        ):  # no certificate, no name in it, whatever is said
+            options["ssl_check_hostname"] = False
     return options
 
 

@@ -27,6 +27,7 @@ from redis_curriculum.errors import (
     IndexTakenError,
     InvalidURLError,
     KeyTypeError,
+    MigrationError,
     MissingScriptError,
     PermissionDeniedError,
     ScriptError,
@@ -85,14 +86,19 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         " killed, try again in half a minute"
     ),
     "RCRESTORE": lambda detail: SnapshotRunningError(
-        f"another restore (token {detail}) is at work on this curriculum; if it was killed, try"
-        " again in a minute"
+        f"another restore or migration (token {detail}) is at work on this curriculum; if it was"
+        " killed, try again in a minute"
+    ),
+    "RCCHANGED": lambda detail: MigrationError(
+        f"a worker of an older version {detail} meanwhile, so nothing was migrated and everything"
+        " is as it was; stop those workers, then try again"
     ),
     "RCDELETED": lambda detail: CurriculumDeletedError(
         f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
     ),
     "RCLOST": lambda detail: SnapshotError(
-        f"the lease of this export or restore ended, it took too long between two calls: {detail}"
+        "the server no longer holds what this export, restore or migration claims; it took too long"
+        f" between two calls, or a failover lost some of it: {detail}"
     ),
 }
 _ELSEWHERE_CODES: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})

@@ -1,7 +1,8 @@
-"""Commands that tend a server: ``gc``, ``delete``, ``doctor``, ``acl``."""
+"""Commands that tend a server: ``gc``, ``delete``, ``migrate``, ``doctor``, ``acl``."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -11,7 +12,8 @@ from redis_curriculum._admin.acl import acl_lines
 from redis_curriculum._admin.doctor import diagnose
 from redis_curriculum._protocol.keys import ROOT
 from redis_curriculum._protocol.requirements import parse_info
-from redis_curriculum.cli.output import print_json, print_line, print_table
+from redis_curriculum._state.migrate import migrating
+from redis_curriculum.cli.output import print_json, print_line, print_table, progress_bar
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
 
 
@@ -19,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("gc")(gc)
     app.command("delete")(delete)
+    app.command("migrate")(migrate)
     app.command("doctor")(doctor)
     app.command("acl")(acl)
 
@@ -66,6 +69,24 @@ def delete(name: Name, *, url: Url = None, json: AsJson = False) -> None:
         print_json({"name": name, "keys": keys})
     else:
         print_line(f"{name} deleted: {keys} keys")
+
+
+def migrate(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+    """Bring an older version's curriculum up to this one.
+
+    In place: entirely, or not at all. Workers of the older version must have ended; for 5 seconds
+    this waits for them. Afterwards the older version refuses the curriculum.
+    """
+    with session(url, WORKING) as server, progress_bar("migrate") as progress:
+        where = server.address.public
+        done = server.run(migrating(server.about(name), where, progress))
+    if json:
+        print_json({"url": where, **asdict(done)})
+    elif done.from_schema == done.to_schema:
+        print_line(f"{done.name} on {where}: schema {done.to_schema} already")
+    else:
+        schemas = f"schema {done.from_schema} to {done.to_schema}"
+        print_line(f"{done.name} on {where}: {schemas}, {done.tasks} tasks")
 
 
 def doctor(

@@ -12,6 +12,7 @@ import typer
 from redis_curriculum._admin import overview
 from redis_curriculum._state.check import check as check_plan
 from redis_curriculum._store.read import read_one
+from redis_curriculum._store.workers import workers as workers_plan
 from redis_curriculum.cli.output import (
     duration,
     moment,
@@ -170,7 +171,7 @@ def labels(name: Name, *, url: Url = None, json: AsJson = False) -> None:
 def workers(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     """List the workers and what is left of their leases."""
     with session(url) as server:
-        rows = server.run(overview.workers(server.store(name)))
+        rows = server.run(workers_plan(server.store(name).server))
     if json:
         print_json(rows)
         return

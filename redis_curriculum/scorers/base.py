@@ -3,7 +3,6 @@
 A family is one class, derived from ``Scorer``, and one Lua file of the same meaning. The class
 declares its hyperparameters (its numeric fields) and its statistics once. Records, snapshots, the
 command line, the documentation and the lists of the Lua scripts are derived from both.
-``redis_curriculum.testing.ScorerContract`` holds a family to all that is said here.
 """
 
 from __future__ import annotations

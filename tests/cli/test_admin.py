@@ -352,7 +352,7 @@ def test_doctor_on_a_bad_server(cli: Cli, tmp_path: Path) -> None:
     assert "-> CONFIG SET maxmemory-policy noeviction" in text.out
     whats = levels(answer.json)
     assert whats["neither append-only file nor saves: a restart loses everything"] == "warn"
-    assert whats[f"curriculum newer has keys of schema 99, this library knows {SCHEMA}"] == "fail"
+    assert whats[f"curriculum 'newer' has keys of schema 99, this library knows {SCHEMA}"] == "fail"
     (what,) = [what for what in lazy if what.startswith("appendfsync no")]
     assert lazy[what] == "warn"
 

@@ -44,6 +44,7 @@ def test_every_command_keeps_its_promise(
         "backup": (name,),
         "gc": (),
         "delete": (f"{name}.2",),
+        "migrate": (name,),
         "doctor": (),
         "acl": (name,),
     }

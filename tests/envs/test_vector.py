@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import gymnasium
@@ -406,6 +407,10 @@ def test_a_lost_reply_counts_once_whatever_is_called_next(
     envs.close()
 
 
+@pytest.mark.skipif(
+    [int(n) for n in version("gymnasium").split(".")[:3]] < [1, 2, 2],
+    reason="DictInfoToList fails on RecordEpisodeStatistics before Gymnasium 1.2.2",
+)
 def test_gymnasiums_wrappers_around_it(opened: Opened) -> None:
     with vector_of(opened()) as inner:
         envs = DictInfoToList(RecordEpisodeStatistics(inner))

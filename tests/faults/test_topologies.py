@@ -36,6 +36,7 @@ from tests.faults.topologies import (
     wait_for,
     wait_for_replicas,
 )
+from tests.schema_1 import plant
 from tests.servers import executables
 
 Rows = Callable[[str], Row]
@@ -308,6 +309,11 @@ def test_everything_works_on_a_cluster(tmp_path: Path) -> None:
         with Curriculum.restore(tmp_path / "x.rcs", system.url, "y") as restored:
             assert restored.get_task_stats(task_id) is not None
             assert restored.check() == []
+        with system.owner("z").server.client() as client:
+            plant(client, "labels", "z")
+        with Curriculum.open(system.url, "z") as migrated:
+            assert len(migrated.task_ids()) == 40
+            assert migrated.check() == []
         owner = system.owner("x")
         with owner.server.client() as client:
             assert client.exists(Keys("x").meta)

@@ -145,7 +145,7 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
         "docker-compose.yml",
         "docker/redis.conf",
         "examples/worker.py",
-        "lua/include/fold.lua",
+        "lua/include/guard.lua",
         "lua/scripts/record.lua",
         "tests/conftest.py",
     } <= names

@@ -31,7 +31,7 @@ PINNED = {
     "label": "rc:{run-42}:g3:label:maze 9:9",
     "labels": "rc:{run-42}:g3:labels",
     "inactive": "rc:{run-42}:g3:inactive",
-    "sums": "rc:{run-42}:g3:sums",
+    "sums": "rc:{run-42}:g3:weight_sums",
     "members": "rc:{run-42}:g3:members:maze 9:9",
     "groups": "rc:{run-42}:g3:groups",
     "weights": "rc:{run-42}:g3:weights",

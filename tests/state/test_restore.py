@@ -547,6 +547,25 @@ def test_what_was_staged_is_read_back_before_it_counts(
         assert restored.check() == []
 
 
+def test_what_a_failover_has_lost_is_not_made_current(
+    server: RunningServer, name: str, tmp_path: Path
+) -> None:
+    """A call was acknowledged, but had not been copied: the new primary lacks it."""
+    path = saved(server.url, name, tmp_path / "a.rcs")
+    before = stable_state(server, name)
+
+    def lose(done: int, total: int) -> None:
+        if done == total:
+            with server.client() as client:
+                client.hincrby(Keys(name).restore, "step", -1)
+
+    with pytest.raises(SnapshotError, match="failover lost some"):
+        Curriculum.restore(path, server.url, replace=True, progress=lose)
+    assert stable_state(server, name) == before
+    with Curriculum.restore(path, server.url, replace=True) as restored:
+        assert restored.check() == []
+
+
 def test_what_a_killed_restore_staged_expires(
     server: RunningServer, name: str, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from redis import exceptions
 
 from redis_curriculum._wire.link import Link
-from redis_curriculum._wire.options import is_tls
+from redis_curriculum._wire.options import client_options, is_tls
 from redis_curriculum._wire.steps import Connect
 from redis_curriculum._wire.tls import PROBE_S
 from redis_curriculum._wire.urls import parse
@@ -175,3 +175,11 @@ def test_a_probe_is_no_step_of_a_unix_socket() -> None:
     with pytest.raises(ServerUnavailableError):
         on.run(Link(parse("unix:///run/redis.sock"), 1.0).send(("PING",), ""))
     assert [step.options["path"] for step in steps] == ["/run/redis.sock"]
+
+
+def test_who_verifies_nobody_checks_no_name() -> None:
+    """redis-py 6 raises ``ValueError`` where only one of the two is off."""
+    url = "rediss://home?ssl_cert_reqs=none&insecure=true"
+    assert client_options(parse(url))["ssl_check_hostname"] is False
+    assert client_options(parse(f"{url}&ssl_check_hostname=true"))["ssl_check_hostname"] is False
+    assert client_options(parse("rediss://home"))["ssl_check_hostname"] is True

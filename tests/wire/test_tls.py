@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import os
 import shutil
+import signal
 import socket
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +17,10 @@ from typing import NamedTuple
 import pytest
 
 from redis_curriculum import Curriculum, CurriculumConfig
-from redis_curriculum.errors import InvalidURLError, ServerRefusedError
+from redis_curriculum._protocol.plan import Command, one
+from redis_curriculum._wire.asyncio import AsyncLink, drive
+from redis_curriculum._wire.urls import parse
+from redis_curriculum.errors import InvalidURLError, ServerRefusedError, ServerUnavailableError
 from redis_curriculum.tasks import Single
 from tests.servers import redis_server
 
@@ -118,6 +126,32 @@ def test_a_client_certificate(tls: Tls, name: str) -> None:
     own = (f"ssl_certfile={tls.files}/own.crt", f"ssl_keyfile={tls.files}/own.key")
     with Curriculum.open(tls.url(tls.ca, *own, port=tls.mutual), name, CONFIG) as curriculum:
         assert len(curriculum.task_ids()) == 4
+
+
+@pytest.mark.parametrize("calls", [0, 1], ids=["closed", "timed out"])
+def test_a_connection_that_is_left_is_closed_at_once(tls: Tls, calls: int) -> None:
+    """TLS ends with a word from both sides, which a server that hangs does not say."""
+    stopped: list[int] = []
+
+    async def hang_up() -> None:
+        link = AsyncLink(parse(tls.url(tls.ca)), 1.0)
+        info = str(await drive(one(Command(("INFO", "server"), "")), link))
+        stopped.append(int(info.partition("process_id:")[2].split()[0]))
+        os.kill(stopped[0], signal.SIGSTOP)
+        for _ in range(calls):
+            with pytest.raises(ServerUnavailableError):
+                await drive(one(Command(("PING",), "")), link)
+        await link.close()
+
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            asyncio.run(hang_up())
+            gc.collect()
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    assert [str(warning.message) for warning in caught] == [], "what is open still"
 
 
 @pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])

@@ -9,7 +9,7 @@ local function load_moments(eligible_count)
   if eligible_count == 0 or temperature > 0 then
     return
   end
-  local sums = call('HMGET', pool .. 'sums', 's', 'q0', 'q1', 'q2')
+  local sums = call('HMGET', pool .. 'weight_sums', 's', 'q0', 'q1', 'q2')
   mean = (sums[1] or 0) / eligible_count
   local square = (sums[4] or 0) * 4398046511104 + (sums[3] or 0) * 4194304 + (sums[2] or 0)
   local variance = square / eligible_count - mean * mean

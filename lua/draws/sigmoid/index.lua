@@ -1,5 +1,5 @@
 -- index: exact integer sums of the eligible tasks' weights and of their squares (_sampling/sigmoid.py, Sums): the hash
--- `sums`, fields s, q0, q1, q2; and each label's number of eligible tasks.
+-- `weight_sums`, fields s, q0, q1, q2; and each label's number of eligible tasks.
 -- Needs: call, pool, weight, fresh_until, pooling_is_label, unpack_label
 -- Gives: index_field, index_loaded, index_results, index_join, index_leave, shift, fixed
 local index_field = 'eligible_count'
@@ -18,7 +18,7 @@ end
 
 local function sums_due(field, amount)
   if amount ~= 0 then
-    call('HINCRBY', pool .. 'sums', field, string.format('%.0f', amount))
+    call('HINCRBY', pool .. 'weight_sums', field, string.format('%.0f', amount))
   end
 end
 

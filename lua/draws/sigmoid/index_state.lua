@@ -6,5 +6,5 @@ local function index_state(label)
 end
 
 local function index_sums()
-  return call('HGETALL', pool .. 'sums')
+  return call('HGETALL', pool .. 'weight_sums')
 end

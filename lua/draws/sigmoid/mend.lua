@@ -8,5 +8,5 @@ local function index_mend(label, by)
 end
 
 local function index_add(field, amount)
-  call('HINCRBY', pool .. 'sums', field, amount)
+  call('HINCRBY', pool .. 'weight_sums', field, amount)
 end
