@@ -223,9 +223,11 @@ class Harness:
         reply: list[int] = self.write("fail", *args, sequence=sequence)
         return reply
 
-    def end_epoch(self, epoch: int, *, sequence: int | None = None) -> list[int]:
+    def end_epoch(
+        self, epoch: int, step: int | str = "", *, sequence: int | None = None
+    ) -> list[int]:
         """Returns [repeated]."""
-        reply: list[int] = self.write("end_epoch", epoch, sequence=sequence)
+        reply: list[int] = self.write("end_epoch", epoch, step, sequence=sequence)
         return reply
 
     def note_epoch(

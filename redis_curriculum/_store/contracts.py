@@ -69,7 +69,7 @@ MIGRATE: Final = bind(
     "migrate", "generation", "current", "token", "steps", "older", "events_retained", rest="meta"
 )
 
-END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch")
+END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", rest="labels")
 
 OPEN: Final = bind(
