@@ -6,14 +6,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loop
 from redis_curriculum._client.handle import Handle, checked_results
 from redis_curriculum._client.lease import renewing_in_loop
-from redis_curriculum._client.open import ResumeMode, opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -132,11 +131,10 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
         """
 
         async def restored() -> Self:
-            intake = await asyncio.to_thread(
-                take_in, Path(path), overrides, force=force, shrink=shrink
-            )
+            intake = await asyncio.to_thread(take_in, path, overrides, force=force, shrink=shrink)
             async with connecting_in_loop(url, worker, credentials) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
+                await drive(same_data(intake.config, generator), link)
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)
                 await drive(plan, link)
@@ -304,7 +302,7 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
         Arguments and errors are those of ``Curriculum.snapshot``. Cancelled, it leaves the older
         file as it was.
         """
-        plan = export(self._store, Path(path), overwrite=overwrite, keep=keep, progress=progress)
+        plan = export(self._store, path, overwrite=overwrite, keep=keep, progress=progress)
         return await self._run(plan)
 
     # --- this worker -----------------------------------------------------------------------------
@@ -345,7 +343,7 @@ class AsyncCurriculum(AsyncCatalogue, Handle):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            await self._run(self._store.worker.leave())
+            await self._run(self._store.leave())
         finally:
             self._closed = True
             await self._link.close()

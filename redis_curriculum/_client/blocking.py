@@ -7,13 +7,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.catalogue import Catalogue, connecting
 from redis_curriculum._client.handle import Handle, checked_results
 from redis_curriculum._client.lease import renewing
-from redis_curriculum._client.open import ResumeMode, opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -147,9 +146,10 @@ class Curriculum(Catalogue, Handle):
             ConfigMismatchError: An override changes a structural field; lists each.
             InvalidInputError: An override is unknown or breaks a rule.
         """
-        intake = take_in(Path(path), overrides, force=force, shrink=shrink)
+        intake = take_in(path, overrides, force=force, shrink=shrink)
         name = intake.manifest.name if name is None else name
         with connecting(url, worker, credentials) as (address, settings, link):
+            drive(same_data(intake.config, generator), link)
             server = server_of(address, name, settings)
             plan = restoring(server, address.public, intake, replace=replace, progress=progress)
             drive(plan, link)
@@ -362,7 +362,7 @@ class Curriculum(Catalogue, Handle):
             SnapshotError: The target cannot be written; nothing was left behind.
             SnapshotRunningError: Another exporter is at work on this curriculum.
         """
-        plan = export(self._store, Path(path), overwrite=overwrite, keep=keep, progress=progress)
+        plan = export(self._store, path, overwrite=overwrite, keep=keep, progress=progress)
         return self._run(plan)
 
     # --- this worker -----------------------------------------------------------------------------
@@ -402,7 +402,7 @@ class Curriculum(Catalogue, Handle):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            self._run(self._store.worker.leave())
+            self._run(self._store.leave())
         finally:
             self._closed = True
             self._link.close()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis_curriculum._state.expected import Totals
 from redis_curriculum._state.format import (
@@ -19,10 +19,12 @@ from redis_curriculum._state.format import (
     TaskLine,
 )
 from redis_curriculum._state.reader import read
-from redis_curriculum._values.rules import canonical_json
+from redis_curriculum._values.rules import canonical_json, validate_flag, validate_path
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.resume import structural_differences
 from redis_curriculum.errors import ConfigMismatchError, SnapshotError
+
+AnyLine = TypeVar("AnyLine", LabelLine, TaskLine)
 
 
 @dataclass(slots=True)
@@ -42,11 +44,18 @@ class Intake:
     dropped_of: Counter[str] = field(default_factory=Counter)
     """How many, by label."""
 
+    def adopted(self, line: AnyLine) -> AnyLine:
+        """Return a label's or task's line with the statistics of the forced settings."""
+        if not self.forced:
+            return line
+        statistics = self.config.algorithm.adopted(line.type, line.statistics)
+        return line.model_copy(update={"statistics": statistics})
+
     def tasks(self) -> Iterator[TaskLine]:
         """Read the tasks again, without the dropped ones."""
         for line in self.again():
             if isinstance(line, TaskLine) and line.task_id not in self.dropped:
-                yield line
+                yield self.adopted(line)
 
     @property
     def is_to_fill(self) -> bool:
@@ -95,39 +104,46 @@ class Intake:
 
 
 def take_in(
-    path: Path, overrides: Mapping[str, Any] | None, *, force: bool, shrink: bool
+    path: str | os.PathLike[str],
+    overrides: Mapping[str, Any] | None,
+    *,
+    force: bool,
+    shrink: bool,
 ) -> Intake:
     """Check the whole file, and the config it gives with the overrides; no server involved.
 
     Raises:
         SnapshotError: The file is not a whole and valid snapshot, or the pool would shrink.
         ConfigMismatchError: An override changes what the stored numbers mean.
-        InvalidInputError: An override is unknown or breaks a rule.
+        InvalidInputError: An override is unknown or breaks a rule, or an argument is none.
     """
+    path = validate_path(path, "path")
+    validate_flag(force, "force")
+    validate_flag(shrink, "shrink")
     lines = read(path)
     manifest = next(lines, None)
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
-    config, forced = _agreed(manifest, overrides or {}, force=force)
+    config, forced = _agreed(manifest, overrides, force=force)
     room = _Room(manifest, config)
-    totals, ranks, labels, sha256 = Totals(config.algorithm), [], [], ""
+    totals, ranks = Totals(config.algorithm), []
+    intake = Intake(manifest, config, forced, totals, [], partial(read, path))
     for line in lines:
         if isinstance(line, LabelLine):
             room.take(line)
-            labels.append(line)
+            intake.labels.append(intake.adopted(line))
         elif isinstance(line, TaskLine):
-            totals.add(line.label, line.statistics)
-            ranks.append((config.algorithm.rank(line.statistics), line.task_id))
+            task = intake.adopted(line)
+            totals.add(task.label, task.statistics)
+            ranks.append((config.algorithm.rank(task.statistics), task.task_id))
         elif isinstance(line, EndLine):
-            sha256 = line.sha256
+            intake.again = partial(read, path, checked=line.sha256)
     surplus = len(ranks) - config.num_active_tasks
     if surplus > 0 and not shrink:
         raise SnapshotError(
             f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
             " shrink=True (--shrink) drops those of lowest learning progress"
         )
-    again = partial(read, path, checked=sha256)
-    intake = Intake(manifest, config, forced, totals, labels, again)
     if surplus > 0:
         intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
     intake.forget_labels()
@@ -164,10 +180,10 @@ class _Room:
 
 
 def _agreed(
-    manifest: Manifest, overrides: Mapping[str, Any], *, force: bool
+    manifest: Manifest, overrides: Mapping[str, Any] | None, *, force: bool
 ) -> tuple[CurriculumConfig, list[dict[str, Any]]]:
     saved = CurriculumConfig.from_json(canonical_json(manifest.config))
-    config = saved.with_overrides(overrides) if overrides else saved
+    config = saved if overrides is None else saved.with_overrides(overrides)
     differences = structural_differences(saved, config)
     if differences and not force:
         raise ConfigMismatchError(
