@@ -4,7 +4,7 @@
 -- ARGV[2] token str tells this exporter from others; asking again with it begins anew
 -- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
 -- ARGV[4] gives_way flag whether another exporter that does not may end this moment
--- Returns [meta's fields and values but the packed ones, fields and values of the sums, sizes of fresh, learning and ripe,
+-- Returns [meta's fields and values but the packed ones, names and values of the sums, sizes of fresh, learning and ripe,
 --   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work and does not give way
 -- Atomic. O(workers).
@@ -13,6 +13,7 @@
 --@include digest
 --@include clock
 --@include reader
+--@include stored_hypers
 local held = call('HMGET', prefix .. 'snapshot', 'token', 'started', 'gives_way')
 if held[1] and held[1] ~= token and (gives_way or held[3] ~= '1') then
   return redis.error_reply('RCSNAPSHOT ' .. held[2])
@@ -48,4 +49,5 @@ for i = 1, #meta, 2 do
   end
 end
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
-return { readable, call('HGETALL', pool .. 'weight_sums'), sizes, workers, now }
+--@include index_state
+return { readable, index_sums(), sizes, workers, now }

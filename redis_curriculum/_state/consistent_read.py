@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis_curriculum._protocol.asking import Server
@@ -22,7 +22,6 @@ from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
-from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.format import FRACTIONS
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import CurriculumError, SnapshotError, SnapshotRunningError
@@ -47,6 +46,13 @@ class LabelState:
     progress: dict[str, str]
     count: dict[str, int]
     epoch: dict[str, int]
+    index: dict[str, float]
+    """What the draws keep of it; zeros are left out."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has tasks, or is remembered."""
+        return bool(self.active) or self.inactive_ms is not None
 
 
 class Turn:
@@ -78,7 +84,8 @@ class Moment:
     variant: Variant
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     meta: dict[str, str] = field(default_factory=dict)
-    sums: Sums = Sums()  # noqa: RUF009 - frozen
+    sums: dict[str, int] = field(default_factory=dict)
+    """What the draws keep of all labels; zeros are left out."""
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -98,15 +105,15 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work, and was until the end.
         """
-        words = (self.token, _LEASE_MS, int(gives_way))
-        found = None
+        begin, found = MOMENT_BEGIN.script(self.variant), None
         while found is None:
             try:
-                found = yield from self.server.run(MOMENT_BEGIN, *words)
+                words = (self.token, _LEASE_MS, int(gives_way))
+                found = yield from self.server.run(begin, *words)
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
         meta, sums, sizes, workers, now = found
-        self.meta, self.sums, self.sizes = pairs(meta), _sums(pairs(sums)), tuple(sizes)
+        self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {
             entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
@@ -162,7 +169,7 @@ class Moment:
         for name, state in zip(names, texts, strict=True):
             self._compare(name, state["progress"] or [])
         states = [_label_state(name, state) for name, state in zip(names, texts, strict=True)]
-        return [s for s in states if s.active or s.inactive_ms is not None or not s.label]
+        return [s for s in states if s.is_known or s.index or not s.label]
 
     def quarantine(self) -> Plan[dict[int, str]]:
         """Ids of tasks evicted for failing, to their last error.
@@ -198,9 +205,9 @@ class Moment:
         return self.server.keys
 
 
-def _sums(found: dict[str, str]) -> Sums:
-    """What is not stored is 0; other names are not ours."""
-    return Sums(**{name: int(found.get(name, 0)) for name in asdict(Sums())})
+def _not_zero(found: dict[str, str]) -> dict[str, int]:
+    """What is not stored is 0."""
+    return {name: int(text) for name, text in found.items() if int(text)}
 
 
 def _label_state(label: str, found: dict[str, Any]) -> LabelState:
@@ -211,6 +218,8 @@ def _label_state(label: str, found: dict[str, Any]) -> LabelState:
         progress=pairs(found["progress"] or []),
         count=_counts(found["count"]),
         epoch=_counts(found["epoch"]),
+        # A worker of schema 1 copies a label without it.
+        index={k: float(x) for k, x in dict(found.get("index") or {}).items() if x and float(x)},
     )
 
 

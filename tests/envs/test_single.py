@@ -727,6 +727,25 @@ def test_wrapped_twice(opened: Opened) -> None:
         env.reset()
 
 
+def test_a_mistake_that_comes_later_is_no_failure_either(opened: Opened) -> None:
+    applied: list[Task] = []
+
+    def apply(env: Any, task: Task) -> Any:
+        applied.append(task)
+        env.set_task(task.params)
+        return 1 if len(applied) == 2 else None
+
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, apply_task=apply)
+    play(env)
+    with pytest.raises(TaskApplyError, match=r"None or a gymnasium\.Env, not int") as caught:
+        env.reset()
+    assert caught.value.task_id == applied[-1].task_id
+    _, info = play(env)
+    assert info["curriculum"]["failures"] == 0
+    assert not curriculum.failed
+
+
 def test_a_built_environment_with_other_spaces(opened: Opened) -> None:
     class Wider(Walk):
         action_space = gymnasium.spaces.Discrete(3)
@@ -861,6 +880,30 @@ def test_a_pickled_copy_does_not_report_it_again(opened: Opened) -> None:
     other._assignments._curriculum.close()  # noqa: SLF001
 
 
+class FailsOnce:
+    """Applies no task at its first call."""
+
+    calls = 0
+
+    def __call__(self, env: Any, task: Task) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError("no simulator")
+        env.set_task(task.params)
+
+
+def test_a_pickled_copy_does_not_report_a_failure_that_waits(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, apply_task=FailsOnce())
+    env.reset()
+    other = pickle.loads(pickle.dumps(env))
+    play(other)
+    assert curriculum.stats()["num_failures"] == 0
+    play(env)
+    assert curriculum.stats()["num_failures"] == len(curriculum.failed) == 1
+    other._assignments._curriculum.close()  # noqa: SLF001
+
+
 def test_an_episode_longer_than_the_lease(opened: Opened, server: RunningServer, name: str) -> None:
     curriculum = opened()
     env = CurriculumEnv(Walk(), curriculum)
@@ -953,10 +996,10 @@ def test_with_all_defaults_learning_progress_decides(url: str, name: str) -> Non
         for _ in range(3000):
             env.reset()
             env.step(0)
-        records = [curriculum.get_task_stats(task_id) for task_id in curriculum.task_ids()]
-    progress = {"learnable": 0.0, "hopeless": 0.0}
-    for record in records:
-        assert record is not None
-        progress[record.label] += record.learning_progress or 0.0
+        figures = curriculum.stats()
+    progress = {
+        label: figures[f"per_label_stats/{label}/learning_progress"]
+        for label in ("learnable", "hopeless")
+    }
     assert progress["hopeless"] == 0.0 < progress["learnable"]
     assert student.practice["learnable"] > 1.5 * student.practice["hopeless"] > 0
