@@ -164,12 +164,12 @@ def _standing(store: Store) -> Plan[tuple[Rates, Rates, float]]:
     of ``score_range`` the scores have used, more or less.
     """
     names = list((yield from labels(store)))
-    fields = ("success_rate_ema", "learning_progress", "reward_ema", "total_score")
-    fields = (*fields, "completion_count")
+    rates, totals = ("success_rate_ema", "learning_progress"), ("total_score", "completion_count")
+    fields = (*rates, "reward_ema", *totals)
     table, _ = yield from numbers(store, "label", fields, names)
     rows = {n: row for n, row in zip(names, table.tolist(), strict=True) if not isnan(row[0])}
     progress = {n: row[1] for n, row in rows.items() if not isnan(row[1])}
-    means = [mean for row in rows.values() for mean in (row[2], row[3] / row[4])]
+    means = [m for row in rows.values() for m in (row[2], row[3] / row[4]) if not isnan(m)]
     spread = max(means) - min(means) if means else 0.0
     return {n: row[0] for n, row in rows.items()}, progress, min(spread, 1.0)
 
