@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from redis_curriculum._wire.embedded import attach
+from redis_curriculum._wire.embedded import attach, run_id
 from redis_curriculum.cli.output import print_json, print_line
 from redis_curriculum.cli.session import AsJson
 from redis_curriculum.demo import run_demo
@@ -64,7 +64,7 @@ def serve(
         signal.signal(number, lambda *_: over.set())
     directory = directory and directory.absolute()
     with attach(directory) as server:
-        url = f"embedded://{server.directory}" if directory else "embedded://"
+        url = f"embedded://{server.directory}" if directory else f"embedded://?run={run_id()}"
         if json:
             print_json({"url": url, "socket": str(server.socket_path)})
         else:
