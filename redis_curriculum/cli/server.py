@@ -10,10 +10,8 @@ from typing import Annotated
 
 import typer
 
-from redis_curriculum._wire.embedded import attach, run_id
 from redis_curriculum.cli.output import print_json, print_line
 from redis_curriculum.cli.session import AsJson
-from redis_curriculum.demo import run_demo
 from redis_curriculum.errors import InvalidInputError
 
 _LOOK_S = 1.0
@@ -37,6 +35,8 @@ def demo(
     out: Annotated[Path, typer.Option(help="Directory for the picture.")] = Path("out"),
 ) -> None:
     """Train on FrozenLake maps, with learning progress and without."""
+    from redis_curriculum.demo import run_demo
+
     run_demo(seconds=seconds, workers=workers, seed=seed, url=redis, out=out)
 
 
@@ -57,6 +57,8 @@ def serve(
     Ctrl-C or SIGTERM ends it. Other processes of this machine use it by the same URL; if some
     still do at the end, it goes on until the last of them has gone.
     """
+    from redis_curriculum._wire.embedded import attach, run_id
+
     if directory is not None and directory.exists() and not directory.is_dir():
         raise InvalidInputError("DIR", "a directory", str(directory))
     over = threading.Event()

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from redis_curriculum import Curriculum, CurriculumConfig
-from redis_curriculum.cli import server
+from redis_curriculum import Curriculum, CurriculumConfig, demo
 from redis_curriculum.tasks import Single
 from tests.cli.conftest import Cli, process
 
@@ -108,7 +107,7 @@ def test_the_demo_gets_what_is_asked_for(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr(server, "run_demo", lambda **options: asked.append(options))
+    monkeypatch.setattr(demo, "run_demo", lambda **options: asked.append(options))
     assert cli("demo").code == 0
     words = ("--seconds", 6.5, "--workers", 2, "--seed", 1, "--redis", "redis://h", "--out", "x")
     assert cli("demo", *words).code == 0
