@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from redis_curriculum.errors import CurriculumError
     from redis_curriculum.reporting.epochs import EpochReport
     from redis_curriculum.scorers import (
+        DebiasedProgressConfig,
         DiscreteRandomConfig,
         LearningProgressConfig,
         UniformConfig,
@@ -49,6 +50,7 @@ _HOMES: Final = {
     "Curriculum": "_client.blocking",
     "CurriculumConfig": "config",
     "CurriculumError": "errors",
+    "DebiasedProgressConfig": "scorers",
     "DiscreteRandomConfig": "scorers",
     "EpochReport": "reporting.epochs",
     "LearningProgressConfig": "scorers",
@@ -86,6 +88,7 @@ __all__ = [
     "Curriculum",
     "CurriculumConfig",
     "CurriculumError",
+    "DebiasedProgressConfig",
     "DiscreteRandomConfig",
     "EpochReport",
     "LearningProgressConfig",
