@@ -19,7 +19,7 @@ from redis_curriculum import Curriculum, CurriculumConfig
 from redis_curriculum._wire.embedded import RUN_VARIABLE, attach, default_directory, run_id
 from redis_curriculum.errors import EmbeddedServerError, ServerWarning
 from redis_curriculum.tasks import Single
-from tests.wire.test_embedded import is_over, wait_for
+from tests.wire.test_embedded import is_free, is_over, wait_for
 
 CONFIG = CurriculumConfig(task_generator=Single(label="x", params={}), num_active_tasks=4)
 PROGRAM = """
@@ -142,7 +142,7 @@ def test_directories_of_runs_that_are_over_go(
     foreign.mkdir()
     with attach(None, "lives"):
         attach(None, "ended").close()
-        wait_for(lambda: is_over(default_directory("ended")))
+        wait_for(lambda: is_free(default_directory("ended") / "keeper"))
         with attach(None, "new"):
             assert {place.name.rpartition("-")[2] for place in tmp_path.iterdir()} == {
                 "else",
