@@ -34,7 +34,7 @@ from families.run import Record, run, settings
 from measure import OUT, arguments, console, machine
 from server import Server
 
-ALGORITHMS = ("uniform", "learning_progress")
+ALGORITHMS = ("uniform", "learning_progress", "debiased_progress")
 FIRST_SEED = 5000
 """Of the reported runs; nothing was ever chosen by what happens from here on."""
 SMOKE_SEEDS = (1,)

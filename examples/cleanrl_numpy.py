@@ -147,15 +147,13 @@ def train(curriculum: Curriculum, steps: int, seed: int) -> dict[str, tuple[floa
 
 def tell(curriculum: Curriculum, step: int, played: list[tuple[int, str, float]]) -> None:
     """Print each label's success rate, learning progress and share of the next draws."""
-    shares = curriculum.distribution()
-    cells = []
-    for size in SIZES:
-        scores = [score for _, label, score in played[-400:] if label == f"grid-{size}"]
-        records = [curriculum.get_task_stats(i) for i in curriculum.task_ids(f"grid-{size}")]
-        progress = np.mean([r.learning_progress or 0.0 for r in records if r] or [0.0])
-        share = sum(shares.get(record.task_id, 0.0) for record in records if record)
+    figures, cells = curriculum.stats(), []
+    for label in (f"grid-{size}" for size in SIZES):
+        scores = [score for _, own, score in played[-400:] if own == label]
+        progress = figures[f"per_label_stats/{label}/learning_progress"]
+        share = figures[f"per_label_stats/{label}/sample_prob"]
         solved = f"{np.mean(scores):4.0%}" if scores else "   -"
-        cells.append(f"grid-{size}: {solved} solved, LP {progress:.3f}, drawn {share:4.0%}")
+        cells.append(f"{label}: {solved} solved, LP {progress:.3f}, drawn {share:4.0%}")
     print(f"{step:7d} steps  " + "  |  ".join(cells), flush=True)
 
 

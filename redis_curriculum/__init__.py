@@ -31,6 +31,7 @@ from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.epochs import EpochReport
 from redis_curriculum.scorers import (
+    DebiasedProgressConfig,
     DiscreteRandomConfig,
     LearningProgressConfig,
     UniformConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "Curriculum",
     "CurriculumConfig",
     "CurriculumError",
+    "DebiasedProgressConfig",
     "DiscreteRandomConfig",
     "EpochReport",
     "LearningProgressConfig",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
-from redis_curriculum._protocol.keys import COUNTS, PARTS
-from redis_curriculum._sampling.sigmoid import Sums
+from redis_curriculum._protocol.keys import COUNTS, LABEL_SETS, PARTS, Keys
 from redis_curriculum._store.variant import READABLE
 from redis_curriculum.scorers.statistics import Holder
 from tests.harness import Harness, raw
@@ -36,7 +36,8 @@ def expected_state(model: ModelCurriculum, epochs_retained: int = 100) -> dict[s
         "label sets": indices.label_sets,
         "labels": {label: len(ids) for label, ids in indices.label_sets.items()},
         "inactive": model.known_labels - set(indices.label_sets),
-        "eligible": indices.eligible_counts,
+        "kept": indices.kept,
+        "members": indices.members,
         "progress": {label: _numbers(progress) for label, progress in model.labels.items()},
         "records": {
             str(task.task_id): {
@@ -85,10 +86,10 @@ def stored_state(harness: Harness) -> dict[str, Any]:
     client, keys = harness.client, harness.keys
     found = set(client.scan_iter(f"{keys.prefix}*", count=1000))
     single = {keys.meta, keys.workers, keys.events, keys.labels, keys.inactive, keys.sums}
-    single.add(keys.quarantine)
+    single |= {keys.quarantine, keys.groups, *(keys.pool + name for name in LABEL_SETS)}
     known = {keys.worker(harness.worker), *single, *(keys.pool + part for part in PARTS)}
-    families: dict[str, dict[str, str]] = {"task": {}, "label": {}, "progress": {}, "count": {}}
-    families[f"{keys.prefix}epoch"] = {}
+    names = ("task", "label", "members", "progress", "count", f"{keys.prefix}epoch")
+    families: dict[str, dict[str, str]] = {name: {} for name in names}
     for key in sorted(found - known):
         for family, members in families.items():
             stem = f"{family}:" if family.startswith(keys.prefix) else f"{keys.pool}{family}:"
@@ -107,7 +108,11 @@ def stored_state(harness: Harness) -> dict[str, Any]:
             for member, key in families[f"{keys.prefix}epoch"].items()
             if member.rpartition(":")[2] in COUNTS
         },
-        "sums": stored_sums(harness),
+        "sums": stored_sums(client, keys),
+        "members": {
+            label: set(map(int, client.zrange(key, 0, -1)))
+            for label, key in families["members"].items()
+        },
         "label sets": {
             label: {int(task_id) for task_id in client.smembers(key)}
             for label, key in families["label"].items()
@@ -121,10 +126,22 @@ def stored_state(harness: Harness) -> dict[str, Any]:
     }
 
 
-def stored_sums(harness: Harness) -> Sums:
-    """The four exact sums."""
-    found = harness.client.hgetall(harness.keys.sums)
-    return Sums(**{name: int(text) for name, text in found.items()})
+def stored_sums(client: Any, keys: Keys) -> dict[str, int]:
+    """The hash ``sums``, or the numbers of ``groups`` by their places; without zeros."""
+    found = {name: int(n) for name, n in client.hgetall(keys.sums).items()}
+    packed = raw(client.get(keys.groups) or "")
+    numbers = struct.unpack(">qq76I", packed.ljust(16 + 4 * 76, b"\0"))
+    found |= {str(place): number for place, number in enumerate(numbers)}
+    return {name: number for name, number in found.items() if number}
+
+
+def stored_label_sets(client: Any, keys: Keys) -> dict[str, dict[str, float]]:
+    """Each label's score in each of the sorted sets of labels."""
+    found: dict[str, dict[str, float]] = {}
+    for name in LABEL_SETS:
+        for label, score in client.zrange(keys.pool + name, 0, -1, withscores=True):
+            found.setdefault(label, {})[name] = score
+    return found
 
 
 def _counts(harness: Harness, key: str) -> dict[str, int]:
@@ -157,15 +174,15 @@ def _unpacked(harness: Harness, holder: Holder, fields: dict[str, str]) -> dict[
 
 
 def _stored_progress(harness: Harness, members: dict[str, str]) -> dict[str, Any]:
-    progress, eligible = {}, {}
+    progress, kept = {}, stored_label_sets(harness.client, harness.keys)
     for label, key in members.items():
         fields = harness.client.hgetall(key)
         statistics = _unpacked(harness, "label", fields)
         numbers = {name: float(text) for name, text in fields.items()}
         count = numbers.pop("eligible_count", 0)
         if count:
-            eligible[label] = count
+            kept.setdefault(label, {})["eligible_count"] = count
         assert set(numbers) <= {*READABLE, "last_score"}
         if statistics:
             progress[label] = numbers | statistics
-    return {"progress": progress, "eligible": eligible}
+    return {"progress": progress, "kept": kept}

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from redis_curriculum._protocol.keys import COUNTS
@@ -20,7 +21,7 @@ from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool, PoolTask, evictable
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._sampling.sigmoid import Sums
-from redis_curriculum.config import LearningProgressConfig
+from redis_curriculum.config import DebiasedProgressConfig, LearningProgressConfig
 from redis_curriculum.scorers import Scorer
 from tests.statistics import Progress, fold, fold_label
 
@@ -50,10 +51,13 @@ class Indices:
     fresh: Ranked
     learning: Ranked
     ripe: Ranked
-    sums: Sums
+    sums: dict[str, int]
+    """Without zeros, which the store may hold."""
     label_sets: dict[str, set[int]]
-    eligible_counts: dict[str, int]
-    """Of labels that have eligible tasks only; the store may also hold zeros."""
+    kept: dict[str, dict[str, float]]
+    """What draws need of a label, without zeros: eligible_count, or its score in each set."""
+    members: dict[str, set[int]]
+    """The tasks of each label once more, where draws need that."""
 
 
 class ModelCurriculum:
@@ -156,12 +160,12 @@ class ModelCurriculum:
         return True
 
     def replace(self, specs: Sequence[Spec]) -> list[int]:
-        """Evict the lowest evictable tasks, at most one a spec, and create as many of the specs.
+        """Evict tasks that may go, at most one a spec, and create as many of the specs.
 
-        Which tasks may go is decided once, before the first goes.
+        Which tasks go is decided once, before the first goes.
         """
-        count = evictable(self.pool(), self.hypers, len(specs))
-        evicted = [task_id for task_id, _ in self.indices().ripe[:count]]
+        evicted = evictable(self.pool(), self.hypers, len(specs), self.stream)
+        count = len(evicted)
         for task_id in evicted:
             self.evict(task_id)
         self.create(specs[:count])
@@ -198,19 +202,47 @@ class ModelCurriculum:
         """Everything derived, from the records alone."""
         parts: dict[str, Ranked] = {"fresh": [], "learning": [], "ripe": []}
         label_sets: dict[str, set[int]] = {}
-        eligible: Counter[str] = Counter()
-        sums = Sums()
         for task in self.tasks.values():
-            part = self._part(task)
-            parts[part].append((task.task_id, self.hypers.rank(task.progress.statistics)))
+            rank = self.hypers.rank(task.progress.statistics)
+            parts[self._part(task)].append((task.task_id, rank))
             label_sets.setdefault(task.label, set()).add(task.task_id)
-            if part != "fresh":
-                eligible[task.label] += 1
-                if isinstance(self.hypers, LearningProgressConfig):
-                    sums = sums.add(self._weight(task, self.hypers.pooling))
         for ranked in parts.values():
             ranked.sort(key=lambda entry: (entry[1], str(entry[0]).encode()))
-        return Indices(**parts, sums=sums, label_sets=label_sets, eligible_counts=dict(eligible))
+        found = Indices(**parts, sums={}, label_sets=label_sets, kept={}, members={})
+        if isinstance(self.hypers, LearningProgressConfig):
+            self._index_sigmoid(found, self.hypers)
+        elif isinstance(self.hypers, DebiasedProgressConfig):
+            self._index_label_first(found, self.hypers)
+        return found
+
+    def _index_sigmoid(self, found: Indices, hypers: LearningProgressConfig) -> None:
+        sums, eligible = Sums(), Counter[str]()
+        for task in self.tasks.values():
+            if self._part(task) != "fresh":
+                eligible[task.label] += 1
+                sums = sums.add(self._weight(task, hypers.pooling))
+        found.sums.update({name: amount for name, amount in asdict(sums).items() if amount})
+        found.kept.update({label: {"eligible_count": n} for label, n in eligible.items()})
+
+    def _index_label_first(self, found: Indices, hypers: DebiasedProgressConfig) -> None:
+        """By the words of ``lua/draws/label_first``, one label after the other."""
+        sums, found.members = Counter[str](), found.label_sets
+        for label, ids in found.label_sets.items():
+            progress = self.labels.get(label, Progress())
+            mass = len(ids) if hypers.label_mass == "tasks" else 1
+            if progress.completion_count >= hypers.least_count:
+                weight = hypers.weight(progress.statistics)
+                found.kept[label] = {"weights": weight}
+                if hypers.label_mass == "tasks":
+                    found.kept[label]["masses"] = weight * mass
+                sums["0"] += round(Fraction(weight * mass) * 2**32)
+                group = next(i for i in range(55) if weight * mass > 2.0 ** (20 - i) or i == 54)
+                sums[str(2 + group)] += 1
+            else:
+                found.kept[label] = {"young": mass}
+                sums["1"] += mass
+                sums[str(57 + next(i for i in range(21) if mass > 2.0 ** (19 - i)))] += 1
+        found.sums.update({place: amount for place, amount in sums.items() if amount})
 
     def _part(self, task: ModelTask) -> str:
         completions = task.progress.completion_count

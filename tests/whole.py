@@ -7,10 +7,10 @@ from typing import Any
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import PARTS, Keys
 from redis_curriculum._protocol.records import TaskRecord
-from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum.scorers import Scorer
 from redis_curriculum.tasks.ids import label_hash
 from tests.harness import Server, connect, raw
+from tests.invariants import stored_label_sets, stored_sums
 from tests.model import ModelCurriculum, ModelTask
 from tests.statistics import Progress
 
@@ -64,8 +64,7 @@ def _assert_indices(client: Any, keys: Keys, model: ModelCurriculum) -> None:
     for part in PARTS:
         stored = client.zrange(keys.pool + part, 0, -1, withscores=True)
         assert [(int(task_id), lp) for task_id, lp in stored] == getattr(indices, part), part
-    sums = {name: int(text) for name, text in client.hgetall(keys.sums).items()}
-    assert Sums(**sums) == indices.sums
+    assert stored_sums(client, keys) == indices.sums
     stem = keys.label("")
     sets = {
         key.removeprefix(stem): {int(task_id) for task_id in client.smembers(key)}
@@ -75,9 +74,18 @@ def _assert_indices(client: Any, keys: Keys, model: ModelCurriculum) -> None:
     active = {label: int(count) for label, count in client.hgetall(keys.labels).items()}
     assert active == {label: len(ids) for label, ids in sets.items()}
     assert not set(client.zrange(keys.inactive, 0, -1)) & set(active)
-    for label in model.labels:
+    kept = stored_label_sets(client, keys)
+    for label in {*model.labels, *active}:
         eligible = int(client.hget(keys.progress(label), "eligible_count") or 0)
-        assert eligible == indices.eligible_counts.get(label, 0), label
+        if eligible:
+            kept[label] = {"eligible_count": eligible}
+    assert kept == indices.kept
+    stem = keys.members("")
+    members = {
+        key.removeprefix(stem): set(map(int, client.zrange(key, 0, -1)))
+        for key in client.scan_iter(f"{stem}*", count=10_000)
+    }
+    assert members == indices.members
 
 
 def _assert_counts(client: Any, keys: Keys, model: ModelCurriculum) -> None:

@@ -1,5 +1,5 @@
 -- draw: choose tasks, one pick each, or wish for new tasks in place of evicted ones (_sampling/draw.py).
--- Needs: all_count, replacement, uniform, evictable, prepare_picks, is_spent, pick, store_random
+-- Needs: all_count, replacement, uniform, count_evictable, prepare_picks, is_spent, pick, store_random
 -- Gives: draw
 
 -- Returns the drawn ids and how many draws shall be new tasks. `replay`: ids that were drawn before the server lost them.
@@ -13,7 +13,7 @@ local function draw(count, replay, may_replace)
   end
   prepare_picks(count)
   for _ = 1, count do
-    if may_replace and replacement > 0 and uniform() < replacement and #evictable(wanted + 1) > wanted then
+    if may_replace and replacement > 0 and uniform() < replacement and count_evictable(wanted + 1) > wanted then
       wanted = wanted + 1
     else
       local id = pick()

@@ -1,6 +1,6 @@
 -- statistics: read and write what is kept of a task or label. The truth is the field `stats`: doubles in the order that
 -- the family declares. A few of them stand beside it as text, for people.
--- Needs: call, pool, unpack_task, unpack_label, rank, weight, index_field
+-- Needs: call, pool, unpack_task, unpack_label, rank, index_field, index_loaded
 -- Gives: load_task, load_label
 
 -- A task with its statistics; nil where it is not in the pool. Before its first result only completion_count is there.
@@ -14,7 +14,8 @@ local function load_task(id)
   if r[2] then
     unpack_task(p, r[2])
   end
-  p.weight_before, p.rank_before = weight(p), rank(p)
+  p.rank_before = rank(p)
+  index_loaded(p)
   return p
 end
 
@@ -25,6 +26,6 @@ local function load_label(name)
   if r[1] then
     unpack_label(p, r[1])
   end
-  p.weight_before = weight(p)
+  index_loaded(p)
   return p
 end

@@ -3,7 +3,7 @@
 -- ARGV[1] generation int the generation the caller believes in
 -- ARGV[2] token str tells this exporter from others; asking again with it begins anew
 -- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
--- Returns [meta's fields and values but the packed ones, fields and values of the sums, sizes of fresh, learning and ripe,
+-- Returns [meta's fields and values but the packed ones, names and values of the sums, sizes of fresh, learning and ripe,
 --   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work
 -- Atomic. O(workers).
@@ -11,6 +11,7 @@
 --@include keys
 --@include clock
 --@include reader
+--@include stored_hypers
 local held = call('HMGET', prefix .. 'snapshot', 'token', 'started')
 if held[1] and held[1] ~= token then
   return redis.error_reply('RCSNAPSHOT ' .. held[2])
@@ -46,4 +47,5 @@ for i = 1, #meta, 2 do
   end
 end
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
-return { readable, call('HGETALL', pool .. 'weight_sums'), sizes, workers, now }
+--@include index_state
+return { readable, index_sums(), sizes, workers, now }

@@ -4,7 +4,8 @@
 -- ARGV[2] token str as given to moment_begin
 -- ARGV[3] lease_ms int how long the copies outlive this call
 -- ARGV[4..] labels str at most 500; the empty one holds the counts of forgotten labels
--- Returns for each label JSON: progress [field, value, ...], count and epoch {what: count}, active, inactive (since, ms)
+-- Returns for each label JSON: progress [field, value, ...], count and epoch {what: count}, active, inactive (since, ms),
+--   index {name: number} of what the draws keep
 -- Errors RCSTALE generation: a restore replaced it; RCLOST token: the copies are gone
 -- Atomic. Changes no label.
 

@@ -22,7 +22,8 @@ end
 local found = call('HMGET', meta_key, 'schema', 'generation', 'config', 'next_index', 'epoch', 'config_version')
 local at = prefix .. 'g' .. (found[2] or generation) .. ':'
 local own = { 'zset', prefix .. 'workers', 'stream', prefix .. 'events', 'zset', at .. 'fresh', 'zset', at .. 'learning',
-  'zset', at .. 'ripe', 'hash', at .. 'labels', 'zset', at .. 'inactive', 'hash', at .. 'weight_sums' }
+  'zset', at .. 'ripe', 'hash', at .. 'labels', 'zset', at .. 'inactive', 'hash', at .. 'weight_sums',
+  'string', at .. 'groups', 'zset', at .. 'weights', 'zset', at .. 'masses', 'zset', at .. 'young' }
 for i = 1, #own, 2 do
   if other_than(own[i], own[i + 1]) then
     return redis.error_reply('RCTYPE ' .. own[i + 1])

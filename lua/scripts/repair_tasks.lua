@@ -11,6 +11,7 @@
 --@include stored_hypers
 --@include statistics
 --@include packing
+--@include members
 --@include place
 local gone = 0
 for i = tasks_first, tasks_last, tasks_width do
@@ -20,6 +21,7 @@ for i = tasks_first, tasks_last, tasks_width do
     right = part_of(task.completion_count)
     call('ZADD', pool .. right, rank(task), id)
     call('SADD', pool .. 'label:' .. task.label, id)
+    index_member(id, task.label, true)
     if task.completion_count > 0 then -- what people read is written anew from `stats`
       task.last_score = call('HGET', task.key, 'last_score') or 0
       store_task(task)
@@ -36,6 +38,7 @@ for i = tasks_first, tasks_last, tasks_width do
   end
   if seen ~= '' and not (task and seen == task.label) then
     call('SREM', pool .. 'label:' .. seen, id)
+    index_member(id, seen, false)
   end
 end
 return gone

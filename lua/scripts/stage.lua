@@ -6,7 +6,7 @@
 -- ARGV[4] lease_ms int the claim holds so long after this call; 0: it ends
 -- ARGV[5] expire_ms int the keys vanish after so long; 0: they stay
 -- ARGV[6] step int grows by one with each call; an older one writes nothing
--- ARGV[7..] commands str runs of a count n, then n words: HSET, SADD, ZADD or PERSIST, the key without its generation, what the command takes
+-- ARGV[7..] commands str runs of a count n, then n words: HSET, SADD, SET, ZADD or PERSIST, the key without its generation, what the command takes
 -- Returns 1
 -- Errors RCSTALE generation: it is another now; RCLOST token: the claim has ended, or the server has lost an earlier call
 -- Atomic.

@@ -5,7 +5,7 @@
 -- ARGV[3] packed_hypers doubles the numbers of the config to judge by
 -- ARGV[4..] tasks groups of task_id int, seen str; seen: the label in whose set it was seen, or empty; at most 500
 -- Returns for each task the label of its record, its completion_count and its rank by the field `stats`, its scores in fresh,
---   learning and ripe, whether it is in its label's set, whether in the given label's: one flat list
+--   learning and ripe, whether it is in its label's set and index, whether in the given label's set or index: one flat list
 -- Errors RCSTALE generation: a restore replaced it
 -- Reads only. One moment for all of the call.
 
@@ -14,6 +14,16 @@ if (call('HGET', meta_key, 'generation') or '') ~= current then
   return redis.error_reply('RCSTALE ' .. (call('HGET', meta_key, 'generation') or 'gone'))
 end
 --@include statistics
+--@include members
+local function in_label(id, label)
+  return call('SISMEMBER', pool .. 'label:' .. label, id) == 1
+end
+
+local function as_it_should_be(id, label)
+  local held = index_holds(id, label) -- nil where the draws do not keep a label's tasks
+  return in_label(id, label) and (held == nil or held == '0')
+end
+
 local answer = {}
 for i = tasks_first, tasks_last, tasks_width do
   local id, seen, n = tasks[i], tasks[i + 1], #answer
@@ -27,7 +37,7 @@ for i = tasks_first, tasks_last, tasks_width do
   answer[n + 4] = call('ZSCORE', pool .. 'fresh', id)
   answer[n + 5] = call('ZSCORE', pool .. 'learning', id)
   answer[n + 6] = call('ZSCORE', pool .. 'ripe', id)
-  answer[n + 7] = task and call('SISMEMBER', pool .. 'label:' .. task.label, id) or 0
-  answer[n + 8] = seen ~= '' and call('SISMEMBER', pool .. 'label:' .. seen, id) or 0
+  answer[n + 7] = task and as_it_should_be(id, task.label) and 1 or 0
+  answer[n + 8] = seen ~= '' and (in_label(id, seen) or index_holds(id, seen)) and 1 or 0
 end
 return answer

@@ -27,6 +27,9 @@ EPOCH: Final = (*COUNTS, "times", "success", "progress")
 PARTS: Final = ("fresh", "learning", "ripe")
 """The three sorted sets, in the order in which a task moves through them."""
 
+LABEL_SETS: Final = ("weights", "masses", "young")
+"""The sorted sets of labels that a label is drawn from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -130,6 +133,25 @@ class Keys:
         """Sorted set: label without active tasks -> when its last one left, ms."""
         return f"{self.pool}inactive"
 
+    def members(self, label: str) -> str:
+        """Sorted set: ids of the label's active tasks, for draws of one by its place."""
+        return f"{self.pool}members:{label}"
+
+    @property
+    def weights(self) -> str:
+        """Sorted set: label that has tasks and enough results -> its weight."""
+        return f"{self.pool}weights"
+
+    @property
+    def masses(self) -> str:
+        """Sorted set: the same label -> weight times tasks, where draws go by that."""
+        return f"{self.pool}masses"
+
+    @property
+    def young(self) -> str:
+        """Sorted set: label that has tasks, but few results -> 1, or its number of tasks."""
+        return f"{self.pool}young"
+
     @property
     def sums(self) -> str:
         """Hash: exact sums over the eligible tasks: s, q0, q1, q2 (``Sums``).
@@ -138,6 +160,11 @@ class Keys:
         would tell their user to remove the key.
         """
         return f"{self.pool}weight_sums"
+
+    @property
+    def groups(self) -> str:
+        """String: sums over the labels, and their numbers by score (``label_first.FORMAT``)."""
+        return f"{self.pool}groups"
 
     def progress(self, label: str) -> str:
         """Hash: the label's own statistics, and what the draws keep of it."""

@@ -31,7 +31,7 @@ _ARGUMENT: Final = re.compile(
     rf"(?:(?P<kind>{_KIND})(?: .*)?|groups of (?P<group>{_FIELD}(?:, {_FIELD})*)(?:;.*)?)"
 )
 _CALL: Final = re.compile(r"\bcall\((?:'([A-Z_]+)'|(commands\[))")
-_PASSED: Final = ("HSET", "PERSIST", "SADD", "ZADD")
+_PASSED: Final = ("HSET", "PERSIST", "SADD", "SET", "ZADD")
 """What ``stage`` is told to call."""
 _CODE: Final = re.compile(r"\b(RC[A-Z]+)\b")
 

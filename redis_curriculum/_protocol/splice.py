@@ -39,6 +39,8 @@ class Variant:
     """The Lua file that ``--@include scorer`` stands for."""
     draw: Path | None = None
     """The folder of its draws: ``index.lua`` keeps what they need, ``pick.lua`` draws."""
+    evictable: Path | None = None
+    """The file that says which tasks may be replaced."""
     generated: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The lines that each ``--@generated`` name stands for."""
 
@@ -92,6 +94,8 @@ class Splice:
         self._parts = dict(_includes(folder))
         if variant.scorer:
             self._parts["scorer"] = _part(variant.scorer)
+        if variant.evictable:
+            self._parts["evictable"] = _part(variant.evictable)
         if variant.draw:
             self._parts |= {path.stem: _part(path) for path in sorted(variant.draw.glob("*.lua"))}
         self._givers: dict[str, list[str]] = {}

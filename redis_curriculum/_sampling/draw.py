@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-from redis_curriculum._sampling import sigmoid, uniform
+from redis_curriculum._sampling import label_first, sigmoid, uniform
 from redis_curriculum._sampling.pool import Parts, Pool, count_evictable
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.errors import EmptyPoolError
@@ -57,6 +57,9 @@ class _Way(NamedTuple):
 
 
 _WAYS: Final[dict[Draw, _Way]] = {
+    "label_first": _Way(
+        label_first.pool_weights, label_first.chances, label_first.distribution, label_first.Pick
+    ),
     "sigmoid": _Way(sigmoid.pool_weights, sigmoid.chances, sigmoid.distribution, sigmoid.Pick),
     "uniform": _Way(uniform.pool_weights, uniform.chances, uniform.distribution, uniform.Pick),
 }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.scorers.base import Floats, Scorer
 from redis_curriculum.scorers.statistics import Statistics
 
@@ -103,17 +104,37 @@ def _columns(names: Sequence[str], rows: Sequence[Statistics]) -> dict[str, Floa
     return {name: table[:, i] for i, name in enumerate(names)}
 
 
-def evictable(pool: Pool, scorer: Scorer, limit: int) -> int:
-    """Return how many of the first ``limit`` tasks of ``ripe`` may be evicted."""
-    return count_evictable(pool, pool.parts(scorer), scorer, limit)
+def evictable(pool: Pool, scorer: Scorer, limit: int, stream: RandomStream) -> list[int]:
+    """Return the ids of at most ``limit`` ripe tasks to be replaced, as ``Scorer.EVICTS`` says."""
+    parts = pool.parts(scorer)
+    count = min(limit, count_evictable(pool, parts, scorer, limit))
+    places = list(range(count))
+    if scorer.EVICTS == "random":
+        places = _different(len(parts.ripe), count, stream)
+    return [int(pool.task_ids[parts.ripe[place]]) for place in places]
+
+
+def _different(n: int, count: int, stream: RandomStream) -> list[int]:
+    """Return so many different numbers below n, by Floyd's algorithm.
+
+    Source: J. Bentley and R. W. Floyd 1987, "A sample of brilliance", CACM 30(9), 754-757.
+    """
+    taken: list[int] = []
+    for last in range(n - count, n):
+        place = stream.index(last + 1)
+        taken.append(last if place in taken else place)
+    return taken
 
 
 def count_evictable(pool: Pool, parts: Parts, scorer: Scorer, limit: int) -> int:
-    """Count ripe tasks whose position by rank lies in the lowest share of the pool.
+    """Count the tasks that may be replaced; where the lowest go, among the first ``limit``.
 
-    By position, not by value: where all tasks are tied, only that share of them is evictable. Among
+    Then a ripe task may go whose position by rank lies in the lowest share of the pool. By
+    position, not by value: where all tasks are tied, only that share of them is evictable. Among
     equals the ripe come first, since only they can go.
     """
+    if scorer.EVICTS == "random":
+        return len(parts.ripe)
     threshold = scorer.evictable_share * len(pool)
     own = pool.ranks(scorer)
     scores = own[parts.ripe[:limit]]

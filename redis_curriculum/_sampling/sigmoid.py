@@ -20,8 +20,8 @@ import numpy as np
 
 from redis_curriculum._sampling.pool import Parts, Pool, Positions
 from redis_curriculum._sampling.random_stream import RandomStream
-from redis_curriculum.scorers.base import Floats
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig, Number
+from redis_curriculum.scorers.base import Floats, Number
+from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 
 STRATA_FROM_COUNT = 32
 """A call for this many draws or more uses strata at once; below, rejection is tried first."""

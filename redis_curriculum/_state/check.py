@@ -8,20 +8,19 @@ counters are history, which no record holds: where they disagree, the problem is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from redis_curriculum._protocol.keys import COUNTS, PARTS
+from redis_curriculum._protocol.keys import COUNTS, LABEL_SETS, PARTS
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
-from redis_curriculum._store.contracts import REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
+from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
 from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import CurriculumError
 
-_SINGLE: Final = ("fresh", "learning", "ripe", "labels", "inactive", "weight_sums", "quarantine")
+_SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
 
 
@@ -50,13 +49,14 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
         family, colon, rest = key.removeprefix(keys.pool).partition(":")
         if colon and family == "task" and rest.isdecimal():
             ids.add(int(rest))
-        elif colon and family == "label":
+        elif colon and family in ("label", "members"):
             labels.add(rest)
         elif family not in (_FAMILIES if colon else _SINGLE):
             problems.append(f"key {key}: nothing knows it")
     seen: set[tuple[int, str]] = set()
     for label in sorted(labels):
         members = yield from server.scan("SSCAN", keys.label(label))
+        members += (yield from server.scan("ZSCAN", keys.members(label)))[::2]
         seen.update((int(member), label) for member in members)
     seen.update((task_id, "") for task_id in ids - {task_id for task_id, _ in seen})
     current = str(keys.generation)
@@ -74,7 +74,7 @@ def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
         for start in range(0, len(ids), CHUNK):
             for record in (yield from moment.tasks(ids[start : start + CHUNK])):
                 totals.add(record["label"], statistics_of(scorer, "task", record))
-        names = yield from moment.label_names()
+        names = yield from _label_names(moment)
         for start in range(0, len(names), CHUNK):
             labels += yield from moment.labels(names[start : start + CHUNK])
     except CurriculumError:
@@ -86,6 +86,15 @@ def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     return totals, moment, labels
 
 
+def _label_names(moment: Moment) -> Plan[list[str]]:
+    """Labels that have tasks or are remembered, and those that only the draws know."""
+    names = set((yield from moment.label_names()))
+    for name in LABEL_SETS:
+        key = f"{moment.server.keys.pool}{name}"
+        names.update((yield from moment.server.scan("ZSCAN", key))[::2])
+    return sorted(names)
+
+
 def _total_problems(totals: Totals, moment: Moment, labels: list[LabelState]) -> Iterator[str]:
     sizes = dict(zip(PARTS, moment.sizes, strict=True))
     for part in PARTS:
@@ -94,8 +103,8 @@ def _total_problems(totals: Totals, moment: Moment, labels: list[LabelState]) ->
     for at, names in moment.disagreeing.items():
         what = f"task {at}" if isinstance(at, int) else f"label {at!r}"
         yield f"{what}: {', '.join(names)} for people differ from the packed statistics"
-    if totals.sums != moment.sums:
-        yield f"sums are {moment.sums}, by the records they are {totals.sums}"
+    if (sums := totals.index.sums()) != moment.sums:
+        yield f"sums are {moment.sums}, by the records they are {sums}"
     known = {label.label for label in labels}
     for name in sorted(totals.active.keys() - known):
         yield f"label {name!r}: has tasks, but is not listed"
@@ -112,9 +121,8 @@ def _label_problems(totals: Totals, label: LabelState) -> Iterator[str]:
         yield f"label {name!r}: listed with {label.active} tasks, has {totals.active[name]}"
     if label.active and label.inactive_ms is not None:
         yield f"label {name!r}: has tasks and is among the inactive"
-    eligible = int(label.progress.get("eligible_count", 0))
-    if totals.counts_eligible and eligible != totals.eligible[name]:
-        yield f"label {name!r}: eligible_count {eligible}, has {totals.eligible[name]}"
+    if (kept := totals.index.of_label(name)) != label.index:
+        yield f"label {name!r}: draws go by {label.index}, by the records it is {kept}"
     completions = int(label.progress.get("completion_count", 0))
     if name and completions != label.count.get("completions", 0):
         yield f"label {name!r}: {completions} completions in its statistics, not {label.count}"
@@ -135,27 +143,29 @@ def _repair(store: Store) -> Plan[None]:
         words = (word for place in chunk for word in (place.task_id, place.seen_in))
         yield from server.run(store.script(REPAIR_TASKS), *words)
     totals, _, labels = yield from _totals(store)
-    names = sorted({*totals.active, *(label.label for label in labels)} - {""})
+    known = {label.label for label in labels if label.is_known}
+    names = sorted({*totals.active, *known} - {""})
     for start in range(0, len(names), CHUNK):
         yield from server.run(REPAIR_LABELS, *names[start : start + CHUNK])
+    yield from _repair_index(store)
+
+
+def _repair_index(store: Store) -> Plan[None]:
+    """Labels to where the draws look for them, then what the sums lack.
+
+    Each call is sent once: adding is not the same whenever it comes.
+    """
+    server = store.server
     totals, _, labels = yield from _totals(store)
-    if not totals.counts_eligible:
-        return
-    lacking = [
-        (label.label, totals.eligible[label.label] - int(label.progress.get("eligible_count", 0)))
-        for label in labels
-    ]
-    yield from _mend(store, Sums(), [pair for pair in lacking if pair[1]])
+    wrong = [one for one in labels if totals.index.of_label(one.label) != one.index]
+    for start in range(0, len(wrong), CHUNK):
+        chunk = wrong[start : start + CHUNK]
+        lacking = ((one.label, totals.index.lacking(one.label, one.index)) for one in chunk)
+        words = (word for pair in lacking for word in pair)
+        yield server.request(store.script(REPAIR_INDEX), *words)
     totals, moment, _ = yield from _totals(store)
-    ours, theirs = totals.sums, moment.sums
-    lack = Sums(ours.s - theirs.s, ours.q0 - theirs.q0, ours.q1 - theirs.q1, ours.q2 - theirs.q2)
-    yield from _mend(store, lack, [])
-
-
-def _mend(store: Store, lack: Sums, labels: Iterable[tuple[str, int]]) -> Plan[None]:
-    """One call, never sent twice: adding is not the same whenever it comes."""
-    flat = [word for pair in labels for word in pair]
-    if lack == Sums() and not flat:
-        return
-    sums = (lack.s, lack.q0, lack.q1, lack.q2)
-    yield store.server.request(store.script(REPAIR_SUMS), *sums, *flat)
+    ours, theirs = totals.index.sums(), moment.sums
+    lack = {name: ours.get(name, 0) - theirs.get(name, 0) for name in sorted({*ours, *theirs})}
+    flat = [word for name, amount in lack.items() if amount for word in (name, amount)]
+    if flat:
+        yield server.request(store.script(REPAIR_SUMS), *flat)

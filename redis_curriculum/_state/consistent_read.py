@@ -21,7 +21,6 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
-from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import CurriculumError
 
@@ -45,6 +44,13 @@ class LabelState:
     progress: dict[str, str]
     count: dict[str, int]
     epoch: dict[str, int]
+    index: dict[str, float]
+    """What the draws keep of it; zeros are left out."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has tasks, or is remembered."""
+        return bool(self.active) or self.inactive_ms is not None
 
 
 @dataclass(slots=True)
@@ -58,7 +64,8 @@ class Moment:
     variant: Variant
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     meta: dict[str, str] = field(default_factory=dict)
-    sums: Sums = Sums()  # noqa: RUF009 - frozen
+    sums: dict[str, int] = field(default_factory=dict)
+    """What the draws keep of all labels; zeros are left out."""
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -73,9 +80,9 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work.
         """
-        found = yield from self.server.run(MOMENT_BEGIN, self.token, _LEASE_MS)
-        meta, sums, sizes, workers, now = found
-        self.meta, self.sums, self.sizes = pairs(meta), _sums(pairs(sums)), tuple(sizes)
+        begin = MOMENT_BEGIN.script(self.variant)
+        meta, sums, sizes, workers, now = yield from self.server.run(begin, self.token, _LEASE_MS)
+        self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {
             entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
@@ -131,7 +138,7 @@ class Moment:
         for name, state in zip(names, texts, strict=True):
             self._compare(name, state["progress"] or [])
         states = [_label_state(name, state) for name, state in zip(names, texts, strict=True)]
-        return [s for s in states if s.active or s.inactive_ms is not None or not s.label]
+        return [s for s in states if s.is_known or s.index or not s.label]
 
     def quarantine(self) -> Plan[dict[int, str]]:
         """Ids of tasks evicted for failing, to their last error.
@@ -167,9 +174,9 @@ class Moment:
         return self.server.keys
 
 
-def _sums(found: dict[str, str]) -> Sums:
+def _not_zero(found: dict[str, str]) -> dict[str, int]:
     """What is not stored is 0."""
-    return Sums(**{name: int(text) for name, text in found.items()})
+    return {name: int(text) for name, text in found.items() if int(text)}
 
 
 def _label_state(label: str, found: dict[str, Any]) -> LabelState:
@@ -180,6 +187,7 @@ def _label_state(label: str, found: dict[str, Any]) -> LabelState:
         progress=pairs(found["progress"] or []),
         count=_counts(found["count"]),
         epoch=_counts(found["epoch"]),
+        index={k: float(x) for k, x in dict(found["index"] or {}).items() if x and float(x)},
     )
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.consistent_read import CHUNK
+from redis_curriculum._state.indices import Index, index_of
 from redis_curriculum._store.contracts import VERIFY
 from redis_curriculum._store.variant import packed_hypers, variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.scorers.base import Scorer
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 from redis_curriculum.scorers.statistics import Holder, Statistics
 
 _WIDTH: Final = 8
@@ -54,40 +53,24 @@ class Place:
             yield f"{at}: not in the set of its label {self.label!r}"
 
 
-@dataclass(slots=True)
 class Totals:
     """What the records add up to, beside what is stored for one moment."""
 
-    scorer: Scorer
-    sums: Sums = Sums()  # noqa: RUF009 - frozen
-    parts: Counter[str] = field(default_factory=Counter)
-    active: Counter[str] = field(default_factory=Counter)
-    eligible: Counter[str] = field(default_factory=Counter)
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.index: Index = index_of(scorer)
+        self.parts: Counter[str] = Counter()
+        self.active: Counter[str] = Counter()
 
     def add(self, label: str, statistics: Statistics, times: int = 1) -> None:
-        """Count one task; where its own weight is drawn by, that too. ``times`` -1: take it out."""
-        part = part_of(int(statistics.get("completion_count", 0)), self.scorer)
-        self.parts[part] += times
+        """Count one task; ``times`` -1: take it out."""
+        self.parts[part_of(int(statistics.get("completion_count", 0)), self.scorer)] += times
         self.active[label] += times
-        if part != PARTS[0]:
-            self.eligible[label] += times
-            if self._sums_by == "task":
-                self.sums = self.sums.add(self.scorer.weight(statistics), times)
+        self.index.add(label, statistics, times)
 
     def add_label(self, label: str, statistics: Statistics) -> None:
-        """Where a label's weight is drawn by: count it once for each of its eligible tasks."""
-        if self._sums_by == "label" and self.eligible[label]:
-            self.sums = self.sums.add(self.scorer.weight(statistics), self.eligible[label])
-
-    @property
-    def _sums_by(self) -> str | None:
-        """Whose weights the sums are of; None: there are no sums."""
-        return self.scorer.pooling if isinstance(self.scorer, LearningProgressConfig) else None
-
-    @property
-    def counts_eligible(self) -> bool:
-        """Whether labels keep their number of eligible tasks."""
-        return self._sums_by is not None
+        """Count one label, once all tasks are counted."""
+        self.index.add_label(label, statistics)
 
 
 def part_of(completions: int, scorer: Scorer) -> str:

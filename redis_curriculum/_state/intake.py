@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis_curriculum._state.expected import Totals
 from redis_curriculum._state.format import EndLine, LabelLine, Line, Manifest, TaskLine
@@ -16,6 +16,8 @@ from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.resume import structural_differences
 from redis_curriculum.errors import ConfigMismatchError, SnapshotError
+
+AnyLine = TypeVar("AnyLine", LabelLine, TaskLine)
 
 
 @dataclass(slots=True)
@@ -35,11 +37,18 @@ class Intake:
     dropped_of: Counter[str] = field(default_factory=Counter)
     """How many, by label."""
 
+    def adopted(self, line: AnyLine) -> AnyLine:
+        """Return a label's or task's line with the statistics of the forced settings."""
+        if not self.forced:
+            return line
+        statistics = self.config.algorithm.adopted(line.type, line.statistics)
+        return line.model_copy(update={"statistics": statistics})
+
     def tasks(self) -> Iterator[TaskLine]:
         """Read the tasks again, without the dropped ones."""
         for line in self.again():
             if isinstance(line, TaskLine) and line.task_id not in self.dropped:
-                yield line
+                yield self.adopted(line)
 
     @property
     def is_to_fill(self) -> bool:
@@ -72,26 +81,26 @@ def take_in(
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
     config, forced = _agreed(manifest, overrides or {}, force=force)
-    totals, ranks, labels, sha256 = Totals(config.algorithm), [], [], ""
+    totals, ranks = Totals(config.algorithm), []
+    intake = Intake(manifest, config, forced, totals, [], partial(read, path))
     for line in lines:
         if isinstance(line, LabelLine):
-            labels.append(line)
+            intake.labels.append(intake.adopted(line))
         elif isinstance(line, TaskLine):
-            totals.add(line.label, line.statistics)
-            ranks.append((config.algorithm.rank(line.statistics), line.task_id))
+            task = intake.adopted(line)
+            totals.add(task.label, task.statistics)
+            ranks.append((config.algorithm.rank(task.statistics), task.task_id))
         elif isinstance(line, EndLine):
-            sha256 = line.sha256
+            intake.again = partial(read, path, checked=line.sha256)
     surplus = len(ranks) - config.num_active_tasks
     if surplus > 0 and not shrink:
         raise SnapshotError(
             f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
             " shrink=True (--shrink) drops those of lowest learning progress"
         )
-    again = partial(read, path, checked=sha256)
-    intake = Intake(manifest, config, forced, totals, labels, again)
     if surplus > 0:
         intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
-    for label in labels:
+    for label in intake.labels:
         totals.add_label(label.label, label.statistics)
     return intake
 

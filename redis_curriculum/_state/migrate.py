@@ -38,8 +38,9 @@ from redis_curriculum._state.format import (
     config_of_2,
     known,
 )
+from redis_curriculum._state.indices import Words
 from redis_curriculum._state.intake import Intake
-from redis_curriculum._state.stage import EXPIRE_MS, Stage, Words, drop_generations
+from redis_curriculum._state.stage import EXPIRE_MS, Stage, drop_generations
 from redis_curriculum._store.contracts import MIGRATE
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum._store.workers import WorkerRow, workers

@@ -10,20 +10,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from itertools import islice
 from typing import Final, TypeVar
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._sampling.sigmoid import Sums
+from redis_curriculum._protocol.records import pairs
 from redis_curriculum._state.expected import part_of, places_of
 from redis_curriculum._state.file import Progress
 from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine
+from redis_curriculum._state.indices import Words
 from redis_curriculum._state.intake import Intake
-from redis_curriculum._store.contracts import STAGE, STAGE_BEGIN
-from redis_curriculum._store.variant import packed_hypers, readable
+from redis_curriculum._store.contracts import STAGE, STAGE_BEGIN, VERIFY_SUMS
+from redis_curriculum._store.variant import packed_hypers, readable, variant_of
 from redis_curriculum.errors import CurriculumError, SnapshotError
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.tasks.task import encode_params
@@ -32,7 +32,6 @@ _CHUNK: Final = 100
 _LEASE_MS: Final = 60_000
 EXPIRE_MS: Final = 3_600_000
 
-Words = tuple[str | int | float | bytes, ...]
 T = TypeVar("T")
 
 
@@ -114,10 +113,15 @@ class Stage:
             part = part_of(int(task.statistics.get("completion_count", 0)), scorer)
             scored = sets.setdefault(("ZADD", part), [])
             scored += [scorer.rank(task.statistics), task.task_id]
-            sets.setdefault(("SADD", f"label:{task.label}"), []).append(task.task_id)
             yield "HSET", f"task:{task.task_id}", *_fields(task, scorer)
         for words, members in sets.items():
             yield *words, *members
+        by_label: dict[str, list[int]] = {}
+        for task in tasks:
+            by_label.setdefault(task.label, []).append(task.task_id)
+        for label, task_ids in by_label.items():
+            yield "SADD", f"label:{label}", *task_ids
+            yield from self.intake.totals.index.staged_tasks(label, task_ids)
 
     def _rest(self) -> Plan[None]:
         """Write labels, counters, quarantine, sums."""
@@ -131,9 +135,7 @@ class Stage:
                 commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))
         for start in range(0, len(commands), _CHUNK):
             yield from self.put(commands[start : start + _CHUNK])
-        if intake.totals.counts_eligible:
-            sums = (word for pair in asdict(intake.totals.sums).items() for word in pair)
-            yield from self.put([("HSET", "weight_sums", *sums)])
+        yield from self.put([*intake.totals.index.staged_sums()])
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self.intake, line.label
@@ -144,10 +146,9 @@ class Stage:
         elif label and (since is not None or gone):
             yield "ZADD", "inactive", intake.manifest.created_ms if since is None else since, label
         fields = readable(intake.config.algorithm, "label", line.statistics, line.last_score)
-        if intake.totals.counts_eligible and intake.totals.eligible[label]:
-            fields["eligible_count"] = intake.totals.eligible[label]
         if fields:
             yield "HSET", f"progress:{label}", *(word for pair in fields.items() for word in pair)
+        yield from intake.totals.index.staged_label(label)
         for counts, stem in ((line.count, "count:"), (line.epoch, None)):
             lost = {"evictions": gone} if gone else {}
             for what in COUNTS:
@@ -181,10 +182,13 @@ class Stage:
         for label, count in sorted(totals.active.items()):
             yield from self._expect(count, "SCARD", keys.label(label))
             yield from self._expect(str(count) if count else None, "HGET", keys.labels, label)
-        words = ("HMGET", keys.sums, *asdict(totals.sums))
-        found = yield from server.command(*words)
-        if Sums(*(int(text or 0) for text in found)) != totals.sums:
-            raise SnapshotError(f"staging failed: sums are {found}, not {totals.sums}")
+        for name, labels in totals.index.sizes().items():
+            yield from self._expect(labels, "ZCARD", f"{keys.pool}{name}")
+        script = VERIFY_SUMS.script(variant_of(totals.scorer))
+        found = yield from server.run(script, self._current)
+        sums = {name: int(text) for name, text in pairs(found).items() if int(text)}
+        if sums != totals.index.sums():
+            raise SnapshotError(f"staging failed: sums are {sums}, not {totals.index.sums()}")
 
     def _expect(self, value: object, *words: str) -> Plan[None]:
         found = yield from self.server.command(*words)

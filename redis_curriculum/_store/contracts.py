@@ -36,17 +36,17 @@ FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", 
 READ: Final = contract("read", "generation", rest="task_ids")
 NUMBERS: Final = contract("numbers", "generation", "family", "count", rest="names")
 
-MOMENT_BEGIN: Final = bind("moment_begin", "generation", "token", "lease_ms")
+MOMENT_BEGIN: Final = contract("moment_begin", "generation", "token", "lease_ms")
 MOMENT_TASKS: Final = contract("moment_tasks", "generation", "token", "lease_ms", rest="task_ids")
 MOMENT_LABELS: Final = contract("moment_labels", "generation", "token", "lease_ms", rest="labels")
 MOMENT_END: Final = bind("moment_end", "generation", "token")
 
 VERIFY: Final = contract("verify", "generation", "current", "packed_hypers", rest="tasks")
+VERIFY_SUMS: Final = contract("verify_sums", "generation", "current")
 REPAIR_TASKS: Final = contract("repair_tasks", "generation", rest="tasks")
 REPAIR_LABELS: Final = bind("repair_labels", "generation", rest="labels")
-REPAIR_SUMS: Final = contract(
-    "repair_sums", "generation", "sum_s", "sum_q0", "sum_q1", "sum_q2", rest="labels"
-)
+REPAIR_INDEX: Final = contract("repair_index", "generation", rest="labels")
+REPAIR_SUMS: Final = contract("repair_sums", "generation", rest="amounts")
 
 STAGE_BEGIN: Final = bind("stage_begin", "generation", "current", "token", "lease_ms")
 STAGE: Final = bind(

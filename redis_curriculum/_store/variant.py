@@ -7,14 +7,14 @@ Lua it is then a local, or a field of a task's or label's table, of the same nam
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Final
 
 from redis_curriculum._protocol.scripts import folder
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.scorers.base import Scorer, as_numbers, hyperparameters
+from redis_curriculum.scorers.base import Scorer, as_numbers, hyperparameters, lengths
 from redis_curriculum.scorers.statistics import Holder, Statistics
 
 READABLE: Final = ("completion_count", "learning_progress", "success_rate_ema")
@@ -47,16 +47,12 @@ def readable(
 
 def variant_of(scorer: Scorer) -> Variant:
     """Return what the scripts of this family are spliced with, as its structural settings say."""
-    return _variant(
-        type(scorer), *(scorer.stored(holder) for holder in _HOLDERS), *_aliases(scorer)
-    )
+    of_task, of_label = (scorer.stored(holder) for holder in _HOLDERS)
+    aliases = tuple(sorted(scorer.aliases.items()))
+    return _variant(type(scorer), of_task, of_label, aliases, tuple(lengths(scorer).items()))
 
 
 _HOLDERS: Final[tuple[Holder, Holder]] = ("task", "label")
-
-
-def _aliases(scorer: Scorer) -> tuple[tuple[tuple[str, str], ...], ...]:
-    return (tuple(sorted(scorer.aliases.items())),)
 
 
 @cache
@@ -65,6 +61,7 @@ def _variant(
     of_task: tuple[str, ...],
     of_label: tuple[str, ...],
     aliases: tuple[tuple[str, str], ...],
+    tuples: tuple[tuple[str, int], ...],
 ) -> Variant:
     kind = family.model_fields["kind"].default
     own = folder() / "scorers" / f"{kind}.lua"
@@ -72,8 +69,9 @@ def _variant(
     return Variant(
         scorer=family.LUA or own,
         draw=folder() / "draws" / family.DRAW,
+        evictable=folder() / "evictions" / f"{family.EVICTS}.lua",
         generated={
-            "hypers": "".join(_hypers(family)),
+            "hypers": "".join(_hypers(family, dict(tuples))),
             "unpacking": "".join(packing.unpacking()),
             "packing": "".join(packing.packing()),
             "statistic_names": "".join(packing.names()),
@@ -81,11 +79,13 @@ def _variant(
     )
 
 
-def _hypers(family: type[Scorer]) -> Iterator[str]:
+def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
     """One local a hyperparameter; flags become booleans, choices one boolean each."""
     found = {**dict.fromkeys(_OF_CURRICULUM, ()), **hyperparameters(family)}
-    yield f"local {', '.join(found)} =\n"
-    yield f"  struct.unpack('<{'d' * len(found)}', packed_hypers)\n"
+    parts = {name: [f"{name}_{i + 1}" for i in range(count)] for name, count in tuples.items()}
+    names = [each for name in found for each in parts.get(name, [name])]
+    yield f"local {', '.join(names)} =\n"
+    yield f"  struct.unpack('<{'d' * len(names)}', packed_hypers)\n"
     for name, choices in found.items():
         field = family.model_fields.get(name)
         if field is not None and field.annotation is bool:
@@ -93,6 +93,8 @@ def _hypers(family: type[Scorer]) -> Iterator[str]:
         if choices:
             flags = ", ".join(f"{name}_is_{choice}" for choice in choices)
             yield f"local {flags} = {', '.join(f'{name} == {i}' for i in range(len(choices)))}\n"
+        if name in parts:
+            yield f"local {name} = {{ {', '.join(parts[name])} }}\n"
 
 
 class _Packing:

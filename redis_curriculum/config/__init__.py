@@ -13,6 +13,7 @@ from redis_curriculum.config.resume import resume_rule, structural_differences
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import ConfigWarning
 from redis_curriculum.scorers import (
+    DebiasedProgressConfig,
     DiscreteRandomConfig,
     LearningProgressConfig,
     UniformConfig,
@@ -21,6 +22,7 @@ from redis_curriculum.scorers import (
 __all__ = [
     "ConfigWarning",
     "CurriculumConfig",
+    "DebiasedProgressConfig",
     "DiscreteRandomConfig",
     "LearningProgressConfig",
     "Resume",

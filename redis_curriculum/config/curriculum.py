@@ -16,7 +16,7 @@ from redis_curriculum._values.rules import In, canonical_json, parse_json_object
 from redis_curriculum.config.differences import leaf_differences
 from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family
 from redis_curriculum.tasks.build import bind_generator, custom_generators
 from redis_curriculum.tasks.task import Params, TaskGenerator
@@ -55,7 +55,7 @@ class CurriculumConfig(FrozenModel):
         default=0, description="Decides the task ids and the first state of the random stream."
     )
     algorithm: Annotated[Algorithm, TUNABLE] = Field(
-        default=LearningProgressConfig(), description="The hyperparameters."
+        default=DebiasedProgressConfig(), description="The hyperparameters."
     )
     score_range: Annotated[ScoreRange, STRUCTURAL] = Field(
         default=(0.0, 1.0), description="(lowest, highest) raw score; mapped to [0, 1]."

@@ -51,8 +51,13 @@ class Census:
     quarantined: int
 
     def of_tasks(self, name: str) -> Floats:
-        """A statistic of each task, NaN before its first result and where the family has none."""
-        return self.pool.statistics.get(name, np.full(len(self.pool), np.nan))
+        """A statistic of each task, NaN before its first result and where the family has none.
+
+        Where the family keeps it of labels only, it is that of the task's label.
+        """
+        if name in self.pool.statistics:
+            return self.pool.statistics[name]
+        return self.of_labels(name)[self.pool.label_index]
 
     def of_labels(self, name: str) -> Floats:
         """The same of each label."""
@@ -238,7 +243,8 @@ def _raw_progress(census: Census) -> dict[str, float]:
 def _inequality(census: Census) -> dict[str, float]:
     """Gini coefficients from the raw progress to what is drawn: where does selectivity go?"""
     pool, eligible = census.pool, census.eligible
-    raw, drawn = gini(pool.ranks(census.scorer)[eligible]), gini(census.probabilities[eligible])
+    progress = np.nan_to_num(census.of_tasks("learning_progress"), nan=0.0)
+    raw, drawn = gini(progress[eligible]), gini(census.probabilities[eligible])
     counted = {
         what: np.array([n for label, n in census.counts[what].items() if label], dtype=np.float64)
         for what in ("samples", "evictions")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,11 @@ from redis_curriculum.scorers.statistics import (
 )
 
 Floats = NDArray[np.float64]
-Draw = Literal["uniform", "sigmoid"]
+Number = TypeVar("Number", float, Floats)
+Draw = Literal["label_first", "sigmoid", "uniform"]
 """How weights become draws; see ``Scorer.DRAW``."""
+Eviction = Literal["lowest", "random"]
+"""Which tasks a replacement takes; see ``Scorer.EVICTS``."""
 
 NEVER = 2**53
 """A number of completions that no task reaches."""
@@ -51,8 +54,11 @@ class Scorer(FrozenModel):
     """How tasks are drawn.
 
     ``"uniform"``: every task with the same probability. ``"sigmoid"``: a share for tasks with few
-    results, and the sigmoid of the weights' z-scores for the others.
+    results, and the sigmoid of the weights' z-scores for the others. ``"label_first"``: a label by
+    its weight, then any of its tasks.
     """
+    EVICTS: ClassVar[Eviction] = "lowest"
+    """Which of the tasks that may be replaced go first: those of lowest rank, or any of them."""
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = None
     """Names of the statistics that ``weight`` and ``rank`` use; None: any of them."""
     LUA: ClassVar[Path | None] = None
@@ -151,6 +157,23 @@ class Scorer(FrozenModel):
         """Return the names of those that the field ``stats`` holds, in its order."""
         return tuple(name for name in self.names(holder) if name not in self.aliases)
 
+    def adopted(self, holder: Holder, of: Statistics) -> dict[str, float]:
+        """Return statistics that were kept under other settings as these go on with them.
+
+        What is kept under both is taken over; the rest begins as ``first`` says. Only a restore
+        that forces structural settings, or another family, asks for this.
+        """
+        if not of:
+            return {}
+        mean = of["total_score"] / of["completion_count"]
+        optional = {s.name for s in self.STATISTICS if s.is_optional}
+        names = [name for name in self.names(holder) if name in of or name not in optional]
+        return {name: of.get(name, self.first(name, mean)) for name in names}
+
+    def first(self, name: str, mean: float) -> float:  # noqa: ARG002 - a family's own
+        """Return the value that a statistic begins with where only the mean score is known."""
+        return mean
+
     def unpacked(self, holder: Holder, data: bytes) -> dict[str, float]:
         """Return the statistics that a field ``stats`` holds."""
         found = unpacked(self.stored(holder), data)
@@ -177,7 +200,7 @@ def hyperparameters(model: type[FrozenModel]) -> dict[str, tuple[Any, ...]]:
     """Return the names of a model's hyperparameters, in order, each with its choices.
 
     Only ``Literal`` fields have choices; those of others are empty. Fields that are neither numbers
-    nor flags nor choices are not hyperparameters.
+    nor flags nor choices nor tuples of numbers are not hyperparameters.
     """
     return dict(_hyperparameters(model))
 
@@ -189,16 +212,26 @@ def _hyperparameters(model: type[FrozenModel]) -> Iterator[tuple[str, tuple[Any,
             continue
         if get_origin(annotation) is Literal:
             yield name, get_args(annotation)
-        elif annotation in (int, float, bool) or annotation == float | None:
+        elif annotation in (int, float, bool, float | None) or get_origin(annotation) is tuple:
             yield name, ()
 
 
+def lengths(model: FrozenModel) -> dict[str, int]:
+    """Return how many numbers each hyperparameter that is a tuple has."""
+    values = {name: getattr(model, name) for name in hyperparameters(type(model))}
+    return {name: len(value) for name, value in values.items() if isinstance(value, tuple)}
+
+
 def as_numbers(model: FrozenModel) -> list[float]:
-    """Return a model's hyperparameters as numbers: flags 0 or 1, choices their index, None NaN."""
-    found = []
+    """Return a model's hyperparameters as numbers, those of a tuple one after the other.
+
+    Flags are 0 or 1, choices their index, None NaN.
+    """
+    found: list[float] = []
     for name, choices in hyperparameters(type(model)).items():
         value = getattr(model, name)
         if choices:
             value = choices.index(value)
-        found.append(float("nan") if value is None else float(value))
+        values = value if isinstance(value, tuple) else (value,)
+        found += [float("nan") if each is None else float(each) for each in values]
     return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,10 +28,8 @@ from redis_curriculum._values.fields import (
 from redis_curriculum._values.models import reading_stored
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
-from redis_curriculum.scorers.base import Draw, Floats, Scorer
+from redis_curriculum.scorers.base import Draw, Floats, Number, Scorer
 from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics, ema
-
-Number = TypeVar("Number", float, Floats)
 
 NO_REWEIGHTING = 0.5
 """The ``early_progress_amplification`` at which R is the identity."""
@@ -175,6 +173,10 @@ class LearningProgressConfig(Scorer):
             early = self.early_progress_amplification
             return abs(reweight(of["p_fast"], early) - reweight(of["p_slow"], early))
         return math.sqrt(max(0.0, of["ema_squared"] - of["reward_ema"] * of["reward_ema"]))
+
+    def first(self, name: str, mean: float) -> float:
+        """Return no progress, no spread, and the mean for every average."""
+        return {"learning_progress": 0.0, "ema_squared": mean * mean}.get(name, mean)
 
     def rank(self, of: Statistics) -> float:
         """Return the task's own learning progress."""

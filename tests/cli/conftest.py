@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import pytest
 import typer
 
-from redis_curriculum import Curriculum, CurriculumConfig
+from redis_curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
 from redis_curriculum.cli import app, main
 from redis_curriculum.tasks import Buckets
 
@@ -70,7 +70,9 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url
 @pytest.fixture
 def curriculum(url: str, name: str) -> Iterator[Curriculum]:
     """A curriculum in which everything has happened: results, evictions, two labels' progress."""
-    config = CurriculumConfig(task_generator=MAZES, num_active_tasks=12, seed=3)
+    config = CurriculumConfig(
+        task_generator=MAZES, num_active_tasks=12, seed=3, algorithm=LearningProgressConfig()
+    )
     with Curriculum.open(url, name, config) as opened:
         for i in range(20):
             for task_id in opened.task_ids()[:6]:

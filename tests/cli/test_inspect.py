@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum import Curriculum, CurriculumConfig
+from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import SCHEMA, Keys
 from redis_curriculum.tasks import Custom
 from tests.cli.conftest import ROOT, Cli
@@ -182,7 +182,8 @@ def test_looking_imports_nothing_that_the_config_names(
     """A config from Redis may name any class; and here it may be missing."""
     keys = Keys(curriculum.name)
     for path in ("no_such_module:Tasks", "tests.cli.curious:Tasks"):
-        config = CurriculumConfig(task_generator=Custom(path=path), num_active_tasks=12)
+        generator = Custom(path=path)
+        config = curriculum.config.model_copy(update={"task_generator": generator})
         with server.client() as client:
             client.hset(keys.meta, mapping={"config": config.to_json()})
         for command in LOOKS:

@@ -32,7 +32,8 @@ PRESETS = ["default", "stable", "fast_learning", "arena_legacy"]
 
 
 def make(**fields: Any) -> CurriculumConfig:
-    return CurriculumConfig(**{"task_generator": ONE, **fields})
+    given = {"task_generator": ONE, "algorithm": LearningProgressConfig(), **fields}
+    return CurriculumConfig(**given)
 
 
 def quietly(preset: str, **overrides: Any) -> LearningProgressConfig:

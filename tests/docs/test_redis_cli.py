@@ -11,7 +11,12 @@ from typing import Any, cast
 
 import pytest
 
-from redis_curriculum import Curriculum, CurriculumConfig, WorkerSettings
+from redis_curriculum import (
+    Curriculum,
+    CurriculumConfig,
+    LearningProgressConfig,
+    WorkerSettings,
+)
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.tasks import Buckets
 from tests.docs.pages import blocks, page, rows
@@ -30,7 +35,8 @@ RECIPES = [
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """The curriculum that the page looks at."""
     mazes = Buckets(label="maze-{size}", buckets={"size": [5, 9, 13]})
-    config = CurriculumConfig(task_generator=mazes, num_active_tasks=6, seed=0)
+    algorithm = LearningProgressConfig()
+    config = CurriculumConfig(task_generator=mazes, num_active_tasks=6, algorithm=algorithm)
     worker = WorkerSettings(worker_id="rollout-1")
     with (
         redis_server(tmp_path_factory.mktemp("recipes")) as server,
@@ -78,6 +84,7 @@ def test_the_table_has_every_key_and_its_type() -> None:
         "epoch": ("<n>", "<what>"),
         "task": ("<task_id>",),
         "label": ("<label>",),
+        "members": ("<label>",),
         "progress": ("<label>",),
         "count": ("<what>",),
     }

@@ -32,6 +32,11 @@ PINNED = {
     "labels": "rc:{run-42}:g3:labels",
     "inactive": "rc:{run-42}:g3:inactive",
     "sums": "rc:{run-42}:g3:weight_sums",
+    "members": "rc:{run-42}:g3:members:maze 9:9",
+    "groups": "rc:{run-42}:g3:groups",
+    "weights": "rc:{run-42}:g3:weights",
+    "masses": "rc:{run-42}:g3:masses",
+    "young": "rc:{run-42}:g3:young",
     "progress": "rc:{run-42}:g3:progress:maze 9:9",
     "count": "rc:{run-42}:g3:count:failures",
     "quarantine": "rc:{run-42}:g3:quarantine",
@@ -41,6 +46,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "epoch": (7, "samples"),
     "task": (0,),
     "label": ("maze 9:9",),
+    "members": ("maze 9:9",),
     "progress": ("maze 9:9",),
     "count": ("failures",),
 }
@@ -92,7 +98,12 @@ _VARIABLE = re.compile(r"\b(prefix|pool|epoch_prefix) \.\. (\w+)\b(?!')")
 
 
 def lua() -> dict[str, str]:
-    return {path.stem: path.read_text() for path in sorted(folder().rglob("*.lua"))}
+    """Every Lua file; of the includes the name is enough."""
+    paths = sorted(folder().rglob("*.lua"))
+    return {
+        path.stem if path.parent.name == "include" else str(path): path.read_text()
+        for path in paths
+    }
 
 
 def lua_names() -> set[str]:
@@ -108,6 +119,7 @@ def known(text: str) -> bool:
     whole = {spelled(name) for name in PINNED if name not in ARGUMENTS}
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
+    stems |= {KEYS.members("")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 
@@ -132,12 +144,15 @@ def test_the_scripts_spell_all_that_they_keep() -> None:
 def test_a_variable_beside_a_base_is_a_part_or_a_count() -> None:
     """``pool .. part`` and its like: only names that hold one of PARTS, COUNTS or a family.
 
+    ``set`` and ``DRAWN`` hold one of LABEL_SETS.
+
     ``stage`` is given names in ``commands``, ``collect`` in ``names``, ``numbers`` in ``family``.
     """
     used = {name for source in lua().values() for _, name in _VARIABLE.findall(source)}
     assert used <= {
         *("part", "part_before", "right", "stratum", "what"),
         *("commands", "names", "family"),
+        *("set", "DRAWN"),
     }
 
 

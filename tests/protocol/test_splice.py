@@ -24,7 +24,9 @@ def parts_of(kind: str) -> dict[str, str]:
     variant = VARIANTS[kind]
     assert variant.scorer
     assert variant.draw
-    files = {"scorer": variant.scorer, **{p.stem: p for p in sorted(variant.draw.glob("*.lua"))}}
+    assert variant.evictable
+    files = {"scorer": variant.scorer, "evictable": variant.evictable}
+    files |= {path.stem: path for path in sorted(variant.draw.glob("*.lua"))}
     texts = {**INCLUDES, **{name: path.read_text() for name, path in files.items()}}
     for name, lines in variant.generated.items():
         given = ", ".join(sorted(declared(lines)))
@@ -257,7 +259,7 @@ def test_an_include_needs_exactly_what_it_uses(name: str, kind: str) -> None:
 
 def test_all_that_is_given_is_used_by_another_file() -> None:
     """By one family at least; a hyperparameter of the curriculum may be Python's alone."""
-    for kind in ("learning_progress", "uniform"):
+    for kind in ("learning_progress", "debiased_progress", "uniform"):
         parts = parts_of(kind)
         texts = {**parts, **{f"scripts/{name}": text for name, text in SCRIPTS.items()}}
         for name, text in parts.items():

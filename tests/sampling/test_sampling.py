@@ -17,7 +17,8 @@ from scipy.stats import chisquare
 
 from redis_curriculum._sampling import sigmoid
 from redis_curriculum._sampling.draw import distribution, draw, pool_weights
-from redis_curriculum._sampling.pool import Pool, evictable
+from redis_curriculum._sampling.pool import Pool
+from redis_curriculum._sampling.pool import evictable as evictable_ids
 from redis_curriculum._sampling.random_stream import M1, RandomStream
 from redis_curriculum._sampling.sigmoid import Moments, Sums, expected_trials, fixed
 from redis_curriculum.config import ConfigWarning, LearningProgressConfig
@@ -624,6 +625,15 @@ def test_replacements_stop_where_nothing_more_may_go() -> None:
 
 
 # --- eviction ------------------------------------------------------------------------------------
+
+
+def evictable(pool: Pool, hypers: LearningProgressConfig, limit: int) -> int:
+    """How many may be evicted; those of lowest rank go, so no random number is drawn."""
+    stream = RandomStream.from_seed(0)
+    found = evictable_ids(pool, hypers, limit, stream)
+    assert stream.state == RandomStream.from_seed(0).state
+    assert found == pool.task_ids[pool.parts(hypers).ripe[: len(found)]].tolist()
+    return len(found)
 
 
 @given(POOLS, st.sampled_from([0.01, 0.1, 0.3, 0.5, 1.0]), st.integers(0, 40))

@@ -32,6 +32,7 @@ from redis_curriculum._state.format import COUNTERS, Manifest, TaskLine
 from redis_curriculum._state.migrate import Migration, migrating
 from redis_curriculum._state.reader import read
 from redis_curriculum._store.contracts import MIGRATE, MOMENT_BEGIN, STAGE
+from redis_curriculum._store.variant import variant_of
 from redis_curriculum._values.rules import canonical_json
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.steps import Steps
@@ -46,7 +47,7 @@ from redis_curriculum.errors import (
     SnapshotError,
     UnsupportedServerError,
 )
-from redis_curriculum.scorers import UniformConfig
+from redis_curriculum.scorers import LearningProgressConfig, UniformConfig
 from tests.fixtures.schema_1 import MORE, play
 from tests.harness import connect
 from tests.schema_1 import NAMES, WRITES, OldWorker, dump, fixture, plant, snapshot_of
@@ -367,7 +368,10 @@ def requests_of(client: Any, url: str, which: str, name: str) -> tuple[int, int,
     with on_request() as seen:
         migrated(url, name)
     wipe(client, name)
-    return seen.index(MOMENT_BEGIN.sha) + 1, seen.index(MIGRATE.sha) + 1, len(seen)
+    families = (LearningProgressConfig(), UniformConfig())
+    begins = {MOMENT_BEGIN.script(variant_of(family)).sha for family in families}
+    begin = next(i for i, sha in enumerate(seen, start=1) if sha in begins)
+    return begin, seen.index(MIGRATE.sha) + 1, len(seen)
 
 
 def wipe(client: Any, name: str) -> None:

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from redis_curriculum.config import LearningProgressConfig
+from redis_curriculum.config import DebiasedProgressConfig, LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
     EpochError,
@@ -58,6 +58,23 @@ hypers = st.builds(
     failure_score=st.sampled_from([None, None, 0.0, 0.25]),
 )
 
+debiased_hypers = st.builds(
+    DebiasedProgressConfig,
+    rates=st.just((1 / 4, 1 / 8)),
+    warm_up=st.just((4.0, 2.0)),
+    noise_factor=st.sampled_from([0.0, 0.0, 1.0]),
+    power=st.sampled_from([1, 2]),
+    floor=st.sampled_from([0.0, 0.15, 1.0]),
+    least_count=st.sampled_from([1, 2, 4]),
+    cap=st.sampled_from([0.01, 0.2, 1.0]),
+    label_mass=st.sampled_from(["equal", "tasks"]),
+    min_presentations_for_eviction=st.integers(1, 3),
+    replacement_rate=st.sampled_from([0.0, 0.3]),
+    max_consecutive_failures=st.sampled_from([1, 2, 3]),
+    failure_score=st.sampled_from([None, None, 0.0, 0.25]),
+)
+FAMILIES = {"learning_progress": hypers, "debiased_progress": debiased_hypers}
+
 serial = itertools.count()
 
 
@@ -66,9 +83,11 @@ class Machine(RuleBasedStateMachine):
 
     client: Any
     stem: str
+    family: str
 
-    @initialize(given=hypers, seed=st.integers(0, 2**63 - 1))
-    def begin(self, given: LearningProgressConfig, seed: int) -> None:
+    @initialize(data=st.data(), seed=st.integers(0, 2**63 - 1))
+    def begin(self, data: st.DataObject, seed: int) -> None:
+        given = data.draw(FAMILIES[self.family])
         config = text_config(given, num_active_tasks=CAPACITY, seed=seed, epochs_retained=2)
         self.harness = Harness(self.client, f"{self.stem}.{next(serial)}", config)
         self.model = ModelCurriculum(given, CAPACITY, seed)
@@ -269,8 +288,10 @@ class Machine(RuleBasedStateMachine):
             assert_same(self.harness, self.model)
 
 
-def test_random_operations_equal_the_model(every_server: Server, name: str) -> None:
-    machine = type("OnServer", (Machine,), {"client": connect(every_server), "stem": name})
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_operations_equal_the_model(every_server: Server, name: str, family: str) -> None:
+    given = {"client": connect(every_server), "stem": name, "family": family}
+    machine = type("OnServer", (Machine,), given)
     run_state_machine_as_test(
         machine,
         settings=settings(

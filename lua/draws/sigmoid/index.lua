@@ -1,11 +1,15 @@
 -- index: exact integer sums of the eligible tasks' weights and of their squares (_sampling/sigmoid.py, Sums): the hash
 -- `weight_sums`, fields s, q0, q1, q2; and each label's number of eligible tasks.
 -- Needs: call, pool, weight, fresh_until, pooling_is_label, unpack_label
--- Gives: index_field, index_results, index_join, index_leave, index_mend, fixed
+-- Gives: index_field, index_loaded, index_results, index_join, index_leave, shift, fixed
 local index_field = 'eligible_count'
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
 local floor = math.floor
 local s, q0, q1, q2 = 0, 0, 0, 0 -- what is due to each
+
+local function index_loaded(p)
+  p.weight_before = weight(p)
+end
 
 -- A weight as an integer of 40 binary places.
 local function fixed(y)
@@ -116,9 +120,4 @@ local function index_leave(_, label, p)
   if p.completion_count >= fresh_until then
     shift(label, -1, weight(p))
   end
-end
-
--- By so many is a label's number of eligible tasks too small; the sums of own weights are mended by themselves.
-local function index_mend(label, by)
-  shift(label, tonumber(by))
 end

@@ -1,5 +1,5 @@
 -- index: uniform draws need nothing but the three sorted sets.
--- Gives: index_field, index_results, index_join, index_leave, index_mend
+-- Gives: index_field, index_loaded, index_results, index_join, index_leave
 local index_field = 'stats'
-local function index_results() end
-local index_join, index_leave, index_mend = index_results, index_results, index_results
+local function index_loaded() end
+local index_results, index_join, index_leave = index_loaded, index_loaded, index_loaded

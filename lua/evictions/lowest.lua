@@ -1,7 +1,7 @@
--- evictable: how many of the first `limit` ripe tasks, lowest rank first, stand within the lowest share of the pool.
+-- evictable: those of the first `limit` ripe tasks, lowest rank first, that stand within the lowest share of the pool.
 -- By place, so that ties do not make the whole pool evictable (_sampling/pool.py).
 -- Needs: call, pool, evictable_share
--- Gives: evictable
+-- Gives: evictable, count_evictable
 local function evictable(limit)
   if limit < 1 then
     return {}
@@ -19,4 +19,8 @@ local function evictable(limit)
     ids[#ids + 1] = ripe[i]
   end
   return ids
+end
+
+local function count_evictable(limit)
+  return #evictable(limit)
 end

@@ -1,0 +1,34 @@
+-- index: keep labels where draws look for them (_sampling/label_first.py). Of each label's tasks there is a sorted set
+-- beside the set, so that one can be found by its place.
+-- Needs: call, pool, label_mass_is_tasks, place_label, tasks_of, place_again
+-- Gives: index_field, index_loaded, index_results, index_join, index_leave
+local index_field = 'stats'
+
+local function index_loaded() end
+
+-- After results were folded into these labels; each has tasks.
+local function index_results(_, labels)
+  for name, label in pairs(labels) do
+    place_label(name, label, label_mass_is_tasks and tasks_of(name) or 1)
+  end
+end
+
+local function recount(label, before, after)
+  if label_mass_is_tasks or before == 0 or after == 0 then
+    place_again(label, after)
+  end
+end
+
+-- A task has joined a label.
+local function index_join(id, label)
+  call('ZADD', pool .. 'members:' .. label, 0, id)
+  local tasks = tasks_of(label)
+  recount(label, tasks - 1, tasks)
+end
+
+-- A task is about to leave a label.
+local function index_leave(id, label)
+  call('ZREM', pool .. 'members:' .. label, id)
+  local tasks = tasks_of(label)
+  recount(label, tasks, tasks - 1)
+end

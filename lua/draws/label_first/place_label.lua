@@ -1,0 +1,46 @@
+-- place_label: put a label into the sorted set where draws look for it. Labels that have tasks stand in `weights`, or in
+-- `young` while they have few results. Where a label's mass grows with its tasks, `masses` holds weight times tasks.
+-- Needs: call, pool, weight, least_count, label_mass_is_tasks, unpack_label, DRAWN, rescore
+-- Gives: place_label, tasks_of, place_again
+local function score_in(set, label)
+  local score = call('ZSCORE', pool .. set, label)
+  return score and tonumber(score)
+end
+
+-- Put a label of statistics p and so many tasks where it belongs, wherever it stands.
+local function place_label(label, p, tasks)
+  local judged, young, own
+  if tasks > 0 then
+    local mass = label_mass_is_tasks and tasks or 1
+    if p.completion_count < least_count then
+      young = mass
+    else
+      own = weight(p)
+      judged = own * mass
+    end
+  end
+  local before = score_in(DRAWN, label)
+  if not (before and judged) then
+    rescore('young', label, score_in('young', label), young, true)
+  end
+  rescore(DRAWN, label, before, judged)
+  if label_mass_is_tasks then
+    if own then
+      call('ZADD', pool .. 'weights', own, label)
+    else
+      call('ZREM', pool .. 'weights', label)
+    end
+  end
+end
+
+local function tasks_of(label)
+  return tonumber(call('HGET', pool .. 'labels', label) or 0)
+end
+
+local function place_again(label, tasks)
+  local p, stats = { completion_count = 0 }, call('HGET', pool .. 'progress:' .. label, 'stats')
+  if stats then
+    unpack_label(p, stats)
+  end
+  place_label(label, p, tasks)
+end

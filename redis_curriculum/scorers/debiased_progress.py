@@ -1,0 +1,234 @@
+"""Draw labels by their progress, less what chance explains.
+
+A label's averages of different length lie apart where its scores change. Part of each gap is
+chance: its variance is known, and taken off. What is left, at the length where it shows best, is
+the label's weight. Tasks are not judged one by one: a label is drawn first, then any of its tasks.
+
+Every operation is ``+ - x /``, a square root or a comparison, so that Lua agrees bit for bit: the
+order of operations is part of the contract. The twin is ``lua/scorers/debiased_progress.lua``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import AfterValidator, Field, model_validator
+
+from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction, Rate
+from redis_curriculum._values.rules import In
+from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.scorers.base import Draw, Eviction, Floats, Number, Scorer
+from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics
+
+LEAST_RATES, MOST_RATES = 2, 8
+LEAST_WEIGHT = 1e-6
+"""Weight of a label without any progress, so that no label is ever without one."""
+
+
+def _check_ladder(rates: tuple[float, ...]) -> tuple[float, ...]:
+    falling = all(fast > slow for fast, slow in pairwise(rates))
+    if not (LEAST_RATES <= len(rates) <= MOST_RATES and falling):
+        rule = f"{LEAST_RATES} to {MOST_RATES} rates in (0, 1], each below the one before"
+        raise ValueError(rule)
+    return rates
+
+
+def _of_label(name: str, description: str) -> Statistic:
+    return Statistic(name, description, holders=("label",))
+
+
+_AVERAGES = tuple(f"average_{k}" for k in range(MOST_RATES))
+Ladder = Annotated[tuple[Rate, ...], AfterValidator(_check_ladder)]
+WarmUp = Annotated[float, In("[1, 1000000]")]
+
+
+class DebiasedProgressConfig(Scorer):
+    """Draws a label by its debiased progress, then a task of the label uniformly.
+
+    A label keeps averages ``a_0``, ``a_1``, ... of its scores, the fastest first. Average ``k``
+    moves by ``max(rates[k], warm_up[k] / (n + warm_up[k]))`` of the difference, where ``n`` is the
+    number of results before: at first it is nearly the mean of all scores. With ``q`` an average
+    of the squared score at the first rate, ``x`` and ``y`` the last rates of two neighbouring
+    averages, and n the number of results::
+
+        V   = x / (2 - x) + y / (2 - y) - 2 x y / (x + y - x y)
+        var = max(q - a_0^2, 0) + 1 / (n + 4)
+        w   = max over k of max((a_k - a_{k+1})^2 - noise_factor var V, 0) + 1e-6
+
+    ``V`` is the variance of the gap for white noise of variance 1. Labels with fewer results than
+    ``least_count`` weigh as much as the largest w that is known. With L labels that have tasks::
+
+        P(label) = floor / L + (1 - floor) w / sum of w
+
+    No P stays above ``cap + (1 - cap) / L``: what exceeds it is cut and all are divided by the sum.
+
+    The constants are those of the rule that was above uniform draws on every family of learners
+    in which a curriculum can help: see the page on whether it helps.
+    """
+
+    STATISTICS: ClassVar[tuple[Statistic, ...]] = (
+        *BASIC,
+        _of_label("learning_progress", "Largest gap of two neighbouring averages."),
+        _of_label("average_squared", "Average of the squared score, at the first rate."),
+        *(_of_label(name, "Average of the score, at its rate.") for name in _AVERAGES),
+    )
+    DRAW: ClassVar[Draw] = "label_first"
+    DRAWN_BY: ClassVar[tuple[str, ...] | None] = (
+        "average_squared",
+        *_AVERAGES,
+    )
+    EVICTS: ClassVar[Eviction] = "random"
+
+    kind: Annotated[Literal["debiased_progress"], STRUCTURAL] = "debiased_progress"
+    rates: Annotated[Ladder, STRUCTURAL] = Field(
+        default=(1 / 128, 1 / 256, 1 / 512),
+        description="Final rates of the averages per completion of the label, each below the one"
+        " before.",
+    )
+    warm_up: Annotated[tuple[WarmUp, ...], STRUCTURAL] = Field(
+        default=(16.0, 8.0, 4.0),
+        description="Rate k after n results is warm_up[k] / (n + warm_up[k]), until it has fallen"
+        " to rates[k].",
+    )
+    noise_factor: Annotated[Annotated[float, In("[0, 10]")], TUNABLE] = Field(
+        default=1.0, description="How often the variance of chance is taken off a squared gap."
+    )
+    power: Annotated[Annotated[int, In("[1, 2]")], TUNABLE] = Field(
+        default=2, description="Power of the debiased gap that a label is drawn by."
+    )
+    floor: Annotated[Fraction, TUNABLE] = Field(
+        default=0.15, description="Share of the draws that is uniform over labels."
+    )
+    least_count: Annotated[Count, TUNABLE] = Field(
+        default=20, description="Results from which a label is judged by its own weight."
+    )
+    cap: Annotated[Annotated[float, In("[0.01, 1]")], TUNABLE] = Field(
+        default=0.2,
+        description="No label of L gets more than cap + (1 - cap) / L of the draws; 1: no limit.",
+    )
+    label_mass: Annotated[Literal["equal", "tasks"], TUNABLE] = Field(
+        default="equal",
+        description="Whether a label's weight is multiplied by the number of its tasks.",
+    )
+    min_presentations_for_eviction: Annotated[Count, TUNABLE] = Field(
+        default=20, description="Completions from which a task may be evicted."
+    )
+    replacement_rate: Annotated[Fraction, TUNABLE] = Field(
+        default=0.0,
+        description="Probability that a draw tries to replace a task first, any that may be"
+        " evicted; 0 keeps every task.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.warm_up) != len(self.rates):
+            rule = f"{len(self.rates)} numbers, one for each of rates"
+            raise InvalidInputError("warm_up", rule, self.warm_up)
+        return self
+
+    # --- the rule --------------------------------------------------------------------------------
+
+    def fold_label(self, of: Statistics, score: float) -> dict[str, float]:
+        """Return a label's statistics after one more completion of any of its tasks."""
+        found = self.fold(of, score)
+        moving = self.rates_after(int(found["completion_count"]))
+        averages = [of.get(name, 0.0) for name in self._averages]
+        averages = [a + rate * (score - a) for a, rate in zip(averages, moving, strict=True)]
+        squared = of.get("average_squared", 0.0)
+        found["average_squared"] = squared + moving[0] * (score * score - squared)
+        gaps = [abs(a - b) for a, b in pairwise(averages)]
+        found["learning_progress"] = max(gaps)
+        return found | dict(zip(self._averages, averages, strict=True))
+
+    def first(self, name: str, mean: float) -> float:
+        """Return no progress, and the mean for every average.
+
+        Of the squared score too: exact where scores are 0 or 1, too much variance otherwise.
+        """
+        return 0.0 if name == "learning_progress" else mean
+
+    def rates_after(self, count: int) -> tuple[float, ...]:
+        """Return the rate of each average at the last of ``count`` results of a label."""
+        n = count - 1
+        return tuple(max(r, c / (n + c)) for r, c in zip(self.rates, self.warm_up, strict=True))
+
+    def weight(self, of: Statistics) -> float:
+        """Return a label's weight from its own results; 1e-6 at least, about 1 at most."""
+        count, squared = of.get("completion_count", 0.0), of.get("average_squared", 0.0)
+        averages = [of.get(name, 0.0) for name in self._averages]
+        return self._weigh(count, squared, averages, max, math.sqrt)
+
+    def weights(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the weights of many labels, shape (n,); 1e-6 where there are no results."""
+        known = {name: np.nan_to_num(column, nan=0.0) for name, column in columns.items()}
+        averages = [known[name] for name in self._averages]
+        count, squared = known["completion_count"], known["average_squared"]
+        return self._weigh(count, squared, averages, np.maximum, np.sqrt)
+
+    def _weigh(
+        self,
+        count: Number,
+        squared: Number,
+        averages: Sequence[Number],
+        larger: Callable[..., Any],
+        root: Callable[[Any], Any],
+    ) -> Number:
+        n = larger(count - 1, 0.0)
+        moving = [larger(r, c / (n + c)) for r, c in zip(self.rates, self.warm_up, strict=True)]
+        variance = larger(squared - averages[0] * averages[0], 0.0) + 1 / (count + 4)
+        best = 0.0 * count
+        for k in range(len(self.rates) - 1):
+            gap = averages[k] - averages[k + 1]
+            chance = self.noise_factor * variance * gap_variance(moving[k], moving[k + 1])
+            best = larger(best, gap * gap - chance)
+        found = best + LEAST_WEIGHT
+        return root(found) if self.power == 1 else found
+
+    @property
+    def ripe_from(self) -> int:
+        """``min_presentations_for_eviction``."""
+        return self.min_presentations_for_eviction
+
+    @property
+    def replacement(self) -> float:
+        """``replacement_rate``."""
+        return self.replacement_rate
+
+    def names(self, holder: Holder) -> tuple[str, ...]:
+        """Return the names of the statistics; there are as many averages as rates."""
+        unused = set(_AVERAGES) - set(self._averages)
+        return tuple(name for name in super().names(holder) if name not in unused)
+
+    @property
+    def _averages(self) -> tuple[str, ...]:
+        return _AVERAGES[: len(self.rates)]
+
+    # --- presets ---------------------------------------------------------------------------------
+
+    @classmethod
+    def fast(cls, **overrides: Any) -> Self:
+        """For few results a label (some hundred): averages over 32 results and more."""
+        preset = {
+            "rates": (1 / 32, 1 / 64, 1 / 128, 1 / 256, 1 / 512),
+            "warm_up": (128.0, 64.0, 32.0, 16.0, 8.0),
+        }
+        return cls(**{**preset, **overrides})
+
+    @classmethod
+    def long_memory(cls, **overrides: Any) -> Self:
+        """Where labels differ much and chance plays little part: averages over 2,048 results."""
+        preset = {
+            "rates": (1 / 128, 1 / 512, 1 / 2048),
+            "warm_up": (16.0, 4.0, 1.0),
+            "floor": 0.3,
+        }
+        return cls(**{**preset, **overrides})
+
+
+def gap_variance(x: Number, y: Number) -> Number:
+    """Return the variance of the gap of two averages of rates x and y over unit white noise."""
+    return x / (2 - x) + y / (2 - y) - 2 * x * y / (x + y - x * y)
