@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from redis_curriculum._wire.embedded import attach
 from redis_curriculum.config import CurriculumConfig, structural_differences
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers import BASIC, Scorer, family
-from redis_curriculum.scorers.base import hyperparameters
+from redis_curriculum.scorers.base import Draw, hyperparameters
 from redis_curriculum.scorers.statistics import Holder, Statistics
 from redis_curriculum.testing.playing import (
     HOLDERS,
@@ -43,13 +44,24 @@ RESULTS: Final = 1000
 """Results of a task, and of a label, that are folded in Python."""
 VARIATIONS: Final = 3
 """Other settings of the family that are tried beside those of the fixture."""
-LABELS_ONLY: Final = frozenset({"label_first"})
-"""Ways to draw that ask for the weights of labels alone."""
+RESERVED: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        and break do else elseif end false for function if in local nil not or repeat return then
+        true until while
+        key label count index failing joining weight_before rank_before last_score
+        task_id label_hash params created_ms sample_count failure_count consecutive_failures
+        last_error statistics tasks probability counters
+        """,
+    )
+)
+"""Words of Lua, and what else is known of a task or label in a script, a record, an answer."""
 DRAWS: Final = 6000
 MOST_DEVIATION: Final = 4.75
 """A standard normal deviate is above it once in a million."""
-MOST_WEIGHT: Final = 4.0
-"""Draws by sigmoid keep weights as whole numbers of 2**-40, below 2**42."""
+MOST_WEIGHT: Final[dict[Draw, float]] = {"sigmoid": 3.9999, "label_first": 2.0}
+"""What the numbers that draws keep of weights have room for."""
 
 
 class ScorerContract:
@@ -64,8 +76,8 @@ class ScorerContract:
                 return MineConfig()
 
     The family must be registered (see ``redis_curriculum.scorers.family``). Half of the tests need
-    a server: a private one is started for the class, which takes a redis-server on PATH or the
-    extra ``embedded``. To use another server, return its URL from a fixture ``server_url``. Every
+    a server: each starts a private one, which takes a redis-server on PATH or the extra
+    ``embedded``. To use another server, return its URL from a fixture ``server_url``. Every
     curriculum that a test makes has a name of its own and is deleted at the end.
 
     The tests take some seconds for each value of ``scorer``.
@@ -76,10 +88,10 @@ class ScorerContract:
         """Return the settings to test; override it."""
         raise NotImplementedError(f"{type(self).__name__} needs a fixture named scorer")
 
-    @pytest.fixture(scope="class")
-    def server_url(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    @pytest.fixture
+    def server_url(self, tmp_path: Path) -> Iterator[str]:
         """Return the URL of the server to test on; override it to use one that runs."""
-        directory = tmp_path_factory.mktemp("redis")
+        directory = tmp_path / "redis"
         with attach(directory):
             yield f"embedded://{directory}"
 
@@ -131,11 +143,13 @@ class ScorerContract:
     # --- the rule in Python ----------------------------------------------------------------------
 
     def test_statistics_are_declared(self, scorer: Scorer) -> None:
-        """The basic ones come first; each has one name, a range and a description."""
+        """The basic ones come first; each has a name of its own, a range and a description."""
         declared = scorer.STATISTICS
         assert declared[: len(BASIC)] == BASIC
         assert len({one.name for one in declared}) == len(declared)
         for one in declared:
+            assert re.fullmatch("[a-z][a-z0-9_]*", one.name), one.name
+            assert one.name not in RESERVED, f"{one.name} means something else already"
             assert one.low <= one.high, one.name
             assert one.description, one.name
             assert set(one.holders) <= set(HOLDERS), one.name
@@ -180,14 +194,13 @@ class ScorerContract:
 
     @pytest.mark.parametrize("holder", HOLDERS)
     def test_ranks_and_weights_are_finite(self, scorer: Scorer, holder: Holder) -> None:
-        """A weight is at least 0, also before the first result."""
+        """A weight is at least 0, also before the first result, and within what its draws allow."""
         for given in variations(scorer):
             for found in [{}, *folded(given, holder, random.Random(5), RESULTS)]:
                 assert holder == "label" or math.isfinite(given.rank(found))
                 if is_weighed(given, holder):
                     weight = given.weight(found)
-                    assert 0 <= weight < math.inf
-                    assert given.DRAW != "sigmoid" or weight < MOST_WEIGHT
+                    assert 0 <= weight <= MOST_WEIGHT.get(given.DRAW, 1e300)
 
     @pytest.mark.parametrize("holder", HOLDERS)
     def test_ranks_and_weights_use_what_is_declared(self, scorer: Scorer, holder: Holder) -> None:
@@ -336,7 +349,7 @@ def variations(scorer: Scorer) -> Iterator[Scorer]:
 
 def is_weighed(scorer: Scorer, holder: Holder) -> bool:
     """Whether draws may ask for the weight of such a holder."""
-    return scorer.DRAW not in LABELS_ONLY or holder == "label"
+    return scorer.DRAW != "label_first" or holder == "label"
 
 
 def every(statistics: dict[Any, Statistics]) -> dict[Any, dict[str, str]]:
