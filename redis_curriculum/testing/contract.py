@@ -23,7 +23,7 @@ from redis_curriculum._values.fields import STRUCTURAL, Resume
 from redis_curriculum._wire.embedded import attach
 from redis_curriculum.config import CurriculumConfig, structural_differences
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.scorers import BASIC, Scorer, family
+from redis_curriculum.scorers import BASIC, Scorer, UniformConfig, family
 from redis_curriculum.scorers.base import Draw, hyperparameters
 from redis_curriculum.scorers.statistics import Holder, Statistics
 from redis_curriculum.testing.playing import (
@@ -182,6 +182,18 @@ class ScorerContract:
                 assert first == second
                 assert before == kept
                 assert first is not before
+
+    @pytest.mark.parametrize("holder", HOLDERS)
+    def test_a_fold_goes_on_with_what_another_family_kept(
+        self, scorer: Scorer, holder: Holder
+    ) -> None:
+        """After a restore that forces another family, each statistic is within its range, too."""
+        for given in variations(scorer):
+            fold = given.fold if holder == "task" else given.fold_label
+            for kept in folded(UniformConfig(), holder, random.Random(11), 60):
+                taken = given.adopted(holder, kept)
+                check_statistics(given, holder, taken, 0.5)
+                check_statistics(given, holder, fold(taken, 0.375), 0.375)
 
     @pytest.mark.parametrize("holder", HOLDERS)
     def test_statistics_survive_packing(self, scorer: Scorer, holder: Holder) -> None:

@@ -19,11 +19,10 @@ from redis_curriculum.errors import InvalidInputError
 from tests.docs.pages import page, rows, section
 
 PAGE = page("develop/scorers.md")
-FILES = dict(
-    re.findall(
-        r"^```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
-    )
+_BLOCK = re.compile(
+    r"^```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
+FILES = {name.replace("\\", ""): text for name, text in _BLOCK.findall(PAGE)}
 
 
 @pytest.fixture(scope="module")

@@ -215,6 +215,11 @@ class RipeBeforeLearning(Sound):
         return self.min_samples_for_lp - 1
 
 
+class BeginsOutside(Sound):
+    def first(self, name: str, mean: float) -> float:
+        return super().first(name, mean) + 2
+
+
 class WrongAlias(Sound):
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -233,6 +238,7 @@ IN_PYTHON: dict[type[Scorer], Callable[[Scorer], None]] = {
     Unmarked: CONTRACT.test_every_setting_is_described_and_marked,
     Lenient: CONTRACT.test_a_setting_of_the_wrong_kind_is_refused,
     RipeBeforeLearning: CONTRACT.test_tasks_ripen_in_order,
+    BeginsOutside: lambda s: CONTRACT.test_a_fold_goes_on_with_what_another_family_kept(s, "task"),
     WrongAlias: lambda s: CONTRACT.test_statistics_survive_packing(s, "task"),
 }
 
