@@ -31,6 +31,8 @@ class NoPath(Plain):
 thing = 3
 """
 
+PLAIN = {"task_generator": Single(label="a"), "algorithm": {"kind": "plain"}}
+
 Install = Callable[..., str]
 
 
@@ -63,7 +65,7 @@ def test_a_family_is_found_by_its_kind(install: Install) -> None:
     assert "plain" in kinds()
     found = family("plain")
     assert (found.__module__, found.__name__) == (module, "Plain")
-    config = CurriculumConfig(task_generator=Single(label="a"), algorithm={"kind": "plain"})
+    config = CurriculumConfig.model_validate(PLAIN)
     assert type(config.algorithm) is found
     again = CurriculumConfig.from_json(config.to_json())
     assert again == config
@@ -84,7 +86,7 @@ def test_what_is_no_family_is_refused_with_the_reason(
 ) -> None:
     install(plain=what)
     with pytest.raises(InvalidInputError, match=f"kind must be {reason}.*got 'plain'"):
-        CurriculumConfig(task_generator=Single(label="a"), algorithm={"kind": "plain"})
+        CurriculumConfig.model_validate(PLAIN)
 
 
 def test_a_family_under_another_kind_is_refused(install: Install) -> None:
@@ -107,7 +109,7 @@ def test_no_package_replaces_a_family_of_the_library(install: Install) -> None:
 
 def test_a_class_that_is_not_installed_is_refused() -> None:
     class Mine(Scorer):
-        kind: str = "mine"  # type: ignore[assignment]
+        kind: str = "mine"
 
     with pytest.raises(InvalidInputError, match="kind must be one of"):
         CurriculumConfig(task_generator=Single(label="a"), algorithm=Mine())
