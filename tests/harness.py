@@ -179,8 +179,16 @@ class Harness:
         reply: list[int] = self.write("record", *flat, sequence=sequence)
         return [reply[0], *reply[2:]]
 
-    def sample(self, count: int, *, replay: str = "", sequence: int | None = None) -> Reply:
-        flat = self.write("sample", count, 1, replay, sequence=sequence)
+    def sample(
+        self,
+        count: int,
+        *,
+        replay: str = "",
+        distinct: int = 0,
+        chosen: str = "",
+        sequence: int | None = None,
+    ) -> Reply:
+        flat = self.write("sample", count, 1, replay, distinct, chosen, sequence=sequence)
         return Reply.parse(flat)
 
     def step(
@@ -189,10 +197,11 @@ class Harness:
         count: int,
         *,
         replay: str = "",
+        distinct: int = 0,
         sequence: int | None = None,
     ) -> Reply:
         flat = [item for result in results for item in result]
-        args = [count, 1, replay, *flat]
+        args = [count, 1, replay, distinct, "", *flat]
         return Reply.parse(self.write("step", *args, sequence=sequence))
 
     def replace(
@@ -223,9 +232,11 @@ class Harness:
         reply: list[int] = self.write("fail", *args, sequence=sequence)
         return reply
 
-    def end_epoch(self, epoch: int, *, sequence: int | None = None) -> list[int]:
+    def end_epoch(
+        self, epoch: int, step: int | str = "", *, sequence: int | None = None
+    ) -> list[int]:
         """Returns [repeated]."""
-        reply: list[int] = self.write("end_epoch", epoch, sequence=sequence)
+        reply: list[int] = self.write("end_epoch", epoch, step, sequence=sequence)
         return reply
 
     def note_epoch(

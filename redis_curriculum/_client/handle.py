@@ -6,21 +6,35 @@ import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any, Final, Self
 
 from redis_curriculum._store.once import RENEWALS_PER_LEASE
-from redis_curriculum._store.play import MOST_DRAWS
+from redis_curriculum._store.play import MOST_DRAWS, Play, play
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum._wire.urls import Address
+from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.tasks.build import custom_generators
 from redis_curriculum.tasks.task import TaskGenerator
 
+_COUNT: Final = In(f"[1, {MOST_DRAWS}]")
+
 
 class Handle(ABC):
     """One curriculum as one worker of one process sees it."""
+
+    def __new__(cls, *arguments: Any, **named: Any) -> Self:
+        """Refuse to make one in any other way than ``open`` and ``restore`` do.
+
+        Raises:
+            InvalidInputError: It names ``open`` and its arguments.
+        """
+        if not (arguments and isinstance(arguments[0], Address)):
+            rule = f"made with {cls.__name__}.open(url, name, config)"
+            raise InvalidInputError(cls.__name__, rule, (*arguments, *named.values()))
+        return super().__new__(cls)
 
     def __init__(self, address: Address, store: Store) -> None:
         self._address = address
@@ -80,6 +94,17 @@ class Handle(ABC):
         self._store.begin_anew()
         self._pid = os.getpid()
 
+    def _play(self, finished: Iterable[tuple[int, float]], count: object, distinct: object) -> Play:
+        """A call for draws; distinct ones can be at most as many as the pool may hold."""
+        number = int(_COUNT.require(count, "count"))
+        if not isinstance(distinct, bool):
+            raise InvalidInputError("distinct", "True or False", distinct)
+        most = self._store.config.num_active_tasks
+        if distinct and number > most:
+            rule = f"at most {most} (num_active_tasks) if distinct"
+            raise InvalidInputError("count", rule, count)
+        return play(self._store, finished, number, distinct=distinct)
+
     @abstractmethod
     def _begin_anew(self) -> None:
         """Replace lock and connection, which another process holds."""
@@ -87,14 +112,6 @@ class Handle(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise CurriculumError(f"this handle of curriculum {self.name!r} is closed")
-
-
-_COUNT = In(f"[1, {MOST_DRAWS}]")
-
-
-def checked_count(count: object) -> int:
-    """Return how many tasks to draw, if it is an integer in [1, 1,000,000]."""
-    return int(_COUNT.require(count, "count"))
 
 
 def checked_results(results: object) -> list[tuple[int, float]]:
@@ -105,11 +122,16 @@ def checked_results(results: object) -> list[tuple[int, float]]:
     return found
 
 
-def checked_settings(worker: WorkerSettings | None) -> WorkerSettings:
-    """Return the worker's settings; None is the defaults."""
+def located(url: object, worker: WorkerSettings | None) -> tuple[Address, WorkerSettings]:
+    """Return where the server is and how to talk to it; None is the default settings.
+
+    Raises:
+        InvalidInputError: The URL or the settings cannot be used, or name two prefixes.
+    """
     if worker is not None and not isinstance(worker, WorkerSettings):
         raise InvalidInputError("worker", "a WorkerSettings", worker)
-    return worker or WorkerSettings()
+    settings = worker or WorkerSettings()
+    return parse(url).with_prefix(settings.prefix), settings
 
 
 def live_generator(config: CurriculumConfig) -> TaskGenerator | None:

@@ -29,6 +29,16 @@ from redis_curriculum.errors import ConfigMismatchError, CurriculumNotFoundError
 from redis_curriculum.tasks.task import TaskGenerator
 
 
+def server_of(address: Address, name: object, settings: WorkerSettings) -> Server:
+    """Return the server as the plans of one curriculum take it, which need not exist.
+
+    Raises:
+        InvalidInputError: The name cannot be used.
+    """
+    keys = Keys(validate_name(name), key_prefix=address.prefix)
+    return Server(keys, settings.retry_deadline_s)
+
+
 def opening(
     address: Address,
     name: object,
@@ -53,11 +63,11 @@ def opening(
         MigrationError: Its keys are of an older schema, and its workers are live.
         UnsupportedServerError: The server would lose data, or its keys are of another version.
     """
-    name = validate_name(name)
+    server = server_of(address, name, settings)
+    name = server.keys.name
     config = _checked(config, generator)
     if config is not None and can_generate(config):
         next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
-    server = Server(Keys(name), settings.retry_deadline_s)
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]

@@ -43,6 +43,8 @@ class Store:
         self.unfinished = Unfinished()
         self.epoch = epoch
         """The epoch that this handle believes current; only its trainer's handle needs to."""
+        self.has_many_labels = False
+        """Whether it was said that some labels have no figures of their own."""
         self.configure(config)
 
     def begin_anew(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from redis import exceptions
@@ -14,7 +15,6 @@ from redis_curriculum._wire.urls import (
     PASSWORD_VARIABLE,
     SENTINEL_PASSWORD_VARIABLE,
     Address,
-    without_password,
 )
 from redis_curriculum.errors import (
     Applied,
@@ -40,13 +40,17 @@ from redis_curriculum.errors import (
     UnsupportedServerError,
     WorkerFencedError,
     WorkerInUseError,
+    without_password,
 )
 
 
 def error_of(code: str, detail: str) -> CurriculumError:
     """Return the exception for a script's error reply ``<code> <detail>``; nothing was written."""
     make = _ERRORS.get(code)
-    return make(detail) if make else ScriptError(f"unknown answer of a script: {code} {detail}")
+    if make:
+        with suppress(ValueError):  # somebody wrote something else where a number was
+            return make(detail)
+    return ScriptError(f"unknown answer of a script: {code} {detail}")
 
 
 def _stale(detail: str) -> CurriculumError:
@@ -204,7 +208,7 @@ def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedErr
 
 
 _BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
-    re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)"): lambda _, code, detail: error_of(code, detail),
+    re.compile(r"\b(RC[A-Z]+) (\S+)"): lambda _, code, detail: error_of(code, detail),
     _CUT_SHORT: _denied_inside,
 }
 

@@ -333,8 +333,8 @@ class ScorerContract:
             played.play(400)
             curriculum, name = played.curriculum, f"{played.curriculum.name}.restored"
             path = curriculum.snapshot(tmp_path / "a.rcs").path
-            try:
-                with Curriculum.restore(path, server_url, name, worker=WORKER) as other:
+            with Curriculum.restore(path, server_url, name, worker=WORKER) as other:
+                try:
                     assert other.config.algorithm == scorer
                     assert other.check() == []
                     assert other.distribution() == curriculum.distribution()
@@ -348,8 +348,8 @@ class ScorerContract:
                             assert one.statistics == two.statistics
                         results = [(task_id, played.rng.random()) for task_id in ids] * 2
                         assert curriculum.next_tasks(results, 30) == other.next_tasks(results, 30)
-            finally:
-                forget(server_url, name)
+                finally:
+                    forget(server_url, other)
 
 
 def variations(scorer: Scorer) -> Iterator[Scorer]:
