@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import InThread, Plan, Wait
 from redis_curriculum._protocol.requirements import (
     audit,
     durability,
@@ -18,7 +19,8 @@ from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import Filling
-from redis_curriculum._store.generate import can_generate, new_tasks
+from redis_curriculum._store.generate import can_generate
+from redis_curriculum._store.making import PATIENCE_S, try_out
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import validate_name
@@ -66,8 +68,8 @@ def opening(
     server = server_of(address, name, settings)
     name = server.keys.name
     config = _checked(config, generator)
-    if config is not None and can_generate(config):
-        next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
+    if config is not None and (yield InThread(partial(can_generate, config))):
+        yield from _tried_out(config, settings.retry_deadline_s)
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
@@ -84,6 +86,7 @@ def opening(
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
+    yield InThread(partial(can_generate, config))  # the store finds what this has built
     store = Store(server.at(generation), config, settings, epoch)
     store.configure(config, version)
     store.worker.meet(info)
@@ -91,8 +94,16 @@ def opening(
         enforce(kept, address.public)
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
-        yield from Filling(next_index, config.num_active_tasks - size).plan(store)
+        yield from Filling(config.num_active_tasks - size, is_patient=True).plan(store)
     return store
+
+
+def _tried_out(config: CurriculumConfig, deadline_s: float) -> Plan[None]:
+    """Make one task first: a generator that always fails leaves no curriculum behind."""
+    trying = try_out(config)
+    yield Wait(trying, max(deadline_s, PATIENCE_S))
+    if trying.done() and not trying.result().specs and (trouble := trying.result().trouble):
+        raise trouble
 
 
 def _checked(

@@ -14,6 +14,7 @@ from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.scripts import Contract, Script
 from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.generate import can_generate
+from redis_curriculum._store.making import Maker
 from redis_curriculum._store.once import Worker
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -51,11 +52,13 @@ class Store:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
         self.unfinished.clear()
+        self.maker = Maker()
 
     def configure(self, config: CurriculumConfig, version: int = 1) -> None:
         """Take over a config, as it was read or written with its version."""
         self.config, self.config_version = config, version
         self.can_generate = self._playing and can_generate(config)
+        self.maker = Maker()
         self.variant = variant_of(config.algorithm)
         self._scripts: dict[str, Script] = {}
 
