@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from redis_curriculum._protocol.asking import Server
-from redis_curriculum._protocol.scripts import Contract, Script
+from redis_curriculum._protocol.scripts import Contract, Script, use
 from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.making import Maker
@@ -60,6 +60,7 @@ class Store:
         self.can_generate = self._playing and can_generate(config)
         self.maker = Maker()
         self.variant = variant_of(config.algorithm)
+        use(self.variant)
         self._scripts: dict[str, Script] = {}
 
     def script(self, contract: Contract) -> Script:
