@@ -18,6 +18,7 @@ from redis_curriculum._state.expected import Place, Totals, places_of, statistic
 from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
 from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import validate_flag
 from redis_curriculum.errors import CurriculumError
 
 _SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
@@ -29,7 +30,7 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
 
     Left are counters that disagree, once somebody has meddled with their keys.
     """
-    if repair:
+    if validate_flag(repair, "repair"):
         yield from _repair(store)
     places, problems = yield from _places(store)
     for place in places:

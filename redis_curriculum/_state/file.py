@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import gzip
 import hashlib
@@ -18,13 +17,25 @@ from typing import BinaryIO, Final, Self, TypeAlias
 
 from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, known
 from redis_curriculum._values.models import FrozenModel
-from redis_curriculum._values.rules import In
-from redis_curriculum.errors import SnapshotError
+from redis_curriculum._values.rules import In, validate_flag
+from redis_curriculum.errors import InvalidInputError, SnapshotError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _KEEP: Final = In("[0, 1000]")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
+
+
+def checked_progress(progress: Progress | None) -> Progress | None:
+    """Return the callback, if it is one."""
+    if progress is not None and not callable(progress):
+        raise InvalidInputError("progress", "a function of (done, total), or None", progress)
+    return progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +51,30 @@ class SnapshotInfo:
     """Of its lines."""
 
 
+def _sync(folder: Path) -> None:
+    """Flush the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Target:
     """Where the snapshot goes: written beside, flushed to disk, renamed; older ones rotate."""
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
         self.path, self._keep = path, int(_KEEP.require(keep, "keep"))
-        if path.is_dir():
+        validate_flag(overwrite, "overwrite")
+        try:
+            is_there, is_directory = path.exists(), path.is_dir()
+        except OSError as error:  # a name that is too long, a folder that nobody may enter
+            raise SnapshotError(f"the file cannot be written: {error}") from error
+        if is_directory:
             raise SnapshotError(f"{path} is a directory")
         if not path.parent.is_dir():
             raise SnapshotError(f"{path.parent} is not a directory")
-        if path.exists() and not (overwrite or keep):
+        if is_there and not (overwrite or keep):
             raise SnapshotError(f"{path} exists; overwrite=True (--overwrite) replaces it")
         self._beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
@@ -58,8 +83,9 @@ class Target:
         self._clear_away()
         try:
             raw = self._beside.open("xb")
-            with suppress(OSError):  # a file system without locks keeps what the dead leave
-                fcntl.flock(raw, fcntl.LOCK_EX)
+            if fcntl:
+                with suppress(OSError):  # a file system without locks keeps what the dead leave
+                    fcntl.flock(raw, fcntl.LOCK_EX)
             if not self._beside.exists():  # another exporter saw it before it was locked
                 raw.close()
                 return self.writing()
@@ -69,6 +95,8 @@ class Target:
 
     def _clear_away(self) -> None:
         """Remove what exporters to the same path wrote before they were killed: none holds it."""
+        if fcntl is None:  # who is alive cannot be told
+            return
         for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
             with suppress(OSError), left.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,11 +111,8 @@ class Target:
                     older.replace(self._numbered(n))
             self._keep_as(self._numbered(1))
         self._beside.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if os.name == "posix":
+            _sync(self.path.parent)
 
     def discard(self) -> None:
         """Leave nothing."""

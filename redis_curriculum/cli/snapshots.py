@@ -73,7 +73,7 @@ def restore(
 ) -> None:
     """Bring a snapshot back: entirely, or not at all."""
     with session(url, WORKING) as server, progress_bar("restore") as progress:
-        intake = take_in(file, _overrides(settings or []), force=force, shrink=shrink)
+        intake = take_in(file, _overrides(settings or []) or None, force=force, shrink=shrink)
         about, where = server.about(name), server.address.public
         server.run(restoring(about, where, intake, replace=replace, progress=progress))
     tasks, dropped = intake.totals.parts.total(), len(intake.dropped)

@@ -7,6 +7,7 @@ from typing import Any
 from redis_curriculum._values.fields import STRUCTURAL, Resume
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.registry import family, kinds
 
 
@@ -15,7 +16,10 @@ def resume_rule(field: str) -> Resume:
 
     Raises:
         KeyError: There is no such field.
+        InvalidInputError: It is no text.
     """
+    if not isinstance(field, str):
+        raise InvalidInputError("field", "a text", field)
     top, _, name = field.partition(".")
     if top != "algorithm" or not name:
         return _mark(CurriculumConfig, top)
