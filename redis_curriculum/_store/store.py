@@ -8,17 +8,21 @@ same call is made again. Both check their input before anything is sent. Both ha
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.scripts import Contract, Script, use
 from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.making import Maker
 from redis_curriculum._store.once import Worker
+from redis_curriculum._store.outage import Backlog
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
+from redis_curriculum.errors import CurriculumError
 from redis_curriculum.tasks.outcome import Outcome
 
 OUTCOMES: Final = (Outcome.EVICTED, Outcome.APPLIED, Outcome.QUARANTINED)
@@ -42,6 +46,7 @@ class Store:
         self.settings = settings
         self.worker = Worker(server, settings)
         self.unfinished = Unfinished()
+        self.backlog = Backlog()
         self.epoch = epoch
         """The epoch that this handle believes current; only its trainer's handle needs to."""
         self.has_many_labels = False
@@ -52,7 +57,18 @@ class Store:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
         self.unfinished.clear()
-        self.maker = Maker()
+        self.maker, self.backlog = Maker(), Backlog()
+
+    def leave(self) -> Plan[None]:
+        """Deliver what waits and say goodbye, if that can be done at once; never fails."""
+        deadline_s, self.server.deadline_s = self.server.deadline_s, 0.0
+        try:
+            with suppress(CurriculumError):
+                yield from self.backlog.deliver(self)
+            yield from self.worker.leave()
+        finally:
+            self.server.deadline_s = deadline_s
+        self.backlog.end()
 
     def configure(self, config: CurriculumConfig, version: int = 1) -> None:
         """Take over a config, as it was read or written with its version."""
