@@ -29,6 +29,12 @@ def resume_rule(field: str) -> Resume:
     return _mark(models[0], name)
 
 
+def _rule(field: str, algorithm: type[FrozenModel]) -> Resume:
+    """As ``resume_rule``, for curricula of one family: others may mean another by the name."""
+    top, _, name = field.partition(".")
+    return _mark(algorithm, name) if top == "algorithm" and name else _mark(CurriculumConfig, top)
+
+
 def _mark(model: type[FrozenModel], name: str) -> Resume:
     return next(mark for mark in model.model_fields[name].metadata if isinstance(mark, Resume))
 
@@ -37,8 +43,9 @@ def structural_differences(
     saved: CurriculumConfig, given: CurriculumConfig
 ) -> list[tuple[str, Any, Any]]:
     """Return (dotted field, saved, given) of all structural fields that differ."""
+    algorithm = type(saved.algorithm)
     return [
         difference
         for difference in saved.differences(given)
-        if resume_rule(difference[0]) is STRUCTURAL
+        if _rule(difference[0], algorithm) is STRUCTURAL
     ]
