@@ -74,7 +74,7 @@ MIGRATE: Final = bind(
 )
 
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
-NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", rest="labels")
+NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", "spread", rest="labels")
 
 OPEN: Final = bind(
     "open", "generation", "schema", "config", "config_sha256", "packed_hypers", "random", "creator"

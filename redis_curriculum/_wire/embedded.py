@@ -389,6 +389,7 @@ def _share(directory: Path) -> int:
 
 def _locked(path: Path, *, shared: bool = False) -> int | None:
     """Open and lock a file; None if somebody else holds it."""
+    assert fcntl is not None  # noqa: S101 - attach() has looked
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     descriptor = None
     try:
