@@ -95,8 +95,9 @@ def opening(
     name = server.keys.name
     config = _checked(config, generator, resume)
     if config is not None and (yield InThread(partial(can_generate, config))):
-        config = yield InThread(partial(_with_fingerprint, config))
-        yield from _tried_out(config, settings.retry_deadline_s)
+        marked: CurriculumConfig = yield InThread(partial(_with_fingerprint, config))
+        yield from _tried_out(marked, settings.retry_deadline_s)
+        config = marked
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]

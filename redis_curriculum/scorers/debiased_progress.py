@@ -83,7 +83,7 @@ class DebiasedProgressConfig(LabelFirstDraws):
     )
     EVICTS: ClassVar[Eviction] = "random"
 
-    kind: Annotated[Literal["debiased_progress"], STRUCTURAL] = "debiased_progress"
+    kind: Annotated[Literal["debiased_progress"], STRUCTURAL] = "debiased_progress"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     rates: Annotated[Ladder, STRUCTURAL] = Field(
         default=(1 / 128, 1 / 256, 1 / 512),
         description="Final rates of the averages per completion of the label, each below the one"
@@ -166,7 +166,7 @@ class DebiasedProgressConfig(LabelFirstDraws):
         n = larger(count - 1, 0.0)
         moving = [larger(r, c / (n + c)) for r, c in zip(self.rates, self.warm_up, strict=True)]
         variance = larger(squared - averages[0] * averages[0], 0.0) + 1 / (count + 4)
-        best = 0.0 * count
+        best: Any = 0.0 * count
         for k in range(len(self.rates) - 1):
             gap = averages[k] - averages[k + 1]
             chance = self.noise_factor * variance * gap_variance(moving[k], moving[k + 1])
