@@ -166,13 +166,13 @@ class DebiasedProgressConfig(LabelFirstDraws):
         n = larger(count - 1, 0.0)
         moving = [larger(r, c / (n + c)) for r, c in zip(self.rates, self.warm_up, strict=True)]
         variance = larger(squared - averages[0] * averages[0], 0.0) + 1 / (count + 4)
-        best: Any = 0.0 * count
+        best = 0.0 * count
         for k in range(len(self.rates) - 1):
             gap = averages[k] - averages[k + 1]
             chance = self.noise_factor * variance * gap_variance(moving[k], moving[k + 1])
             best = larger(best, gap * gap - chance)
-        found = best + LEAST_WEIGHT
-        return root(found) if self.power == 1 else found
+        found: Number = root(best + LEAST_WEIGHT) if self.power == 1 else best + LEAST_WEIGHT  # pyright: ignore[reportAssignmentType]
+        return found
 
     @property
     def ripe_from(self) -> int:
