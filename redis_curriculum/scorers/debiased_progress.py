@@ -171,8 +171,8 @@ class DebiasedProgressConfig(LabelFirstDraws):
             gap = averages[k] - averages[k + 1]
             chance = self.noise_factor * variance * gap_variance(moving[k], moving[k + 1])
             best = larger(best, gap * gap - chance)
-        found: Number = root(best + LEAST_WEIGHT) if self.power == 1 else best + LEAST_WEIGHT  # pyright: ignore[reportAssignmentType]
-        return found
+        found = best + LEAST_WEIGHT
+        return root(found) if self.power == 1 else found  # pyright: ignore[reportReturnType] - as count
 
     @property
     def ripe_from(self) -> int:
