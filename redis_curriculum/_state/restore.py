@@ -18,6 +18,7 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
 from redis_curriculum._protocol.stored import number
 from redis_curriculum._state.file import Progress, checked_progress
+from redis_curriculum._state.format import COUNTERS
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
 from redis_curriculum._store.contracts import FLIP
@@ -105,11 +106,12 @@ def _meta(stage: Stage) -> dict[str, str | int | bytes]:
     """Return all of ``meta``: the counters of the file, then what the file cannot choose."""
     manifest, forced = stage.intake.manifest, stage.intake.forced
     epochs = (int(name.partition(":")[0]) for name in stage.epochs)
+    oldest = min(epochs, default=manifest.epoch)
     return {
-        **{str(name): count for name, count in manifest.counters.items()},
+        **{name: manifest.counters[name] for name in COUNTERS if name in manifest.counters},
         **stage.meta,
         "epoch": manifest.epoch,
-        "oldest_epoch": min(epochs, default=manifest.epoch),
+        **({"oldest_epoch": oldest} if oldest else {}),
         "created_ms": manifest.curriculum_created_ms,
         "random": " ".join(map(str, manifest.random)),
         "next_index": manifest.next_index,

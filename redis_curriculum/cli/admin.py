@@ -164,7 +164,7 @@ def acl(
     url: Url = None,
     json: AsJson = False,
 ) -> None:
-    """Print least-privilege users for a worker and a viewer, or load the scripts.
+    """Print least-privilege users, or load the scripts.
 
     Lines for redis-cli, for this server's version. Put a password of your own where PASSWORD
     stands. The curriculum need not exist. With --load the scripts are loaded that the server (or a

@@ -33,6 +33,7 @@ def test_list(cli: Cli, curriculum: Curriculum) -> None:
         "capacity": 12,
         "labels": 3,
         "live_workers": 1,
+        "problem": None,
     }
     line = next(line for line in cli("list").out.splitlines() if curriculum.name in line)
     assert line.split()[1:6] == ["11", "12", "3", "1", "0"]

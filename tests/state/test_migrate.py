@@ -109,6 +109,7 @@ def new_state(client: Any, name: str) -> dict[str, Any]:
     meta = {"forced": "[]"} | renamed.pop("meta")[1]
     for passing in ("generation", "restored"):
         meta.pop(passing)
+    meta.setdefault("oldest_epoch", "0")
     for passing in ("events", "workers", "worker:killed"):
         renamed.pop(passing, None)
     return renamed | {"meta": meta}
