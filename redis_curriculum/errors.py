@@ -289,6 +289,10 @@ class ConfigChangedError(CurriculumError):
         self.version = version
 
 
+class UnindexedError(CurriculumError):
+    """The indices are not yet those of the changed settings. Internal."""
+
+
 class MissingScriptError(ServerError):
     """The server has forgotten a script; it must be sent whole. Internal."""
 

@@ -8,7 +8,7 @@
 -- ARGV[6] next_index int the index the first task was generated for
 -- ARGV[7..] specs groups of index int, task_id int, label str, params JSON; index from next_index on, ascending
 -- Returns [repeated, created, next_index, missing]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCINDEX next_index: others created meanwhile; RCCONFIG version: the config has changed
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: others created meanwhile; RCCONFIG version: the config has changed
 -- Atomic. O(specs).
 
 --@include keys

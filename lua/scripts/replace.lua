@@ -9,7 +9,7 @@
 -- ARGV[7..] specs groups of index int, task_id int, label str, params JSON; index from next_index on, ascending
 -- Returns [repeated, config_version, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCINDEX next_index: others created meanwhile; RCCONFIG version: the config has changed
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: others created meanwhile; RCCONFIG version: the config has changed
 -- Atomic. Fewer are replaced where fewer may be evicted. O(specs x log pool).
 
 --@include keys

@@ -9,7 +9,7 @@
 -- ARGV[7] replay str ids, separated by spaces, that were drawn before the server lost them: counted, not drawn; or empty
 -- Returns [repeated, config_version, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. Expected O(count x log pool); after some 1,024 trials in all the call ends with fewer tasks.
 
 --@include guard

@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.handle import (
-    Handle,
     checked_count,
     checked_results,
     checked_settings,
     live_generator,
 )
 from redis_curriculum._client.lease import renewing
+from redis_curriculum._client.live import Live
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
@@ -44,7 +44,7 @@ from redis_curriculum.tasks.task import Task, TaskGenerator
 T = TypeVar("T")
 
 
-class Curriculum(Handle):
+class Curriculum(Live):
     """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
 
     Nothing of the pool is kept here: every method asks the server, so what one worker wrote every

@@ -19,6 +19,7 @@ from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.generate import can_generate, new_tasks
+from redis_curriculum._store.once import Worker
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import validate_name
@@ -37,12 +38,14 @@ def opening(
     generator: TaskGenerator | None,
     *,
     fill: bool = False,
+    worker: Worker | None = None,
 ) -> Plan[Store]:
     """Audit the server, create or attach; three round trips, more while filling the pool.
 
     It is filled where it is new (whoever comes first) or empty, or if ``fill``. A later gap is for
     the next draw: who attaches changes nothing, and a resumed run draws what it would have drawn.
     A curriculum of an older schema is migrated first, if no worker of the older version is live.
+    ``worker``: who the handle has been so far; it goes on under the name and the counts of that.
 
     Raises:
         InvalidInputError: The name, the config or the generator cannot be used.
@@ -74,7 +77,7 @@ def opening(
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
-    store = Store(server.at(generation), config, settings, epoch)
+    store = Store(server.at(generation), config, settings, epoch, worker=worker)
     store.configure(config, version)
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
@@ -82,6 +85,16 @@ def opening(
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
         yield from Filling(next_index, config.num_active_tasks - size).plan(store)
+    return store
+
+
+def reopening(address: Address, former: Store) -> Plan[Store]:
+    """Attach to what now stands under the name of a store, as a new worker; see ``reopen``."""
+    yield from former.worker.leave()
+    name, settings = former.server.keys.name, former.settings
+    store = yield from opening(address, name, None, settings, None, worker=former.worker)
+    store.unfinished.caller = former.unfinished.caller
+    store.configure(store.config.bind_as(former.config), store.config_version)
     return store
 
 

@@ -9,7 +9,7 @@ from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import CREATE
 from redis_curriculum._store.generate import new_tasks
 from redis_curriculum._store.store import Store
-from redis_curriculum.errors import IndexTakenError
+from redis_curriculum.errors import ConfigChangedError, IndexTakenError
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Filling(Call[None]):
 
     def steps(self, store: Store) -> Plan[None]:
         """One round trip a chunk."""
-        while self.missing:
+        while self.missing and store.can_generate:
             if self.write is None:
                 args = creating(store, self.missing, self.next_index)
                 self.write = Write(store.script(CREATE), args)
@@ -29,6 +29,8 @@ class Filling(Call[None]):
                 _, _, next_index, missing = yield from store.worker.send(self)
             except IndexTakenError as taken:
                 self.next_index = taken.next_index
+            except ConfigChangedError:
+                yield from store.reload()
             else:
                 self.next_index, self.missing, self.write = next_index, missing, None
 

@@ -14,7 +14,7 @@ import socket
 import time
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +27,7 @@ from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import LEAVE, REGISTER, RENEW, RESUME
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
+    ConfigChangedError,
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
@@ -37,6 +38,7 @@ from redis_curriculum.errors import (
     SequenceGapError,
     ServerError,
     StaleGenerationError,
+    UnindexedError,
     WorkerError,
     WorkerFencedError,
 )
@@ -81,6 +83,8 @@ class Worker:
         self.lost_writes = 0
         """Acknowledged writes that the server lost and that could not be replayed."""
         self._life = self._new_life()
+        self.reindex: Callable[[], Plan[None]]
+        """What a write waits for while the indices are not complete; the store sets it."""
 
     @property
     def worker_id(self) -> str:
@@ -273,6 +277,9 @@ class Worker:
         """Make up for what the server lost, or wait for the next try, or raise ``error``."""
         if isinstance(error, SequenceGapError):
             yield from self._replay(self._life, error, attempts)
+        elif isinstance(error, UnindexedError):
+            yield from self.reindex()
+            attempts.progress()
         elif not isinstance(error, WorkerFencedError) or not (yield from self._was_forgotten()):
             yield from attempts.pause(error)
 
@@ -314,9 +321,11 @@ class Worker:
                     attempts.progress()
                 except EpochError:  # another trainer has ended that epoch: nothing is missing
                     yield self._run(life, RESUME, write.number - 1, write.number)
-                except IndexTakenError:  # others created tasks meanwhile: these are gone
+                except (ConfigChangedError, IndexTakenError):  # these new tasks are gone
                     yield self._run(life, RESUME, write.number - 1, write.number)
                     self._report_lost(1)
+        except UnindexedError:  # the caller's next try replays the rest
+            yield from self.reindex()
         except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
             yield from attempts.pause(again)
         except ServerError as error:

@@ -16,6 +16,7 @@ from redis_curriculum._store.fill import creating, replacing
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
 from redis_curriculum.errors import (
+    ConfigChangedError,
     EmptyPoolError,
     GeneratorError,
     IndexTakenError,
@@ -58,9 +59,20 @@ class Play(Call[Step]):
             except IndexTakenError as taken:  # other workers created tasks first: make others
                 assert self.answer is not None  # noqa: S101 - only what it asks for needs an index
                 self.answer.next_index = taken.next_index
+            except ConfigChangedError:
+                yield from self._reload(store)
             else:
+                if write.script.name != CREATE.name and reply[1] != store.config_version:
+                    self.is_begun = True
+                    yield from self._reload(store)
                 self._take(store, write, reply)
         return Step(self.tasks, self.outcomes)
+
+    def _reload(self, store: Store) -> Plan[None]:
+        """Take over changed settings. The next task is made by the new generator, if by any."""
+        yield from store.reload()
+        if self.answer and not _asks_for_more(store, self.answer):
+            self.answer = None
 
     def _following(self, store: Store) -> tuple[Script, list[Argument]]:
         """What to send next: what the last answer asks for, else the next chunk."""

@@ -37,6 +37,7 @@ from redis_curriculum.errors import (
     SnapshotError,
     SnapshotRunningError,
     StaleGenerationError,
+    UnindexedError,
     UnsupportedServerError,
     WorkerFencedError,
     WorkerInUseError,
@@ -77,6 +78,9 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"something else stands at our key {detail}; remove it or choose another name", key=detail
     ),
     "RCCONFIG": lambda detail: ConfigChangedError(int(detail)),
+    "RCUNINDEXED": lambda detail: UnindexedError(
+        f"the indices of config version {detail} are not complete; call reindex first"
+    ),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
     "RCEPOCH": lambda detail: EpochError(
         f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)

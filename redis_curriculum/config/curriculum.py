@@ -18,7 +18,7 @@ from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family
-from redis_curriculum.tasks.build import bind_generator, custom_generators
+from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators
 from redis_curriculum.tasks.task import Params, TaskGenerator
 from redis_curriculum.tasks.weighted import Generator
 
@@ -151,6 +151,11 @@ class CurriculumConfig(FrozenModel):
         return self.model_copy(
             update={"task_generator": bind_generator(self.task_generator, generator)}
         )
+
+    def bind_as(self, former: CurriculumConfig) -> Self:
+        """Return a copy that uses the user's objects as ``former`` does, where it names them."""
+        generator = bind_as(self.task_generator, former.task_generator)
+        return self.model_copy(update={"task_generator": generator})
 
     def unbound_generators(self) -> list[str]:
         """Return the import paths of generators that must be passed at open."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from redis_curriculum._values.fields import STRUCTURAL, Resume
+from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Resume
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.registry import family, kinds
 
 
@@ -36,5 +38,39 @@ def structural_differences(
     return [
         difference
         for difference in saved.differences(given)
-        if resume_rule(difference[0]) is STRUCTURAL
+        if _rule_in(saved, difference[0]) is STRUCTURAL
     ]
+
+
+def _rule_in(config: CurriculumConfig, field: str) -> Resume:
+    """What a field of this config means: a family marks its own."""
+    top, _, name = field.partition(".")
+    return _mark(type(config.algorithm), name) if top == "algorithm" else _mark(type(config), top)
+
+
+def tunable_fields(config: CurriculumConfig) -> list[str]:
+    """Return the names of the fields that may change while the curriculum lives, in order."""
+    models: dict[str, type[FrozenModel]] = {"": type(config), "algorithm.": type(config.algorithm)}
+    return [
+        prefix + name
+        for prefix, model in models.items()
+        for name in model.model_fields
+        if name != "algorithm" and _mark(model, name) is TUNABLE
+    ]
+
+
+def retuned(config: CurriculumConfig, settings: Mapping[str, Any]) -> CurriculumConfig:
+    """Return a copy with tunable fields replaced, as ``with_overrides`` does.
+
+    Raises:
+        InvalidInputError: A name is unknown, a value breaks a rule, or a field is structural; then
+            the message lists the tunable ones.
+    """
+    changed = config.with_overrides(settings)
+    for field, _, given in structural_differences(config, changed):
+        rule = (
+            "as it was when the curriculum was created, since it says what the stored numbers mean"
+            f" (tunable are {', '.join(tunable_fields(config))})"
+        )
+        raise InvalidInputError(field, rule, given)
+    return changed

@@ -100,9 +100,10 @@ def stats(store: Store) -> Plan[dict[str, float]]:
 
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 200 tasks or so many labels a call."""
-    server, keys, scorer = store.server, store.server.keys, store.config.algorithm
-    of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
+    server, keys = store.server, store.server.keys
     ids = yield from task_ids(store)
+    scorer = store.config.algorithm
+    of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
     tasks, found = yield from numbers(store, "task", (*_TASK, *of_task), ids)
     there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
     samples, created, *columns, label_index = tasks[there].T

@@ -77,6 +77,13 @@ class DebiasedProgressConfig(Scorer):
         *(_of_label(name, "Average of the score, at its rate.") for name in _AVERAGES),
     )
     DRAW: ClassVar[Draw] = "label_first"
+    INDEXED_BY: ClassVar[tuple[str, ...] | None] = (
+        "noise_factor",
+        "power",
+        "least_count",
+        "label_mass",
+        "min_presentations_for_eviction",
+    )
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = (
         "average_squared",
         *_AVERAGES,
