@@ -49,8 +49,8 @@ local function take_labels()
 end
 
 -- Returns how many there were at the cursor.
-local function take_tasks()
-  local ids, tasks, labels = call('ZRANGE', pool .. phase, cursor, cursor + TASKS - 1), {}, {}
+local function take_tasks(part)
+  local ids, tasks, labels = call('ZRANGE', pool .. part, cursor, cursor + TASKS - 1), {}, {}
   local members = { fresh = {}, learning = {}, ripe = {} }
   for _, id in ipairs(ids) do
     local task = load_task(id)
@@ -62,9 +62,9 @@ local function take_tasks()
       into[#into + 1] = id
     end
   end
-  for part, into in pairs(members) do
+  for right, into in pairs(members) do
     if into[1] then
-      call('ZADD', pool .. 'reindexed:' .. part, unpack(into))
+      call('ZADD', pool .. 'reindexed:' .. right, unpack(into))
     end
   end
   index_tasks(tasks, labels)
@@ -115,7 +115,7 @@ if phase == 'start' then
 elseif phase == 'labels' then
   return take_labels()
 elseif phase ~= 'surplus' then
-  if take_tasks() == TASKS then
+  if take_tasks(phase) == TASKS then
     return go_on(phase, cursor + TASKS)
   elseif FOLLOWING[phase] then
     return go_on(FOLLOWING[phase], 0)

@@ -93,13 +93,15 @@ def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
         UnsupportedServerError: Its keys are of another schema.
     """
     keys = server.keys
-    words = ("HMGET", keys.meta, "schema", "generation", "config")
-    schema, generation, config = yield from server.command(*words)
+    words = ("HMGET", keys.meta, "schema", "generation", "config", "config_version")
+    schema, generation, config, version = yield from server.command(*words)
     if schema is None:
         raise CurriculumNotFoundError(keys.name)
     require_schema(keys.name, schema)
     stored = CurriculumConfig.from_json(config)
-    return Store(server.at(int(generation)), stored, settings, playing=False)
+    store = Store(server.at(int(generation)), stored, settings, playing=False)
+    store.configure(stored, int(version))
+    return store
 
 
 def names(node: Node) -> Plan[list[str]]:

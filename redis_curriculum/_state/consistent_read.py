@@ -105,7 +105,7 @@ class Moment:
         """Ids to read, ascending; some of them may have been born after the moment."""
         found: set[str] = set()
         names = ("config_version", "unindexed")
-        before, now = [""], [self.meta.get(name) for name in names]
+        before, now = list[str | None](), [self.meta.get(name) for name in names]
         while before != now:  # else tasks have only moved forward, so none is missed
             before = now
             for part in PARTS:

@@ -130,14 +130,14 @@ class CurriculumConfig(FrozenModel):
         fields = dict(self)
         algorithm = self.algorithm.model_dump()
         for name, value in overrides.items():
-            field = self._resolve(name)
+            field = self.field_named(name)
             if field.startswith("algorithm."):
                 algorithm[field.removeprefix("algorithm.")] = from_text(value)
                 fields["algorithm"] = algorithm
             else:
                 fields[field] = from_text(value)
         if algorithm["kind"] != self.algorithm.kind:  # settings the other kind has not are dropped
-            given = {self._resolve(name).removeprefix("algorithm.") for name in overrides}
+            given = {self.field_named(name).removeprefix("algorithm.") for name in overrides}
             known = given | family(algorithm["kind"]).model_fields.keys()
             fields["algorithm"] = {k: v for k, v in algorithm.items() if k in known}
         return type(self)(**fields)
@@ -162,8 +162,12 @@ class CurriculumConfig(FrozenModel):
         customs = custom_generators(self.task_generator)
         return [custom.path for custom in customs if not custom.is_bound]
 
-    def _resolve(self, name: str) -> str:
-        """Return the one dotted field that a bare or dotted name means."""
+    def field_named(self, name: str) -> str:
+        """Return the one dotted field that a bare or dotted name means.
+
+        Raises:
+            InvalidInputError: There is none, or more than one.
+        """
         own = list(type(self).model_fields)
         dotted = own + [f"algorithm.{field}" for field in type(self.algorithm).model_fields]
         found = [field for field in dotted if name in (field, field.rpartition(".")[2])]

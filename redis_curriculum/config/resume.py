@@ -8,6 +8,7 @@ from typing import Any
 from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Resume
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.registry import family, kinds
 
@@ -45,7 +46,7 @@ def structural_differences(
 def _rule_in(config: CurriculumConfig, field: str) -> Resume:
     """What a field of this config means: a family marks its own."""
     top, _, name = field.partition(".")
-    return _mark(type(config.algorithm), name) if top == "algorithm" else _mark(type(config), top)
+    return _mark(type(config.algorithm), name) if name else _mark(type(config), top)
 
 
 def tunable_fields(config: CurriculumConfig) -> list[str]:
@@ -66,11 +67,26 @@ def retuned(config: CurriculumConfig, settings: Mapping[str, Any]) -> Curriculum
         InvalidInputError: A name is unknown, a value breaks a rule, or a field is structural; then
             the message lists the tunable ones.
     """
+    for name, value in settings.items():  # first: a structural field may have rules of its own
+        field = config.field_named(name)
+        if _rule_in(config, field) is STRUCTURAL and not _is_same(config, field, value):
+            raise _must_stay(config, field, value)
     changed = config.with_overrides(settings)
     for field, _, given in structural_differences(config, changed):
-        rule = (
-            "as it was when the curriculum was created, since it says what the stored numbers mean"
-            f" (tunable are {', '.join(tunable_fields(config))})"
-        )
-        raise InvalidInputError(field, rule, given)
+        raise _must_stay(config, field, given)
     return changed
+
+
+def _is_same(config: CurriculumConfig, field: str, value: object) -> bool:
+    top, _, name = field.partition(".")
+    own = getattr(config.algorithm, name) if name else getattr(config, top)
+    given = from_text(value)
+    return bool(own == (tuple(given) if isinstance(given, list) else given))
+
+
+def _must_stay(config: CurriculumConfig, field: str, value: object) -> InvalidInputError:
+    rule = (
+        "as it was when the curriculum was created, since it says what the stored numbers mean"
+        f" (tunable are {', '.join(tunable_fields(config))})"
+    )
+    return InvalidInputError(field, rule, value)
