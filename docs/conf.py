@@ -47,7 +47,9 @@ nitpick_ignore = [
     ("py:class", "redis_curriculum.envs.puffer.TaskedPufferEnv"),
     ("py:class", "redis_curriculum.reporting.reporter.Reporting"),
 ]
-_OTHERS = "collections|contextlib|gymnasium|numpy|os|pathlib|pettingzoo|pydantic|types|typing"
+_OTHERS = (
+    "_pytest|collections|contextlib|gymnasium|numpy|os|pathlib|pettingzoo|pydantic|types|typing"
+)
 nitpick_ignore_regex = [("py:.*", rf"({_OTHERS})\..*")]
 
 html_theme = "furo"

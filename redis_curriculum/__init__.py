@@ -3,6 +3,7 @@
 The rooms of the package. A room uses only rooms below it::
 
     __main__, cli, demo        the command; the demo
+    testing                    tests that every scorer family passes, for pytest
     envs                       wrappers for training loops
     _client                    the two handles, blocking and asyncio; open: create or attach
     _admin                     look over curricula, clean up, back up, audit a server, ACLs

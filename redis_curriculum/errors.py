@@ -38,6 +38,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -74,7 +75,7 @@ class InvalidInputError(CurriculumError, ValueError):
         super().__init__(f"{field} must be {rule}, got {_short(value)}")
         self.field = field
         self.rule = rule
-        self.value = value
+        self.value = without_password(value) if isinstance(value, str) else value
 
 
 class InvalidURLError(InvalidInputError):
@@ -259,9 +260,18 @@ def _as_it_was(kind: type[CurriculumError], args: tuple[Any, ...]) -> Curriculum
     return kind.__new__(kind, *args)
 
 
+def without_password(text: str) -> str:
+    """Return a text in which whatever may be a password of a URL is ``***``. Internal."""
+    text = re.sub(r"(://[^/@:]*):.*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][^=&\s]*passw[^=&\s]*=)[^&\s'\"]*", r"\1***", text)
+
+
 def _short(value: object, limit: int = 200) -> str:
-    """``repr`` of a value, cut so that an error message stays one line."""
-    text = repr(value)
+    """``repr`` of a value, cut so that an error message stays one line; without passwords."""
+    try:
+        text = without_password(repr(value))
+    except Exception:  # noqa: BLE001 - the repr of somebody's class
+        text = f"a {type(value).__name__} without a repr"
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
@@ -299,6 +309,10 @@ class MissingScriptError(ServerError):
 
 class LostWritesWarning(UserWarning):
     """The server lost acknowledged writes that the worker cannot replay."""
+
+
+class ManyLabelsWarning(UserWarning):
+    """There are so many labels that some have no figures of their own."""
 
 
 class SinkWarning(UserWarning):

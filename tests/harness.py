@@ -135,9 +135,7 @@ class Harness:
         self.config = config
         self.client.hset(self.keys.meta, "hypers", packed_hypers(config))
 
-    def retune(
-        self, config: CurriculumConfig, token: str = "token", begin: str | None = None
-    ) -> int:
+    def retune(self, config: CurriculumConfig, change: str, begin: str | None = None) -> int:
         """Change the config as ``configure`` does; indices that depend on it are not built yet."""
         otherwise = self.hypers.is_indexed_otherwise(config.algorithm)
         start = ("start 0" if otherwise else "") if begin is None else begin
@@ -239,9 +237,11 @@ class Harness:
         reply: list[int] = self.write("fail", *args, sequence=sequence)
         return reply
 
-    def end_epoch(self, epoch: int, *, sequence: int | None = None) -> list[int]:
+    def end_epoch(
+        self, epoch: int, step: int | str = "", *, sequence: int | None = None
+    ) -> list[int]:
         """Returns [repeated]."""
-        reply: list[int] = self.write("end_epoch", epoch, sequence=sequence)
+        reply: list[int] = self.write("end_epoch", epoch, step, sequence=sequence)
         return reply
 
     def note_epoch(

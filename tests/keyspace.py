@@ -6,7 +6,10 @@ import re
 from typing import Any, Final
 
 from redis_curriculum._protocol.keys import COUNTS, EPOCH, PARTS, Keys
+from redis_curriculum._values.rules import NAME
 
+TEAM: Final = "team-a:"
+"""The one prefix of tests: a key with any other is nobody's."""
 _ANY: Final = Keys("NAME", 987654321)
 _LABEL, _ID = "LABEL", 123456789
 _SPELLED: Final = {
@@ -36,7 +39,7 @@ _SPELLED: Final = {
     **{_ANY.epoch(_ID, what): "hash" for what in EPOCH},
 }
 _WILD: Final = {
-    "NAME": "[A-Za-z0-9_.-]{1,64}",
+    "NAME": NAME,
     "LABEL": ".+",
     str(_ANY.generation): "[1-9][0-9]*",
     str(_ID): "[0-9]+",
@@ -47,7 +50,7 @@ def _pattern(key: str) -> re.Pattern[str]:
     text = re.escape(key)
     for word, wild in _WILD.items():
         text = text.replace(word, wild)
-    return re.compile(text, re.DOTALL)
+    return re.compile(f"(?:{re.escape(TEAM)})?{text}", re.DOTALL)
 
 
 _PATTERNS: Final = [(_pattern(key), kind) for key, kind in _SPELLED.items()]

@@ -27,6 +27,7 @@ MODULES: Final = (
     "redis_curriculum.reporting",
     "redis_curriculum.scorers",
     "redis_curriculum.tasks",
+    "redis_curriculum.testing",
 )
 """The import paths that stay."""
 

@@ -5,6 +5,7 @@
 -- ARGV[3] sequence int grows by one with each write of that worker
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
 -- ARGV[5] epoch int the epoch to close
+-- ARGV[6] own_step str the trainer's step, an int; or empty
 -- Returns [repeated]
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCEPOCH epoch: the current epoch is another; nothing was written
 -- Atomic. At most 16 epochs are removed a call, and none while a snapshot runs.
@@ -25,6 +26,9 @@ local now = now_ms()
 local known = call('HMGET', meta_key, 'epoch_started_ms', 'created_ms', 'oldest_epoch')
 local oldest = tonumber(known[3] or 0)
 call('HSET', epoch_prefix .. 'times', 'started_ms', known[1] or known[2], 'ended_ms', now)
+if own_step ~= '' then
+  call('HSET', epoch_prefix .. 'times', 'step', own_step)
+end
 if not saving then
   local surplus = epoch + 1 - epochs_retained - oldest
   for n = oldest, oldest + math.min(surplus, 16) - 1 do

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.keys import Keys, as_pattern
 from redis_curriculum._protocol.scripts import load, names
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum._values.rules import validate_name
@@ -54,13 +54,15 @@ class AclLines:
     viewer: str
 
 
-def acl_lines(name: object, version: str, *, cluster: bool = False) -> AclLines:
+def acl_lines(
+    name: object, version: str, *, key_prefix: str = "", cluster: bool = False
+) -> AclLines:
     """Return the ACL lines of one curriculum for a server of ``version``; nothing is sent.
 
     Subcommands are spelled as Redis 6.2 understands them too; what a version does not know is
     left out, since it would refuse the line.
     """
-    keys = Keys(validate_name(name))
+    keys = Keys(validate_name(name), key_prefix=key_prefix)
     number = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
     common = {*CONNECTING, *SCRIPTING, *READING, *(CLUSTER if cluster else ())}
     if number >= _SETINFO_SINCE:
@@ -82,4 +84,5 @@ def _commands(scripts: Iterable[str]) -> set[str]:
 def _line(keys: Keys, role: str, commands: set[str]) -> str:
     allowed = " ".join(f"+{command}" for command in sorted(commands))
     user = f"{keys.name}-{role}"
-    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels ~{keys.prefix}* {allowed}"
+    pattern = f"~{as_pattern(keys.prefix)}*"
+    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels {pattern} {allowed}"

@@ -32,7 +32,7 @@ def diagnose(address: Address, node: Node) -> Plan[list[Finding]]:
             findings.append(Finding("warn", "CONFIG is denied: appendfsync and save are not known"))
         else:
             findings += _settings(config)
-    return [*findings, *_schemas((yield from curricula(node)))]
+    return [*findings, *_schemas((yield from curricula(node, address.prefix)))]
 
 
 def _settings(config: Callable[[str], str]) -> list[Finding]:

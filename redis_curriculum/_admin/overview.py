@@ -22,11 +22,12 @@ from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.requirements import require_schema
 from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import NAME
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumNotFoundError, KeyTypeError, PermissionDeniedError
 
-_NAME: Final = re.compile(re.escape(ROOT) + r"\{([A-Za-z0-9_.-]{1,64})\}:")
+_NAME: Final = re.compile(re.escape(ROOT) + rf"\{{({NAME})\}}:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +105,19 @@ def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
     return store
 
 
-def names(node: Node) -> Plan[list[str]]:
+def names(node: Node, key_prefix: str) -> Plan[list[str]]:
     """Names of which the node has any key at all, sorted; walks over all its keys."""
-    found = yield from node.scan_keys(f"{ROOT}{{")
-    matches = (_NAME.match(key) for key in found)
+    found = yield from node.scan_keys(f"{key_prefix}{ROOT}{{")
+    matches = (_NAME.match(key, len(key_prefix)) for key in found)
     return sorted({match[1] for match in matches if match})
 
 
-def curricula(node: Node) -> Plan[list[CurriculumRow]]:
+def curricula(node: Node, key_prefix: str) -> Plan[list[CurriculumRow]]:
     """List a node's curricula; those that this user may not read are left out."""
     rows = []
-    for name in (yield from names(node)):
+    for name in (yield from names(node, key_prefix)):
         try:
-            row = yield from _row(Server(Keys(name), node.deadline_s))
+            row = yield from _row(Server(Keys(name, key_prefix=key_prefix), node.deadline_s))
         except (KeyTypeError, PermissionDeniedError):
             continue
         rows += [row] if row else []

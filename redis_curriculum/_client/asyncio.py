@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from redis_curriculum._client.handle import checked_count, checked_results, checked_settings
+from redis_curriculum._client.handle import checked_count, checked_results, located
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.live import AsyncLive
-from redis_curriculum._client.open import opening
+from redis_curriculum._client.open import opening, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -27,7 +27,7 @@ from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.asyncio import AsyncLink, drive
-from redis_curriculum._wire.urls import Address, parse
+from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
@@ -132,10 +132,10 @@ class AsyncCurriculum(AsyncLive):
                 take_in, Path(path), overrides, force=force, shrink=shrink
             )
             async with _connecting(url, worker) as (address, settings, link):
-                plan = restoring(
-                    address.public, intake, name, settings, replace=replace, progress=progress
-                )
-                own_name = await drive(plan, link)
+                own_name = intake.manifest.name if name is None else name
+                server = server_of(address, own_name, settings)
+                plan = restoring(server, address.public, intake, replace=replace, progress=progress)
+                await drive(plan, link)
                 attaching = opening(
                     address, own_name, None, settings, generator, fill=intake.is_to_fill
                 )
@@ -214,17 +214,17 @@ class AsyncCurriculum(AsyncLive):
         """
         return await self._call(report_failure(self._store, task_id, error, permanent=permanent))
 
-    async def end_epoch(self) -> EpochReport:
+    async def end_epoch(self, *, step: int | None = None) -> EpochReport:
         """Close the current epoch, open the next, and return what happened in the closed one.
 
         For one owner, the trainer. About 20 round trips, more with hundreds of labels. Never are
-        two epochs closed by one call and its repetitions.
+        two epochs closed by one call and its repetitions; the step is that of the first call.
 
         Raises:
             EpochError: Another trainer has ended that epoch; nothing was closed. The next call
                 closes ``error.epoch``, the current one.
         """
-        return await self._call(end_epoch(self._store))
+        return await self._call(end_epoch(self._store, step))
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -247,13 +247,14 @@ class AsyncCurriculum(AsyncLive):
         """
         return await self._run(read.distribution(self._store))
 
-    async def stats(self) -> dict[str, float]:
+    async def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
         """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Some seven round trips per 1,000 tasks; resets nothing, and is not one moment while others
-        write. NaN stands for a mean of nothing.
+        write. NaN stands for a mean of nothing. ``labels`` says which labels have figures of their
+        own, as in ``Curriculum.stats``.
         """
-        return await self._run(stats(self._store))
+        return await self._run(stats(self._store, labels))
 
     async def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.
@@ -384,7 +385,7 @@ async def _connecting(
     url: str, worker: WorkerSettings | None
 ) -> AsyncIterator[tuple[Address, WorkerSettings, AsyncLink]]:
     """A link for a handle to keep; closed if there will be none."""
-    address, settings = parse(url), checked_settings(worker)
+    address, settings = located(url, worker)
     link = AsyncLink(address, settings.timeout_s)
     try:
         yield address, settings, link

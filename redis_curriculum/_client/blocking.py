@@ -14,12 +14,12 @@ from typing import Any, Self, TypeVar
 from redis_curriculum._client.handle import (
     checked_count,
     checked_results,
-    checked_settings,
     live_generator,
+    located,
 )
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.live import Live
-from redis_curriculum._client.open import opening
+from redis_curriculum._client.open import opening, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -33,7 +33,7 @@ from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.blocking import DirectLink, drive
-from redis_curriculum._wire.urls import Address, parse
+from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
@@ -88,7 +88,7 @@ class Curriculum(Live):
             url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
                 ``redis+cluster://`` or ``embedded://``; the password may also come from the
                 environment variable ``REDIS_CURRICULUM_PASSWORD``.
-            name: 1 to 64 characters of ``A-Z a-z 0-9 _ . -``.
+            name: 1 to 128 characters of ``A-Z a-z 0-9 _ . - = , / + @ ~ [ ]``.
             config: What to create; None attaches to what is there.
             worker: How this handle talks to the server.
             generator: Your own generator, where the config cannot rebuild it from its path.
@@ -101,7 +101,7 @@ class Curriculum(Live):
             UnsupportedServerError: The server is too old or would drop records.
             ServerError: The server could not be reached or refused.
         """
-        address, settings = parse(url), checked_settings(worker)
+        address, settings = located(url, worker)
         link = DirectLink(address, settings.timeout_s)
         try:
             store = drive(opening(address, name, config, settings, generator), link)
@@ -151,16 +151,14 @@ class Curriculum(Live):
             InvalidInputError: An override is unknown or breaks a rule.
         """
         intake = take_in(Path(path), overrides, force=force, shrink=shrink)
-        address, settings = parse(url), checked_settings(worker)
+        address, settings = located(url, worker)
         link = DirectLink(address, settings.timeout_s)
         try:
-            plan = restoring(
-                address.public, intake, name, settings, replace=replace, progress=progress
-            )
-            restored = drive(plan, link)
-            attaching = opening(
-                address, restored, None, settings, generator, fill=intake.is_to_fill
-            )
+            name = intake.manifest.name if name is None else name
+            server = server_of(address, name, settings)
+            plan = restoring(server, address.public, intake, replace=replace, progress=progress)
+            drive(plan, link)
+            attaching = opening(address, name, None, settings, generator, fill=intake.is_to_fill)
             store = drive(attaching, link)
         except BaseException:
             link.close()
@@ -245,7 +243,7 @@ class Curriculum(Live):
         """
         return self._call(report_failure(self._store, task_id, error, permanent=permanent))
 
-    def end_epoch(self) -> EpochReport:
+    def end_epoch(self, *, step: int | None = None) -> EpochReport:
         """Close the current epoch, open the next, and return what happened in the closed one.
 
         For one owner, the trainer: the epoch that is closed is the one this handle believes
@@ -253,13 +251,17 @@ class Curriculum(Live):
         else resets a counter. About 20 round trips, more with hundreds of labels.
 
         The same call, made again after an error, goes on with the epoch it was closing: never
-        are two closed.
+        are two closed, and the step is that of the first call.
+
+        Args:
+            step: Your own step (frames, updates, ...), an integer in [0, 2**53), for
+                ``EpochReport.step`` and for loggers.
 
         Raises:
             EpochError: Another trainer has ended that epoch; nothing was closed. ``error.epoch`` is
                 the current one, which this handle now knows: its next call closes that.
         """
-        return self._call(end_epoch(self._store))
+        return self._call(end_epoch(self._store, step))
 
     def set_label(self, task_id: int, label: str) -> Outcome:
         """Move a task to another label: APPLIED, or EVICTED if it is not in the pool.
@@ -289,15 +291,20 @@ class Curriculum(Live):
         """
         return self._run(read.distribution(self._store))
 
-    def stats(self) -> dict[str, float]:
+    def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
         """Return every figure of the curriculum by name; the guide on epochs explains each.
 
         Counts are over the curriculum's life, labels' figures have names such as
         ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its
         labels in chunks of 200, some seven round trips per 1,000 tasks; resets nothing, and is not
         one moment while others write.
+
+        Args:
+            labels: Which labels have figures of their own: a count (those drawn most; 0: none) or
+                a pattern such as ``"maze-*"`` (``"*"``: all). None: the 100 drawn most, with one
+                ``ManyLabelsWarning`` if there are more. The other figures are of all labels.
         """
-        return self._run(stats(self._store))
+        return self._run(stats(self._store, labels))
 
     def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.

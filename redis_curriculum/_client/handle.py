@@ -6,12 +6,13 @@ import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any, Self
 
 from redis_curriculum._store.once import RENEWALS_PER_LEASE
 from redis_curriculum._store.play import MOST_DRAWS
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum._wire.urls import Address
+from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
@@ -21,6 +22,17 @@ from redis_curriculum.tasks.task import TaskGenerator
 
 class Handle(ABC):
     """One curriculum as one worker of one process sees it."""
+
+    def __new__(cls, *arguments: Any, **named: Any) -> Self:
+        """Refuse to make one in any other way than ``open`` and ``restore`` do.
+
+        Raises:
+            InvalidInputError: It names ``open`` and its arguments.
+        """
+        if not (arguments and isinstance(arguments[0], Address)):
+            rule = f"made with {cls.__name__}.open(url, name, config)"
+            raise InvalidInputError(cls.__name__, rule, (*arguments, *named.values()))
+        return super().__new__(cls)
 
     def __init__(self, address: Address, store: Store) -> None:
         self._address = address
@@ -110,11 +122,16 @@ def checked_results(results: object) -> list[tuple[int, float]]:
     return found
 
 
-def checked_settings(worker: WorkerSettings | None) -> WorkerSettings:
-    """Return the worker's settings; None is the defaults."""
+def located(url: object, worker: WorkerSettings | None) -> tuple[Address, WorkerSettings]:
+    """Return where the server is and how to talk to it; None is the default settings.
+
+    Raises:
+        InvalidInputError: The URL or the settings cannot be used, or name two prefixes.
+    """
     if worker is not None and not isinstance(worker, WorkerSettings):
         raise InvalidInputError("worker", "a WorkerSettings", worker)
-    return worker or WorkerSettings()
+    settings = worker or WorkerSettings()
+    return parse(url).with_prefix(settings.prefix), settings
 
 
 def live_generator(config: CurriculumConfig) -> TaskGenerator | None:

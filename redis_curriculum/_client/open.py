@@ -30,6 +30,16 @@ from redis_curriculum.errors import ConfigMismatchError, CurriculumNotFoundError
 from redis_curriculum.tasks.task import TaskGenerator
 
 
+def server_of(address: Address, name: object, settings: WorkerSettings) -> Server:
+    """Return the server as the plans of one curriculum take it, which need not exist.
+
+    Raises:
+        InvalidInputError: The name cannot be used.
+    """
+    keys = Keys(validate_name(name), key_prefix=address.prefix)
+    return Server(keys, settings.retry_deadline_s)
+
+
 def opening(
     address: Address,
     name: object,
@@ -56,11 +66,11 @@ def opening(
         MigrationError: Its keys are of an older schema, and its workers are live.
         UnsupportedServerError: The server would lose data, or its keys are of another version.
     """
-    name = validate_name(name)
+    server = server_of(address, name, settings)
+    name = server.keys.name
     config = _checked(config, generator)
     if config is not None and can_generate(config):
         next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
-    server = Server(Keys(name), settings.retry_deadline_s)
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
@@ -92,7 +102,11 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
     """Attach to what now stands under the name of a store, as a new worker; see ``reopen``."""
     yield from former.worker.leave()
     name, settings = former.server.keys.name, former.settings
-    store = yield from opening(address, name, None, settings, None, worker=former.worker)
+    try:
+        store = yield from opening(address, name, None, settings, None, worker=former.worker)
+    except BaseException:
+        former.worker.serve(former.server, former.reindex)
+        raise
     store.unfinished.caller = former.unfinished.caller
     store.configure(store.config.bind_as(former.config), store.config_version)
     return store

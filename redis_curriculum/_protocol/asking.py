@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from typing import Any, Final
 
-from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.keys import Keys, as_pattern
 from redis_curriculum._protocol.plan import Command, Plan, Request, Run, Sleep
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.requirements import parse_info
@@ -91,7 +92,7 @@ class Node:
         found: set[str] = set()
         cursor = "0"
         while True:
-            words = ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
+            words = ("SCAN", cursor, "MATCH", f"{as_pattern(prefix)}*", "COUNT", 1000)
             cursor, part = yield from self.command(*words)
             found.update(part)
             if str(cursor) == "0":
@@ -108,7 +109,7 @@ class Server(Node):
 
     def at(self, generation: int) -> Server:
         """Return the same server, with the keys of another generation."""
-        return Server(Keys(self.keys.name, generation), self.deadline_s)
+        return Server(replace(self.keys, generation=generation), self.deadline_s)
 
     def request(self, script: Script, *args: Any) -> Run:
         """Make a call of a script; every script takes the generation first."""

@@ -1,11 +1,13 @@
 """Every key of a curriculum, its type and its meaning. Nothing else spells a key.
 
 The scripts spell the same names from the one key they are given (``lua/include/keys.lua``); a test
-holds both to this list. The braces put a whole curriculum into one Redis Cluster slot.
+holds both to this list. The braces put a whole curriculum into one Redis Cluster slot, whatever
+the operator's prefix is.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +18,7 @@ MIGRATED: Final = (1,)
 """Older schemas whose keys ``migrate`` turns into this one's."""
 
 ROOT: Final = "rc:"
-"""What every key of this library begins with."""
+"""What every key of this library begins with, after the operator's own prefix."""
 
 COUNTS: Final = ("completions", "samples", "evictions", "failures", "created")
 """What is counted by label, over the curriculum's life and within each epoch."""
@@ -31,17 +33,24 @@ LABEL_SETS: Final = ("weights", "masses", "young")
 """The sorted sets of labels that a label is drawn from."""
 
 
+def as_pattern(text: str) -> str:
+    """Return the pattern (of MATCH, of an ACL) that means this very text."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of one generation of one curriculum; plain text, no server involved."""
 
     name: str
     generation: int = 1
+    key_prefix: str = ""
+    """The operator's own beginning of every key; empty where the server is not shared."""
 
     @property
     def prefix(self) -> str:
         """What every key of the curriculum begins with; also its ACL pattern's stem."""
-        return f"{ROOT}{{{self.name}}}:"
+        return f"{self.key_prefix}{ROOT}{{{self.name}}}:"
 
     @property
     def meta(self) -> str:
@@ -65,8 +74,8 @@ class Keys:
     def epoch(self, epoch: int, what: str) -> str:
         """Hash: label -> count of ``what`` within one epoch (one of ``EPOCH``).
 
-        Of a closed epoch also ``times`` (started_ms, ended_ms) and, by label at its end,
-        ``success`` (success_rate_ema) and ``progress`` (learning_progress).
+        Of a closed epoch also ``times`` (started_ms, ended_ms, the trainer's step) and, by label
+        at its end, ``success`` (success_rate_ema) and ``progress`` (learning_progress).
         """
         return f"{self.prefix}epoch:{epoch}:{what}"
 

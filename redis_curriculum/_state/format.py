@@ -106,7 +106,7 @@ class EpochLine(FrozenModel):
     what: OfEpoch
     """Which part this line holds."""
     counts: dict[str, Natural | Amount]
-    """By label; of ``times``, started_ms and ended_ms."""
+    """By label; of ``times``, started_ms, ended_ms and, if the trainer gave it, step."""
 
 
 class QuarantineLine(FrozenModel):

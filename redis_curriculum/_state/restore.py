@@ -12,15 +12,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 from redis_curriculum._protocol.asking import Server
-from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
 from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
 from redis_curriculum._store.contracts import FLIP
-from redis_curriculum._values.rules import canonical_json, validate_name
-from redis_curriculum.config.worker import WorkerSettings
+from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
@@ -30,20 +28,13 @@ from redis_curriculum.errors import (
 
 
 def restoring(
-    url: str,
-    intake: Intake,
-    name: str | None,
-    settings: WorkerSettings,
-    *,
-    replace: bool,
-    progress: Progress | None,
-) -> Plan[str]:
-    """Stage, verify, flip; return the curriculum's name. See ``Curriculum.restore``.
+    server: Server, url: str, intake: Intake, *, replace: bool, progress: Progress | None
+) -> Plan[None]:
+    """Stage, verify, flip. See ``Curriculum.restore``.
 
     ``url`` is the server's, without password: messages name it.
     """
-    name = validate_name(intake.manifest.name if name is None else name)
-    server = Server(Keys(name), settings.retry_deadline_s)
+    name = server.keys.name
     info = yield from server.info()
     enforce(audit(info, persistent=False), url)
     current, schema = yield from server.command("HMGET", server.keys.meta, "generation", "schema")
@@ -72,7 +63,6 @@ def restoring(
         raise
     with suppress(CurriculumError):  # what is left is for the next restore, or for gc
         yield from drop_generations(server)
-    return name
 
 
 def _flip(stage: Stage) -> Plan[None]:

@@ -85,7 +85,7 @@ CONFIGURE: Final = bind(
 )
 REINDEX: Final = contract("reindex", "generation")
 
-END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch")
+END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", rest="labels")
 
 OPEN: Final = bind(

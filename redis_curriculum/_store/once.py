@@ -83,8 +83,7 @@ class Worker:
         self.lost_writes = 0
         """Acknowledged writes that the server lost and that could not be replayed."""
         self._life = self._new_life()
-        self.reindex: Callable[[], Plan[None]]
-        """What a write waits for while the indices are not complete; the store sets it."""
+        self._reindex: Callable[[], Plan[None]]
 
     @property
     def worker_id(self) -> str:
@@ -103,6 +102,10 @@ class Worker:
             sequence=first,
             buffer=deque(maxlen=self.settings.replay_buffer),
         )
+
+    def serve(self, server: Server, reindex: Callable[[], Plan[None]]) -> None:
+        """Write to this state of a curriculum; ``reindex``: what to do while its indices lack."""
+        self.server, self._reindex = server, reindex
 
     def begin_anew(self) -> None:
         """Forget who this was: after a fork."""
@@ -278,7 +281,7 @@ class Worker:
         if isinstance(error, SequenceGapError):
             yield from self._replay(self._life, error, attempts)
         elif isinstance(error, UnindexedError):
-            yield from self.reindex()
+            yield from self._reindex()
             attempts.progress()
         elif not isinstance(error, WorkerFencedError) or not (yield from self._was_forgotten()):
             yield from attempts.pause(error)
@@ -325,7 +328,7 @@ class Worker:
                     yield self._run(life, RESUME, write.number - 1, write.number)
                     self._report_lost(1)
         except UnindexedError:  # the caller's next try replays the rest
-            yield from self.reindex()
+            yield from self._reindex()
         except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
             yield from attempts.pause(again)
         except ServerError as error:

@@ -49,12 +49,14 @@ class Store:
         self.server = server
         self.settings = settings
         self.worker = worker or Worker(server, settings)
-        self.worker.server, self.worker.reindex = server, self.reindex
+        self.worker.serve(server, self.reindex)
         self.unfinished = Unfinished()
         self.epoch = epoch
         """The epoch that this handle believes current; only its trainer's handle needs to."""
         self.unindexed: str | None = None
         """How far the indices were built anew when that was last read; None: they are complete."""
+        self.has_many_labels = False
+        """Whether it was said that some labels have no figures of their own."""
         self.configure(config)
 
     def begin_anew(self) -> None:

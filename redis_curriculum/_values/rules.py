@@ -23,7 +23,11 @@ MAX_LABEL_BYTES = 200
 MAX_JSON_DEPTH = 64
 INT64 = (-(2**63), 2**63 - 1)
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+NAME = r"[A-Za-z0-9_.\-=,/+@~\[\]]{1,128}"
+"""What a curriculum or a worker may be called, as a regular expression. No braces: they are the
+hash tag of a cluster. No colon: it divides a key."""
+_NAME = re.compile(NAME)
+_KEY_PREFIX = re.compile(r"[A-Za-z0-9_.\-=,/+@~:]{0,128}")
 _LABEL_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -32,11 +36,25 @@ def validate_name(name: object, *, field: str = "name") -> str:
     """Return ``name`` if it may name a curriculum or a worker.
 
     Raises:
-        InvalidInputError: It is not 1 to 64 characters of ``A-Z a-z 0-9 _ . -``.
+        InvalidInputError: It is not 1 to 128 characters of ``A-Z a-z 0-9 _ . - = , / + @ ~ [ ]``.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidInputError(field, "a text matching [A-Za-z0-9_.-]{1,64}", name)
+        rule = "1 to 128 of the characters A-Z a-z 0-9 _ . - = , / + @ ~ [ ]"
+        raise InvalidInputError(field, rule, name)
     return str.__str__(name)
+
+
+def validate_key_prefix(prefix: object, *, field: str) -> str:
+    """Return ``prefix`` if every key of a curriculum may begin with it; it may be empty.
+
+    Raises:
+        InvalidInputError: It is not up to 128 characters of ``A-Z a-z 0-9 _ . - = , / + @ ~ :``.
+            Braces would decide the slot in a cluster; ``* ? [ ]`` are patterns of an ACL.
+    """
+    if not isinstance(prefix, str) or not _KEY_PREFIX.fullmatch(prefix):
+        rule = "up to 128 of the characters A-Z a-z 0-9 _ . - = , / + @ ~ :"
+        raise InvalidInputError(field, rule, prefix)
+    return str.__str__(prefix)
 
 
 def validate_label(label: object, *, field: str = "label") -> str:

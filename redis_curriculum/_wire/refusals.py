@@ -14,7 +14,6 @@ from redis_curriculum._wire.urls import (
     PASSWORD_VARIABLE,
     SENTINEL_PASSWORD_VARIABLE,
     Address,
-    without_password,
 )
 from redis_curriculum.errors import (
     Applied,
@@ -41,6 +40,7 @@ from redis_curriculum.errors import (
     UnsupportedServerError,
     WorkerFencedError,
     WorkerInUseError,
+    without_password,
 )
 
 
@@ -208,7 +208,7 @@ def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedErr
 
 
 _BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
-    re.compile(r"\b(RC[A-Z]+) ([\w.:{}\-]+)"): lambda _, code, detail: error_of(code, detail),
+    re.compile(r"\b(RC[A-Z]+) (\S+)"): lambda _, code, detail: error_of(code, detail),
     _CUT_SHORT: _denied_inside,
 }
 

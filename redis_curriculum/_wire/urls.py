@@ -1,19 +1,21 @@
 """What a URL says: where the server is and how to talk to it. Nothing is opened here.
 
 ``redis://``, ``rediss://`` (TLS), ``unix://``, ``redis+sentinel://`` and ``redis+cluster://``
-(``rediss+...`` with TLS), ``embedded://``. Unknown options are refused. The password may stand in
-the URL or in ``REDIS_CURRICULUM_PASSWORD``; it is in no repr, message or pickle.
+(``rediss+...`` with TLS), ``embedded://``; ``valkey`` may stand for ``redis``. Unknown options are
+refused. The password may stand in the URL or in ``REDIS_CURRICULUM_PASSWORD``; it is in no repr,
+message or pickle.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote
 
-from redis_curriculum.errors import InvalidURLError
+from redis_curriculum._values.rules import validate_key_prefix
+from redis_curriculum.errors import InvalidInputError, InvalidURLError
 
 PASSWORD_VARIABLE: Final = "REDIS_CURRICULUM_PASSWORD"  # noqa: S105 - a name, not a secret
 """Environment variable with the password, where the URL has none."""
@@ -38,9 +40,19 @@ _TLS_OPTIONS: Final = (
     "ssl_check_hostname",
     "insecure",
 )
-_SHAPE: Final = re.compile(r"(?P<scheme>[a-z+]+)://(?P<rest>[^?#]*)(?:\?(?P<query>[^#]*))?")
+_WITHOUT_EFFECT: Final = {"protocol": r"[23]", "health_check_interval": r"[0-9.]{1,9}"}
+"""Options of redis-py's own client that change nothing here, and their values: accepted, so that a
+URL may serve both. The library always speaks RESP2, and a dead connection is replaced."""
+_SAID_ELSEWHERE: Final = {
+    **dict.fromkeys(("username", "password"), f"user:password@ or in {PASSWORD_VARIABLE}"),
+    **dict.fromkeys(("socket_timeout", "socket_connect_timeout"), "WorkerSettings(timeout_s=...)"),
+    **dict.fromkeys(("retry_on_timeout", "retry"), "WorkerSettings(retry_deadline_s=...)"),
+}
+_SHAPE: Final = re.compile(r"(?P<scheme>[A-Za-z+]+)://(?P<rest>[^?#]*)(?:\?(?P<query>[^#]*))?")
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?")
+_NO_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]*\])|:(?!\d{1,5}(?:[,/#]|$))[^,/]*")
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
+_PLAIN: Final = "/:"  # what needs no escape in an option
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,8 @@ class Address:
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
     """Socket (``unix``) or directory (``embedded``; empty: the user's default one)."""
+    prefix: str = ""
+    """What every key begins with."""
     service: str = ""
     db: int = 0
     username: str | None = None
@@ -67,6 +81,20 @@ class Address:
             return None
         return self.password or os.environ.get(PASSWORD_VARIABLE) or None
 
+    def with_prefix(self, prefix: str | None) -> Self:
+        """Return the address with a prefix that was given beside the URL; None: none was.
+
+        Raises:
+            InvalidInputError: The URL names another one.
+        """
+        if prefix is None or prefix == self.prefix:
+            return self
+        if self.prefix:
+            raise InvalidInputError("prefix", f"{self.prefix!r} as in the URL, or None", prefix)
+        mark = "&" if "?" in self.public else "?"
+        public = f"{self.public}{mark}prefix={quote(prefix, safe=_PLAIN)}"
+        return replace(self, prefix=prefix, public=public)
+
 
 def parse(url: object) -> Address:
     """Read a URL.
@@ -75,12 +103,13 @@ def parse(url: object) -> Address:
         InvalidURLError: It names no scheme or an unknown one, has an unknown option, a database
             that is not a number, no host, no service; the message holds no password.
     """
-    if not isinstance(url, str):
-        raise InvalidURLError("url", "a text such as redis://localhost:6379/0", url)
+    if not isinstance(url, str):  # its repr may hold a password
+        raise InvalidURLError("url", "a text such as redis://localhost:6379/0", type(url))
+    url = url.strip()
     match = _SHAPE.fullmatch(url)
     if not match:
         raise _bad("of the form scheme://..., with scheme one of " + ", ".join(SCHEMES), url)
-    scheme = match["scheme"]
+    scheme = match["scheme"].lower().replace("valkey", "redis")
     if scheme not in SCHEMES:
         raise _bad("of a known scheme: " + ", ".join(f"{s}://" for s in SCHEMES), url)
     parts = _Parts(url, scheme, match["rest"], dict(_options(url, match["query"] or "")))
@@ -105,7 +134,12 @@ class _Parts:
         self._only()
         if self.rest and not self.rest.startswith("/"):
             raise _bad("embedded:// or embedded:///absolute/directory", self.url)
-        return Address(public=self.url, kind="embedded", path=unquote(self.rest))
+        return Address(
+            public=self._public(None, self.rest),
+            kind="embedded",
+            path=unquote(self.rest),
+            prefix=self._prefix(),
+        )
 
     def unix(self) -> Address:
         self._only("db")
@@ -116,6 +150,7 @@ class _Parts:
             public=self._public(username, path),
             kind="unix",
             path=unquote(path),
+            prefix=self._prefix(),
             db=self._number(self.options.get("db", "0")),
             username=username,
             password=password,
@@ -140,6 +175,7 @@ class _Parts:
             kind=kind,
             hosts=self._hosts(hosts, 26379 if kind == "sentinel" else 6379, many=kind != "single"),
             service=unquote(service),
+            prefix=self._prefix(),
             db=number,
             username=username,
             password=password,
@@ -148,10 +184,24 @@ class _Parts:
         )
 
     def _only(self, *names: str) -> None:
-        for name in self.options:
-            if name not in names:
-                known = f" (known: {', '.join(names)})" if names else ""
-                raise _bad(f"without the unknown option {name!r}{known}", self.url)
+        """Refuse options that this kind of server has not, and drop those without effect."""
+        for name, text in list(self.options.items()):
+            if name in _WITHOUT_EFFECT:
+                if not re.fullmatch(_WITHOUT_EFFECT[name], text):
+                    raise _bad(f"with {name}= one of {_WITHOUT_EFFECT[name]}", self.url)
+                del self.options[name]
+            elif name in _SAID_ELSEWHERE:
+                where = _SAID_ELSEWHERE[name]
+                raise _bad(f"without the option {name}, which is given as {where}", self.url)
+            elif name not in (*names, "prefix"):
+                known = ", ".join((*names, "prefix"))
+                raise _bad(f"without the unknown option {name!r} (known: {known})", self.url)
+
+    def _prefix(self) -> str:
+        try:
+            return validate_key_prefix(self.options.get("prefix", ""), field="")
+        except InvalidInputError as error:
+            raise _bad(f"with a prefix of {error.rule}", self.url) from None
 
     def _credentials(self) -> tuple[str | None, str | None, str]:
         user, found, rest = self.rest.rpartition("@")
@@ -162,12 +212,13 @@ class _Parts:
 
     def _public(self, username: str | None, rest: str) -> str:
         user = f"{quote(username, safe='')}@" if username else ""
-        options = "&".join(f"{name}={quote(text)}" for name, text in self.options.items())
+        given = self.options.items()
+        options = "&".join(f"{name}={quote(text, safe=_PLAIN)}" for name, text in given)
         return f"{self.scheme}://{user}{rest}{'?' if options else ''}{options}"
 
     def _number(self, text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,5}", text):
-            raise _bad(f"with a number as database, not {text!r}", self.url)
+            raise _bad("with a number as database", self.url)
         return int(text)
 
     def _hosts(self, text: str, port: int, *, many: bool) -> tuple[tuple[str, int], ...]:
@@ -188,7 +239,7 @@ class _Parts:
                 if text.lower() not in _TRUE + _FALSE:
                     raise _bad(f"with {name}=true or {name}=false", self.url)
                 found[name] = text.lower() in _TRUE
-            elif name != "db":
+            elif name.startswith("ssl_"):
                 found[name] = text
         insecure = found.pop("insecure", False)
         verify = found.get("ssl_cert_reqs", "required")
@@ -210,10 +261,27 @@ def _options(url: str, query: str) -> list[tuple[str, str]]:
 
 
 def _bad(rule: str, url: str) -> InvalidURLError:
-    return InvalidURLError("url", rule, without_password(url))
+    return InvalidURLError("url", rule, _masked(url))
 
 
-def without_password(text: str) -> str:
-    """Return a text in which whatever may be a password of a URL is ``***``."""
-    text = re.sub(r"(://[^/@:]*):.*@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&][^=&\s]*passw[^=&\s]*=)[^&\s'\"]*", r"\1***", text)
+def _masked(url: str) -> str:
+    """Return a URL, whatever is wrong with it, without anything that may be a password.
+
+    All before the last ``@`` may be one, and so may what follows a colon and is no port, and the
+    value of an option that is not known.
+    """
+    start = re.match(r"(?:[A-Za-z+]+:)?/{0,3}", url)
+    head, rest = (url[: start.end()], url[start.end() :]) if start else ("", url)
+    user, found, rest = rest.rpartition("@")
+    if found:
+        name = re.match(r"[^:/?#]*(?=:)", user)
+        head += f"{name[0] if name else ''}:***@"
+    place, query, options = re.sub(r"#.*", "#***", rest, flags=re.DOTALL).partition("?")
+    place = _NO_PORT.sub(lambda match: match[1] or ":***", place)
+    return head + place + query + "&".join(map(_masked_option, options.split("&")))
+
+
+def _masked_option(option: str) -> str:
+    name, found, _ = option.partition("=")
+    known = name in ("db", "prefix", *_TLS_OPTIONS, *_WITHOUT_EFFECT)
+    return option if known or not option else f"{name if found else ''}{found}***"

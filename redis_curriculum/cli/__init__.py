@@ -15,10 +15,9 @@ from typing import Annotated, Final, Never
 
 import typer
 
-from redis_curriculum._wire.urls import without_password
 from redis_curriculum.cli import admin, inspect, server, settings, snapshots
 from redis_curriculum.cli.output import say
-from redis_curriculum.errors import CurriculumError, InvalidInputError
+from redis_curriculum.errors import CurriculumError, InvalidInputError, without_password
 
 app = typer.Typer(
     name="redis-curriculum",

@@ -45,7 +45,9 @@ def gc(
     found = []
     with session(url, WORKING) as server:
         for node in [server] if name else server.nodes():
-            for each in [name] if name else node.run(overview.names(node.node)):
+            for each in (
+                [name] if name else node.run(overview.names(node.node, node.address.prefix))
+            ):
                 found += node.run(cleanup.gc(node.about(each), dry_run=dry_run))
     if json:
         print_json({"dry_run": dry_run, "removed": found})
@@ -128,7 +130,9 @@ def acl(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     with session(url) as server:
         info = parse_info(server.link.call(("INFO", "server"), ROOT))
         version = info.get("redis_version", "unknown")
-        lines = acl_lines(name, version, cluster=server.address.kind == "cluster")
+        address = server.address
+        in_cluster = address.kind == "cluster"
+        lines = acl_lines(name, version, key_prefix=address.prefix, cluster=in_cluster)
     if json:
         print_json({"version": version, "worker": lines.worker, "viewer": lines.viewer})
     else:

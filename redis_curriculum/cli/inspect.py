@@ -44,7 +44,7 @@ def list_(*, url: Url = None, json: AsJson = False) -> None:
     rows = []
     with session(url) as server:
         for node in server.nodes():
-            rows += node.run(overview.curricula(node.node))
+            rows += node.run(overview.curricula(node.node, node.address.prefix))
     rows.sort(key=lambda row: row.name)
     if json:
         print_json(rows)

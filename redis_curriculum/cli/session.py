@@ -61,7 +61,8 @@ class Session:
 
     def about(self, name: str) -> Server:
         """The server as the plans of one curriculum take it, which need not exist."""
-        return Server(Keys(validate_name(name)), self.settings.retry_deadline_s)
+        keys = Keys(validate_name(name), key_prefix=self.address.prefix)
+        return Server(keys, self.settings.retry_deadline_s)
 
     def store(self, name: str) -> Store:
         """Attach for reading, without becoming a worker."""

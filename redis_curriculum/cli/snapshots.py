@@ -73,17 +73,15 @@ def restore(
     """Bring a snapshot back: entirely, or not at all."""
     with session(url, WORKING) as server, progress_bar("restore") as progress:
         intake = take_in(file, assignments(settings or [], "--set"), force=force, shrink=shrink)
-        plan = restoring(
-            server.address.public, intake, name, server.settings, replace=replace, progress=progress
-        )
-        restored = server.run(plan)
+        about, where = server.about(name), server.address.public
+        server.run(restoring(about, where, intake, replace=replace, progress=progress))
     tasks, dropped = intake.totals.parts.total(), len(intake.dropped)
     if json:
-        found = {"name": restored, "url": server.address.public, "tasks": tasks}
+        found = {"name": name, "url": server.address.public, "tasks": tasks}
         print_json(found | {"dropped": dropped, "forced": intake.forced})
     else:
         without = f", without the {dropped} of lowest progress" if dropped else ""
-        print_line(f"{restored} on {server.address.public}: {tasks} tasks{without}")
+        print_line(f"{name} on {server.address.public}: {tasks} tasks{without}")
 
 
 def backup(name: Name, *, url: Url = None, json: AsJson = False) -> None:

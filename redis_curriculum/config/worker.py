@@ -7,7 +7,11 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from redis_curriculum._values.models import FrozenModel
-from redis_curriculum._values.rules import In, validate_name
+from redis_curriculum._values.rules import In, validate_key_prefix, validate_name
+
+
+def _check_prefix(value: object) -> object:
+    return None if value is None else validate_key_prefix(value, field="")
 
 
 def _check_worker_id(value: object) -> object:
@@ -19,6 +23,9 @@ class WorkerSettings(FrozenModel):
 
     worker_id: Annotated[str | None, BeforeValidator(_check_worker_id)] = Field(
         default=None, description="Name of the worker; None: a fresh random one."
+    )
+    prefix: Annotated[str | None, BeforeValidator(_check_prefix)] = Field(
+        default=None, description="What every key begins with; None: what the URL says, or nothing."
     )
     lease_ms: Annotated[int, In("[1000, 86400000]")] = Field(
         default=300_000, description="Milliseconds without a call after which it counts as dead."

@@ -7,7 +7,7 @@ extra ``loggers`` and are imported when their sink is made.
 
 from __future__ import annotations
 
-from redis_curriculum.errors import SinkWarning
+from redis_curriculum.errors import ManyLabelsWarning, SinkWarning
 from redis_curriculum.reporting.alerts import Alert, AlertKind
 from redis_curriculum.reporting.epochs import EpochReport
 from redis_curriculum.reporting.inequality import gini
@@ -17,9 +17,9 @@ from redis_curriculum.reporting.sinks import (
     Prometheus,
     Stdout,
     TensorBoard,
-    WeightsAndBiases,
     prometheus_text,
 )
+from redis_curriculum.reporting.wandb_sink import WeightsAndBiases
 
 __all__ = [
     "Alert",
@@ -27,6 +27,7 @@ __all__ = [
     "Entry",
     "EpochReport",
     "JsonLines",
+    "ManyLabelsWarning",
     "Prometheus",
     "Sink",
     "SinkWarning",

@@ -22,7 +22,7 @@ from redis_curriculum._values.rules import In
 from redis_curriculum.errors import EpochError
 from redis_curriculum.reporting.alerts import EPOCHS_BACK, Alert, alerts
 
-_EPOCH: Final = In("[0, 2**53)")
+_WHOLE: Final = In("[0, 2**53)")
 _WORDS_PER_NOTE: Final = 3 * 200
 
 Rates = dict[str, float]
@@ -38,6 +38,8 @@ class EpochReport:
     """By the server's clock, as ``ended_ms``."""
     ended_ms: int | None
     """None: it is still going on."""
+    step: int | None
+    """The trainer's own step at its end (frames, updates, ...); None: ``end_epoch`` got none."""
     samples: Mapping[str, int]
     """Draws."""
     completions: Mapping[str, int]
@@ -61,9 +63,14 @@ class EpochReport:
         return {what: sum(getattr(self, what).values()) for what in COUNTS}
 
 
-def end_epoch(store: Store) -> Ending:
+def end_epoch(store: Store, step: object = None) -> Ending:
     """Close the epoch this handle believes current; see ``Curriculum.end_epoch``."""
-    return Ending(store.epoch)
+    return Ending(store.epoch, "" if step is None else checked_step(step))
+
+
+def checked_step(step: object) -> int:
+    """Return a trainer's step, if it is an integer in [0, 2**53); NumPy integers are accepted."""
+    return int(_WHOLE.require(step, "step"))
 
 
 @dataclass(slots=True)
@@ -71,6 +78,8 @@ class Ending(Call[EpochReport]):
     """The end of an epoch; one that is unfinished goes on with the epoch that it was closing."""
 
     epoch: int = field(compare=False)
+    step: Argument = field(compare=False)
+    """The trainer's step, or an empty text. Made again, the call keeps the first one."""
     rows: list[Argument] | None = field(default=None, init=False, compare=False)
     """How far the labels have come: name, success rate and learning progress of each."""
     noted: int = field(default=0, init=False, compare=False)
@@ -97,7 +106,7 @@ class Ending(Call[EpochReport]):
 
     def _close(self, store: Store) -> Plan[None]:
         if self.write is None:
-            self.write = Write(store.script(END_EPOCH), [self.epoch])
+            self.write = Write(store.script(END_EPOCH), [self.epoch, self.step])
         try:
             yield from store.worker.send(self)
         except EpochError as error:
@@ -132,11 +141,12 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
         learning_progress=progress,
         before=before,
     )
-    ended = times.get("ended_ms")
+    ended, step = times.get("ended_ms"), times.get("step")
     return EpochReport(
         epoch=number,
         started_ms=int(times["started_ms"]),
         ended_ms=None if ended is None else int(ended),
+        step=None if step is None else int(step),
         success_rate=success,
         learning_progress=progress,
         alerts=found_alerts,
@@ -172,4 +182,4 @@ def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:
 
 
 def _checked(epoch: object) -> int | None:
-    return None if epoch is None else int(_EPOCH.require(epoch, "epoch"))
+    return None if epoch is None else int(_WHOLE.require(epoch, "epoch"))

@@ -12,7 +12,8 @@ from typing import Protocol, Self
 from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum.errors import SinkWarning
 from redis_curriculum.reporting.alerts import AlertKind
-from redis_curriculum.reporting.epochs import EpochReport
+from redis_curriculum.reporting.epochs import EpochReport, checked_step
+from redis_curriculum.reporting.labels import Labels, checked_labels, chosen_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +49,20 @@ class Reporting(Protocol):
         """The curriculum's name."""
         ...
 
-    def end_epoch(self) -> EpochReport:
+    def end_epoch(self, *, step: int | None = None) -> EpochReport:
         """Close the current epoch; see ``Curriculum.end_epoch``."""
         ...
 
-    def stats(self) -> dict[str, float]:
+    def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
         """Return every figure by name; see ``Curriculum.stats``."""
         ...
 
 
 @dataclass(slots=True)
 class _Ended:
-    """An epoch that was ended and has not been logged to the end."""
+    """An epoch that is being ended and has not been logged to the end."""
 
+    step: int | None
     report: EpochReport | None = None
     told: int = 0
     """How many sinks have taken its entry."""
@@ -77,26 +79,53 @@ class StatsReporter:
                 report = reporter.end_epoch()
 
     The curriculum stays open; the sinks are closed with the reporter.
+
+    Args:
+        curriculum: A ``Curriculum``, by its owner's handle.
+        sinks: Where to log.
+        step: Returns your own step, an integer: frames, updates, ... Sinks draw their curves over
+            it. None: they draw them over the number of the epoch.
+        labels: Which labels have figures of their own, as in ``Curriculum.stats``.
+
+    Raises:
+        InvalidInputError: ``labels`` is neither a count nor a pattern.
     """
 
-    def __init__(self, curriculum: Reporting, *sinks: Sink) -> None:
+    def __init__(
+        self,
+        curriculum: Reporting,
+        *sinks: Sink,
+        step: Callable[[], int] | None = None,
+        labels: int | str | None = None,
+    ) -> None:
         self._curriculum = curriculum
         self._sinks = sinks
+        self._step = step
+        self._labels = checked_labels(labels)
         self._ended: _Ended | None = None
 
-    def end_epoch(self) -> EpochReport:
+    def end_epoch(self, *, step: int | None = None) -> EpochReport:
         """End the epoch and log it; costs ``curriculum.end_epoch()`` and ``curriculum.stats()``.
 
         A sink that fails is a ``SinkWarning``: the others get their entry, training goes on. The
-        same call, made again after an error or Ctrl-C, logs the epoch that it has ended.
+        same call, made again after an error or Ctrl-C, logs the epoch that it has ended, at the
+        step of the first call.
+
+        Args:
+            step: Your own step, an integer in [0, 2**53); None: what the reporter's ``step``
+                returns, if it has one.
 
         Raises:
+            InvalidInputError: The step is no such integer; no epoch was ended.
             EpochError: Another trainer has ended it, and logs it; nothing was logged here.
         """
-        ended = self._ended = self._ended or _Ended()
+        ended = self._ended = self._ended or _Ended(self._step_now(step))
         try:
-            report = ended.report = ended.report or self._curriculum.end_epoch()
-            figures = self._curriculum.stats() | report_figures(report)
+            if ended.report is None:
+                ended.report = self._curriculum.end_epoch(step=ended.step)
+            report = ended.report
+            figures = self._curriculum.stats(labels=self._labels)
+            figures |= report_figures(report, self._labels)
             entry = Entry(self._curriculum.name, report, figures)
             for sink in self._sinks[ended.told :]:
                 self._tell(sink, lambda sink: sink.log(entry))
@@ -106,6 +135,11 @@ class StatsReporter:
         except BaseException:
             self._ended = ended
             raise
+
+    def _step_now(self, step: int | None) -> int | None:
+        if step is None and self._step is not None:
+            step = self._step()
+        return None if step is None else checked_step(step)
 
     def close(self) -> None:
         """Close the sinks."""
@@ -131,17 +165,23 @@ class StatsReporter:
             warnings.warn(f"{name}: {what}: {error}", SinkWarning, stacklevel=3)
 
 
-def report_figures(report: EpochReport) -> dict[str, float]:
-    """Return an epoch report's counts and alerts as figures, beside those of ``stats()``."""
+def report_figures(report: EpochReport, labels: Labels = None) -> dict[str, float]:
+    """Return an epoch report's counts and alerts as figures, beside those of ``stats()``.
+
+    Of a count of labels, those drawn most in this epoch.
+    """
     ended = report.started_ms if report.ended_ms is None else report.ended_ms
     found: dict[str, float] = {
         "epoch/number": report.epoch,
         "epoch/seconds": (ended - report.started_ms) / 1000,
     }
-    for what in COUNTS:
+    if report.step is not None:
+        found["epoch/step"] = report.step
+    counts: dict[str, Mapping[str, int]] = {what: getattr(report, what) for what in COUNTS}
+    own = chosen_labels(labels, set().union(*counts.values()), report.samples)
+    for what, by_label in counts.items():
         found[f"epoch/{what}"] = report.totals[what]
-        by_label: Mapping[str, int] = getattr(report, what)
-        found.update({f"epoch/{what}/{label}": n for label, n in by_label.items() if label})
+        found |= {f"epoch/{what}/{label}": n for label, n in by_label.items() if label in own}
     for kind in AlertKind:
         found[f"alerts/{kind}"] = sum(alert.kind is kind for alert in report.alerts)
     return {name: float(value) for name, value in found.items()}

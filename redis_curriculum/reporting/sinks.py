@@ -1,4 +1,4 @@
-"""Where figures go: files, the terminal, Prometheus, TensorBoard, W&B."""
+"""Where figures go: files, the terminal, Prometheus, TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from redis_curriculum._values.texts import shown_on
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.reporter import Entry
 
+_MOST_ALERTS: Final = 10
+"""That a person reads; with thousands of labels there can be thousands."""
+
 
 class JsonLines:
-    """Appends one JSON object a line; figures that are not numbers are left out."""
+    """Appends one JSON object a line; figures that are not numbers are left out.
+
+    ``step`` is null where the trainer gave none.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open until close()
@@ -28,6 +35,7 @@ class JsonLines:
         line = {
             "curriculum": entry.curriculum,
             "epoch": entry.report.epoch,
+            "step": entry.report.step,
             "ended_ms": entry.report.ended_ms,
             "alerts": [str(alert) for alert in entry.report.alerts],
             "figures": entry.known(),
@@ -41,16 +49,20 @@ class JsonLines:
 
 
 class Stdout:
-    """Prints a line an epoch, and one for each alert."""
+    """Prints a line an epoch, and one for each of its first 10 alerts.
+
+    Characters that the stream's encoding lacks are escaped.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
 
     def log(self, entry: Entry) -> None:
         """Print the entry."""
-        figures, totals = entry.figures, entry.report.totals
+        figures, totals, step = entry.figures, entry.report.totals, entry.report.step
+        at = "" if step is None else f" at step {step}"
         line = (
-            f"{entry.curriculum} epoch {entry.report.epoch}: {totals['samples']} samples,"
+            f"{entry.curriculum} epoch {entry.report.epoch}{at}: {totals['samples']} samples,"
             f" {totals['completions']} completions, {totals['failures']} failures,"
             f" {totals['evictions']} evictions;"
             f" success {figures['mean_task_success_rate']:.3f},"
@@ -58,8 +70,11 @@ class Stdout:
             f" effective tasks {figures['effective_num_tasks']:.1f}"
             f" of {figures['num_active_tasks']:.0f}"
         )
-        alerts = [f"  ! {alert}" for alert in entry.report.alerts]
-        print("\n".join([line, *alerts]), file=self._stream or sys.stdout, flush=True)
+        alerts = [f"  ! {alert}" for alert in entry.report.alerts[:_MOST_ALERTS]]
+        more = len(entry.report.alerts) - len(alerts)
+        alerts += [f"  ! and {more} more alerts"] if more else []
+        stream = self._stream or sys.stdout
+        print(shown_on(stream, "\n".join([line, *alerts])), file=stream, flush=True)
 
     def close(self) -> None:
         """Nothing is held back."""
@@ -68,7 +83,8 @@ class Stdout:
 class Prometheus:
     """Keeps a file in Prometheus's text format, replaced whole at every entry.
 
-    Point node_exporter's textfile collector at its directory, or serve it.
+    Point node_exporter's textfile collector at its directory, or serve it. Each curriculum needs
+    a file of its own.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -120,16 +136,18 @@ def _escaped(text: str) -> str:
 
 
 class TensorBoard:
-    """Writes scalars ``curriculum/<figure>`` over the epoch's number; no TensorFlow, no PyTorch.
+    """Writes scalars ``curriculum/<figure>``; needs no TensorFlow and no PyTorch.
+
+    Over the trainer's own step, or over the epoch's number where it gave none.
 
     Raises:
         CurriculumError: The package ``tensorboard`` is missing.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, prefix: str = "curriculum/") -> None:
-        writers = _imported("tensorboard.summary.writer.event_file_writer")
-        self._events = _imported("tensorboard.compat.proto.event_pb2")
-        self._summaries = _imported("tensorboard.compat.proto.summary_pb2")
+        writers = imported("tensorboard.summary.writer.event_file_writer")
+        self._events = imported("tensorboard.compat.proto.event_pb2")
+        self._summaries = imported("tensorboard.compat.proto.summary_pb2")
         self._writer: Any = writers.EventFileWriter(os.fspath(directory))
         self._prefix = prefix
 
@@ -139,7 +157,7 @@ class TensorBoard:
         values = [value(tag=name, simple_value=x) for name, x in entry.known(self._prefix).items()]
         event = self._events.Event(
             wall_time=(entry.report.ended_ms or 0) / 1000,
-            step=entry.report.epoch,
+            step=entry.report.epoch if entry.report.step is None else entry.report.step,
             summary=self._summaries.Summary(value=values),
         )
         self._writer.add_event(event)
@@ -150,39 +168,12 @@ class TensorBoard:
         self._writer.close()
 
 
-class WeightsAndBiases:
-    """Logs ``curriculum/<figure>`` to a W&B run, over ``curriculum/epoch/number``.
-
-    Args:
-        run: Your run, which stays yours to finish; None: ``wandb.init(**init)`` makes one.
-        prefix: What the names begin with.
-        init: As ``wandb.init`` takes them (``project``, ``mode="offline"``, ...).
+def imported(module: str) -> Any:
+    """Import a module of the extra ``loggers``.
 
     Raises:
-        CurriculumError: The package ``wandb`` is missing.
+        CurriculumError: Its package is missing.
     """
-
-    def __init__(self, run: Any = None, *, prefix: str = "curriculum/", **init: Any) -> None:
-        self._owns = run is None
-        self._run = _imported("wandb").init(**init) if run is None else run
-        self._prefix = prefix
-        step = f"{prefix}epoch/number"  # your own steps are left alone
-        self._run.define_metric(step, hidden=True)
-        self._run.define_metric(f"{prefix}*", step_metric=step)
-
-    def log(self, entry: Entry) -> None:
-        """Log one row, and W&B's own alert for each alert."""
-        self._run.log(entry.known(self._prefix))
-        for alert in entry.report.alerts:
-            self._run.alert(title=f"{entry.curriculum}: {alert.kind}", text=alert.message)
-
-    def close(self) -> None:
-        """Finish the run, if it was made here."""
-        if self._owns:
-            self._run.finish()
-
-
-def _imported(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:

@@ -8,7 +8,9 @@ curriculum's life; those of one epoch are in its ``EpochReport``.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -22,7 +24,14 @@ from redis_curriculum._sampling.draw import chances, distribution, pool_weights
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.read import numbers, task_ids
 from redis_curriculum._store.store import Store
+from redis_curriculum.errors import ManyLabelsWarning
 from redis_curriculum.reporting.inequality import gini
+from redis_curriculum.reporting.labels import (
+    MOST_LABELS,
+    Labels,
+    checked_labels,
+    chosen_labels,
+)
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.statistics import Holder
 
@@ -88,14 +97,29 @@ class Census:
         """Each task's probability to be drawn next."""
         return distribution(self.pool, self.scorer)
 
+    @cached_property
+    def known_labels(self) -> set[str]:
+        """Those with tasks, and those that are remembered for their draws and evictions."""
+        return {*self.labels, *self.counts["samples"], *self.counts["evictions"]} - {""}
+
     def by_label(self, values: Floats | None = None) -> Floats:
         """Sum (None: count) over each label's tasks."""
         return np.bincount(self.pool.label_index, values, len(self.labels)).astype(np.float64)
 
 
-def stats(store: Store) -> Plan[dict[str, float]]:
+def stats(store: Store, labels: object = None) -> Plan[dict[str, float]]:
     """Read a census and compute its figures; see ``Curriculum.stats``."""
-    return figures((yield from read_census(store)))
+    choice = checked_labels(labels)
+    census = yield from read_census(store)
+    if choice is None and len(census.known_labels) > MOST_LABELS and not store.has_many_labels:
+        store.has_many_labels = True
+        warnings.warn(
+            f"curriculum {store.server.keys.name!r} has more than {MOST_LABELS} labels: only those"
+            " drawn most have figures of their own (labels= says how many, or which)",
+            ManyLabelsWarning,
+            stacklevel=2,
+        )
+    return figures(census, choice)
 
 
 def read_census(store: Store) -> Plan[Census]:
@@ -147,13 +171,14 @@ def _read_counts(store: Store) -> Plan[dict[str, dict[str, int]]]:
     return counts
 
 
-def figures(census: Census) -> dict[str, float]:
+def figures(census: Census, labels: Labels = None) -> dict[str, float]:
     """Return every figure by name; NaN where there is nothing to take a mean of."""
+    own = chosen_labels(labels, census.known_labels, census.counts["samples"])
     found = {
         **_means(census),
         **_totals(census),
         **_draws(census),
-        **_by_label(census),
+        **_by_label(census, own),
         **_raw_progress(census),
         **_inequality(census),
     }
@@ -196,7 +221,7 @@ def _draws(census: Census) -> dict[str, float]:
     }
 
 
-def _by_label(census: Census) -> dict[str, float]:
+def _by_label(census: Census, own: AbstractSet[str]) -> dict[str, float]:
     columns = {
         "success_rate": census.of_labels("success_rate_ema"),
         "mean_score": census.of_labels("reward_ema"),
@@ -207,12 +232,14 @@ def _by_label(census: Census) -> dict[str, float]:
         "completions": _count(census, "completions"),
         "failures": _count(census, "failures"),
     }
-    found = dict(_named("pool_composition/{}", census.labels, census.by_label()))
+    kept = [i for i, label in enumerate(census.labels) if label in own]
+    labels = [census.labels[i] for i in kept]
+    found = dict(_named("pool_composition/{}", labels, census.by_label()[kept]))
     for name, column in columns.items():
-        found.update(_named(f"per_label_stats/{{}}/{name}", census.labels, column))
+        found.update(_named(f"per_label_stats/{{}}/{name}", labels, column[kept]))
     for template, what in (("sampling_counts/{}", "samples"), ("eviction_counts/{}", "evictions")):
         known = {**dict.fromkeys(census.labels, 0), **census.counts[what]}
-        known.pop("", None)  # labels that were forgotten: in the totals only
+        known = {label: n for label, n in known.items() if label in own}
         found.update(_named(template, known, known.values()))
     return found
 

@@ -57,7 +57,7 @@ def test_the_command_is_installed() -> None:
         (["task", "x", "-1"], "-1"),
         (["list", "--no-such-option"], "--no-such-option"),
         (["status", "white space"], "white space"),
-        (["status", "x" * 65], "name must be"),
+        (["status", "x" * 129], "name must be"),
         (["demo", "--seconds", "1"], "seconds must be in [6, 86400]"),
         (["demo", "--workers", "0"], "workers must be in [1, 64]"),
         (["demo", "--redis", "ftp://x"], "ftp"),
@@ -171,7 +171,7 @@ def test_no_output_shows_the_password(cli: Cli, guarded: RunningServer) -> None:
 def test_whatever_an_error_says_a_password_is_cut_out(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_: float) -> None:
+    def failing(*_: object) -> None:
         raise CurriculumError(f"cannot reach redis://me:{SECRET}@host/0\nnor its replica")
 
     monkeypatch.setattr(overview, "curricula", failing)
@@ -187,13 +187,13 @@ def _config() -> redis_curriculum.CurriculumConfig:
 
 def test_a_mistake_of_ours_is_not_hidden(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """What no rule foresees is a bug, and comes with its traceback."""
-    monkeypatch.setattr(overview, "curricula", lambda _: 1 / 0)
+    monkeypatch.setattr(overview, "curricula", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli("list")
 
 
 def test_ctrl_c(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: float) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(overview, "curricula", interrupted)

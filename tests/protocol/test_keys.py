@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 import pytest
+from redis.crc import key_slot
 
 from redis_curriculum._protocol.keys import COUNTS, EPOCH, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.scripts import folder
@@ -67,7 +68,7 @@ def test_the_text_of_a_key_is_pinned(name: str) -> None:
 
 def test_no_key_is_without_a_pin() -> None:
     public = {name for name in dir(Keys) if not name.startswith("_")}
-    assert public - {"name", "generation"} == set(PINNED)
+    assert public - {"name", "generation", "key_prefix"} == set(PINNED)
 
 
 def test_schema_parts_and_counts_are_pinned() -> None:
@@ -81,6 +82,14 @@ def test_schema_parts_and_counts_are_pinned() -> None:
 def test_all_keys_of_a_curriculum_share_one_cluster_slot() -> None:
     tags = {re.search(r"\{(.*?)\}", text)[1] for text in PINNED.values()}  # type: ignore[index]
     assert tags == {"run-42"}
+
+
+def test_a_prefix_stands_before_every_key_and_changes_no_slot() -> None:
+    team = Keys("run-42", 3, "team-a:")
+    for name, text in PINNED.items():
+        assert spelled(name, team) == f"team-a:{text}"
+    assert key_slot(team.meta.encode()) == key_slot(KEYS.meta.encode())
+    assert Keys("run-42").key_prefix == ""
 
 
 def test_no_two_keys_are_the_same_whatever_the_label() -> None:

@@ -104,7 +104,8 @@ def test_fewer_retained_epochs_are_caught_up_with_in_bounded_steps(
 def test_a_running_snapshot_keeps_its_epochs(url: str, name: str, tmp_path: Path) -> None:
     with Curriculum.open(url, name, config_of(epochs_retained=1)) as curriculum:
         curriculum.get_tasks(3)
-        first = curriculum.end_epoch()
+        first = curriculum.end_epoch(step=12_345)
+        assert first.step == 12_345
         with Curriculum.open(url, name) as other:
 
             def end(_done: int, _total: int) -> None:

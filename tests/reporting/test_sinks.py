@@ -13,11 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from redis_curriculum import Curriculum
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.errors import CurriculumError, EpochError, ServerUnavailableError, SinkWarning
+from redis_curriculum.errors import (
+    CurriculumError,
+    EpochError,
+    InvalidInputError,
+    ServerUnavailableError,
+    SinkWarning,
+)
 from redis_curriculum.reporting import (
     AlertKind,
     Entry,
@@ -160,6 +167,71 @@ def test_a_call_made_again_logs_the_epoch_it_has_ended(url: str, curriculum: Cur
         assert [entry.report.epoch for entry in kept.entries] == [0, 1]
 
 
+def test_the_axis_is_the_trainers_step_in_every_sink(
+    curriculum: Curriculum, tmp_path: Path
+) -> None:
+    loading = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    stream, kept = io.StringIO(), Kept()
+    frames: Iterator[Any] = iter([np.int64(0), 2**52])
+    sinks: list[Sink] = [
+        JsonLines(tmp_path / "run.jsonl"),
+        Stdout(stream),
+        Prometheus(tmp_path / "run.prom"),
+        TensorBoard(tmp_path / "events"),
+        kept,
+    ]
+    with StatsReporter(curriculum, *sinks, step=lambda: next(frames)) as reporter:
+        reporter.end_epoch()
+        assert reporter.end_epoch(step=77).step == 77, "what is given counts"
+        reporter.end_epoch()
+    steps = [0, 77, 2**52]
+    assert [entry.figures["epoch/step"] for entry in kept.entries] == steps
+    lines = (tmp_path / "run.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == steps
+    assert [line.split(": ")[0] for line in stream.getvalue().splitlines()] == [
+        f"{curriculum.name} epoch {epoch} at step {step}" for epoch, step in enumerate(steps)
+    ]
+    last = f'redis_curriculum_epoch_step{{curriculum="{curriculum.name}"}} {float(2**52)!r}\n'
+    assert last in (tmp_path / "run.prom").read_text()
+    (path,) = (tmp_path / "events").iterdir()
+    events = loading.LegacyEventFileLoader(str(path)).Load()
+    assert [event.step for event in events if event.HasField("summary")] == steps
+
+
+@pytest.mark.parametrize("step", [-1, 2**53, 1.5, "1", True, math.nan])
+def test_a_step_that_is_none_ends_no_epoch(curriculum: Curriculum, step: Any) -> None:
+    kept = Kept()
+    with pytest.raises(InvalidInputError, match="step must be"):
+        StatsReporter(curriculum, kept).end_epoch(step=step)
+    with pytest.raises(InvalidInputError, match="step must be"):
+        StatsReporter(curriculum, kept, step=lambda: step).end_epoch()
+    with pytest.raises(InvalidInputError, match="step must be"):
+        curriculum.end_epoch(step=step)
+    assert (curriculum.epoch, kept.entries) == (0, [])
+    StatsReporter(curriculum, kept).end_epoch(step=3)
+    assert [entry.report.step for entry in kept.entries] == [3]
+
+
+def test_a_call_made_again_keeps_its_step(url: str, curriculum: Curriculum) -> None:
+    handle, link = lossy(url, curriculum.name)
+    frames, kept = iter([10, 20, 30]), Kept()
+    with handle:
+        reporter = StatsReporter(handle, kept, step=lambda: next(frames))
+        for lost in ("end_epoch", "numbers"):
+            link.lose = lost
+            with pytest.raises(ServerUnavailableError):
+                reporter.end_epoch()
+            reporter.end_epoch()
+        handle.end_epoch(step=40)
+        link.lose = "end_epoch"
+        with pytest.raises(ServerUnavailableError):
+            handle.end_epoch(step=50)
+        assert handle.end_epoch(step=51).step == 50
+    assert [entry.report.step for entry in kept.entries] == [10, 20]
+    found = [curriculum.epoch_report(epoch) for epoch in range(5)]
+    assert [report and report.step for report in found] == [10, 20, 40, 50, None]
+
+
 # --- sinks ---------------------------------------------------------------------------------------
 
 
@@ -188,6 +260,38 @@ def test_stdout_says_it_in_a_line_and_each_alert_in_its_own(
     assert len(alerts) == 1
     assert alerts[0].startswith("  ! failures: tasks of 'b' failed 5 times in ")
     assert capsys.readouterr().out == stream.getvalue()
+
+
+def test_stdout_prints_the_first_alerts_and_how_many_more_there_are(url: str, name: str) -> None:
+    tasks = WeightedSet([(Single(label=f"l{i:02d}"), 1.0) for i in range(14)])
+    config = CurriculumConfig(task_generator=tasks, num_active_tasks=200)
+    with Curriculum.open(url, name, config) as curriculum:
+        labels = sorted(curriculum.labels())
+        for label in labels:
+            for _ in range(5):
+                curriculum.report_failure(curriculum.task_ids(label)[0], "no", permanent=True)
+        stream = io.StringIO()
+        report = StatsReporter(curriculum, Stdout(stream)).end_epoch()
+    assert len(report.alerts) == len(labels) > 11
+    _, *lines = stream.getvalue().splitlines()
+    assert lines[:10] == [f"  ! {alert}" for alert in report.alerts[:10]]
+    assert lines[10:] == [f"  ! and {len(labels) - 10} more alerts"]
+
+
+def test_stdout_escapes_what_the_stream_cannot_show(url: str, name: str) -> None:
+    config = CurriculumConfig(task_generator=Single(label="\u00e9tage \u4e8c"), num_active_tasks=9)
+    with Curriculum.open(url, name, config) as curriculum:
+        found = {}
+        for encoding in ("ascii", "cp1252", "utf-8"):
+            for _ in range(5):  # an alert that names the label
+                curriculum.report_failure(curriculum.task_ids()[0], "no", permanent=True)
+            raw = io.BytesIO()
+            with io.TextIOWrapper(raw, encoding=encoding) as stream:
+                report_epochs(curriculum, Stdout(stream), epochs=1)
+                found[encoding] = raw.getvalue().decode(encoding).splitlines()
+    assert r"'\xe9tage \u4e8c'" in found["ascii"][1]
+    assert "'\u00e9tage \\u4e8c'" in found["cp1252"][1]
+    assert "'\u00e9tage \u4e8c'" in found["utf-8"][1]
 
 
 _SAMPLE = re.compile(
@@ -259,16 +363,23 @@ class FakeRun:
     """A W&B run that is someone else's."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, float]] = [{}]
+        """The last one is not written yet."""
         self.alerts: list[dict[str, str]] = []
-        self.metrics: list[str] = []
+        self.metrics: dict[str, str | None] = {}
         self.finished = False
 
-    def define_metric(self, name: str, **_: Any) -> None:
-        self.metrics.append(name)
+    @property
+    def step(self) -> int:
+        return len(self.rows) - 1
 
-    def log(self, row: dict[str, float]) -> None:
-        self.rows.append(row)
+    def define_metric(self, name: str, step_metric: str | None = None, **_: Any) -> None:
+        self.metrics[name] = step_metric
+
+    def log(self, row: dict[str, float], *, commit: bool = True) -> None:
+        self.rows[-1].update(row)
+        if commit:
+            self.rows.append({})
 
     def alert(self, **fields: str) -> None:
         self.alerts.append(fields)
@@ -283,11 +394,68 @@ def test_a_run_of_yours_gets_rows_and_stays_open(curriculum: Curriculum) -> None
         curriculum.report_failure(curriculum.task_ids("b")[0], "no", permanent=True)
     entries = report_epochs(curriculum, WeightsAndBiases(run, prefix="c/"))
     assert not run.finished
-    assert run.metrics == ["c/epoch/number", "c/*"]
+    assert run.metrics == {"c/epoch/number": None, "c/*": "c/epoch/number"}
     for row, entry in zip(run.rows, entries, strict=True):
         same({name.removeprefix("c/"): x for name, x in row.items()}, entry)
     (alert,) = run.alerts
     assert alert["title"] == f"{curriculum.name}: {AlertKind.FAILURES}"
+
+
+def test_the_axis_in_wandb_is_your_step_as_soon_as_it_is_known(curriculum: Curriculum) -> None:
+    run = FakeRun()
+    with StatsReporter(curriculum, WeightsAndBiases(run, prefix="c/")) as reporter:
+        reporter.end_epoch()
+        reporter.end_epoch(step=4_000)
+    axes = {"c/*": "c/epoch/step", "c/epoch/number": None, "c/epoch/step": None}
+    assert run.metrics == axes
+    assert [row.get("c/epoch/step") for row in run.rows] == [None, 4_000]
+
+
+def test_two_curricula_in_one_run_have_a_prefix_each(
+    url: str, name: str, curriculum: Curriculum
+) -> None:
+    run, config = FakeRun(), curriculum.config
+    with (
+        Curriculum.open(url, f"{name}-2", config) as second,
+        StatsReporter(curriculum, WeightsAndBiases(run)) as one,
+        StatsReporter(second, WeightsAndBiases(run)) as two,
+    ):
+        one.end_epoch()
+        with pytest.warns(SinkWarning, match=f"logs as '{second.name}/curriculum/'; Weights"):
+            two.end_epoch()
+        one.end_epoch()
+        two.end_epoch()  # no second warning
+    names = ["curriculum/epoch/number", f"{second.name}/curriculum/epoch/number"]
+    assert [[row[name] for name in names] for row in run.rows] == [[0, 0], [1, 1]]
+    third = WeightsAndBiases(run)  # those before are closed
+    with Curriculum.open(url, f"{name}-3", config) as later:
+        StatsReporter(later, third).end_epoch()
+    assert run.rows[-1]["curriculum/epoch/number"] == 0
+
+
+class Offline:
+    """A real run of W&B that sends nothing; ``rows`` ends it and reads what it has written."""
+
+    def __init__(self, directory: Path) -> None:
+        self.wandb = pytest.importorskip("wandb")
+        self.directory = directory
+        self.run: Any = self.wandb.init(project="p", mode="offline", dir=str(directory))
+
+    def rows(self) -> list[dict[str, float]]:
+        self.run.finish()
+        self.wandb.teardown()  # ends its background process, which has written everything then
+        return written(self.directory)
+
+
+def written(directory: Path) -> list[dict[str, float]]:
+    (path,) = directory.rglob("*.wandb")
+    return list(_history(path))
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offline:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    return Offline(tmp_path)
 
 
 def test_wandb_offline_is_read_back(
@@ -298,13 +466,55 @@ def test_wandb_offline_is_read_back(
     sink = WeightsAndBiases(project="p", mode="offline", dir=str(tmp_path))
     entries = report_epochs(curriculum, sink)
     assert wandb.run is None, "its own run is finished"
-    wandb.teardown()  # ends its background process, which has written everything then
-    (path,) = tmp_path.rglob("*.wandb")
-    rows = list(_history(path))
-    assert len(rows) == 3
-    for row, entry in zip(rows, entries, strict=True):
+    wandb.teardown()
+    for row, entry in zip(written(tmp_path), entries, strict=True):
         own = {n.removeprefix("curriculum/"): x for n, x in row.items() if n.startswith("c")}
         same(own, entry, rel=1e-12)
+
+
+def test_no_row_of_yours_is_dropped_at_steps_of_yours(
+    url: str, name: str, curriculum: Curriculum, offline: Offline
+) -> None:
+    run = offline.run
+    with (
+        Curriculum.open(url, f"{name}-2", curriculum.config) as second,
+        StatsReporter(curriculum, WeightsAndBiases(run)) as one,
+        StatsReporter(second, WeightsAndBiases(run, prefix="second/")) as two,
+    ):
+        for step in range(0, 200, 10):
+            run.log({"loss": step}, step=step)
+            if step % 50 == 40:
+                one.end_epoch()
+                two.end_epoch(step=step)
+            run.log({"lr": step}, step=step)
+    rows = offline.rows()
+    assert [row["_step"] for row in rows] == list(range(0, 200, 10))
+    assert [(row["loss"], row["lr"]) for row in rows] == [(s, s) for s in range(0, 200, 10)]
+    ours = [
+        (row["_step"], row["curriculum/epoch/number"], row["second/epoch/step"])
+        for row in rows
+        if "curriculum/epoch/number" in row
+    ]
+    assert ours == [(40, 0, 40), (90, 1, 90), (140, 2, 140), (190, 3, 190)]
+
+
+def test_no_row_of_yours_is_dropped_where_wandb_counts(
+    curriculum: Curriculum, offline: Offline
+) -> None:
+    run = offline.run
+    with StatsReporter(curriculum, WeightsAndBiases(run)) as reporter:
+        for i in range(6):
+            run.log({"loss": i})
+            run.log({"part": i}, commit=False)
+            if i % 2:
+                reporter.end_epoch()
+                reporter.end_epoch()  # nothing of yours between the two
+            run.log({"lr": i})
+    rows = offline.rows()
+    for figure in ("loss", "part", "lr"):
+        assert [row[figure] for row in rows if figure in row] == list(range(6))
+    epochs = [row["curriculum/epoch/number"] for row in rows if "curriculum/epoch/number" in row]
+    assert epochs == list(range(6))
 
 
 def _history(path: Path) -> Iterator[dict[str, float]]:
@@ -350,7 +560,10 @@ def test_a_missing_package_is_named(
 
 def test_the_table_of_the_guide_names_every_figure_and_no_other(curriculum: Curriculum) -> None:
     curriculum.report_failure(curriculum.task_ids("b")[0], "no", permanent=True)
-    (entry,) = report_epochs(curriculum, epochs=1)
+    play(curriculum)
+    kept = Kept()
+    StatsReporter(curriculum, kept).end_epoch(step=1)
+    (entry,) = kept.entries
     rows = re.findall(r"^\| (`[^|]+) \|", page("guides/epochs.md"), re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert len(set(documented)) == len(documented)

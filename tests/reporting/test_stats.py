@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ import pytest
 
 from redis_curriculum import Curriculum, TaskRecord
 from redis_curriculum.config import CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.errors import InvalidInputError, ManyLabelsWarning
+from redis_curriculum.reporting import StatsReporter
 from redis_curriculum.reporting.inequality import gini
 from redis_curriculum.tasks import Buckets, TaskSpec
 from tests.lossy import lossy
+from tests.reporting.test_sinks import Kept
 from tests.servers import RunningServer
 
 KINDS = Buckets(label="{kind}/x", buckets={"kind": ["a", "b", "c"], "seed": list(range(50))})
@@ -207,3 +211,88 @@ def test_a_report_is_read_in_short_calls(server: RunningServer, url: str, name: 
         assert commands["cmdstat_hmget"]["calls"] == 2000 + 3 + 1
         assert "cmdstat_hgetall" not in commands
         assert "cmdstat_zrange" not in commands
+
+
+# --- thousands of labels -------------------------------------------------------------------------
+
+
+class PerPrompt:
+    """A label for each task."""
+
+    def generate(self, task_id: int) -> TaskSpec:
+        return TaskSpec(f"prompt-{task_id}", {"id": task_id})
+
+
+def labels_in(figures: Mapping[str, float]) -> dict[str, set[str]]:
+    """Family of figures -> labels that it names."""
+    found: dict[str, set[str]] = {}
+    for name in figures:
+        match = re.fullmatch(r"(.+/)(prompt-\d+)(/\w+)?", name)
+        if match:
+            found.setdefault(f"{match[1]}{match[3] or ''}", set()).add(match[2])
+    return found
+
+
+@pytest.fixture
+def crowd(url: str, name: str) -> Iterator[Curriculum]:
+    config = config_of(task_generator=PerPrompt(), num_active_tasks=250, labels_retained=5)
+    with Curriculum.open(url, name, config) as curriculum:
+        for _ in range(2):
+            tasks = curriculum.get_tasks(300)
+            curriculum.update_many([(task.task_id, 0.5) for task in tasks])
+        for task_id in curriculum.task_ids()[:10]:
+            curriculum.evict(task_id)
+        yield curriculum
+
+
+def most_drawn(curriculum: Curriculum, count: int) -> set[str]:
+    drawn = {
+        name.removeprefix("sampling_counts/"): x
+        for name, x in curriculum.stats(labels="*").items()
+        if name.startswith("sampling_counts/")
+    }
+    drawn |= dict.fromkeys(
+        labels_in(curriculum.stats(labels="*"))["eviction_counts/"] - {*drawn}, 0
+    )
+    return set(sorted(drawn, key=lambda label: (-drawn[label], label))[:count])
+
+
+def test_the_labels_drawn_most_have_figures_and_one_warning_says_so(crowd: Curriculum) -> None:
+    with pytest.warns(ManyLabelsWarning, match="more than 100 labels"):
+        figures = crowd.stats()
+    crowd.stats()  # and no other warning, which would be an error here
+    assert len(figures) < 1_300
+    chosen, active = most_drawn(crowd, 100), set(crowd.labels())
+    for family, labels in labels_in(figures).items():
+        both = family in ("sampling_counts/", "eviction_counts/")
+        assert labels == (chosen if both else chosen & active)
+    everything = crowd.stats(labels="*")
+    same = {name for name in figures if not name.startswith("gini/task_age")}
+    assert all(np.array_equal(figures[n], everything[n], equal_nan=True) for n in same)
+    assert labels_in(everything)["pool_composition/"] == active
+
+
+@pytest.mark.parametrize("labels", [0, 1, 7, np.int64(7), 10**6, "prompt-*7", "none*", ""])
+def test_labels_are_a_count_or_a_pattern(crowd: Curriculum, labels: Any) -> None:
+    figures = crowd.stats(labels=labels)  # and no warning
+    if isinstance(labels, str):
+        expected = {label for label in most_drawn(crowd, 10**6) if label.endswith("7")}
+        expected = expected if labels == "prompt-*7" else set()
+    else:
+        expected = most_drawn(crowd, labels)
+    assert set().union(*labels_in(figures).values()) == expected
+    assert figures["num_labels"] == 240
+    crowd.end_epoch()  # the epoch's own figures: those drawn most in it
+    task, sink = crowd.get_task(), Kept()
+    StatsReporter(crowd, sink, labels=labels).end_epoch()
+    epoch = labels_in(sink.entries[0].figures).get("epoch/samples/", set())
+    drawn = {task.label}
+    assert epoch == (drawn & expected if isinstance(labels, str) else drawn if labels else set())
+
+
+@pytest.mark.parametrize("labels", [-1, 1.5, True, ["a"], b"a", math.nan])
+def test_other_labels_are_refused(crowd: Curriculum, labels: Any) -> None:
+    with pytest.raises(InvalidInputError, match="labels must be a count of labels"):
+        crowd.stats(labels=labels)
+    with pytest.raises(InvalidInputError, match="labels must be a count of labels"):
+        StatsReporter(crowd, labels=labels)

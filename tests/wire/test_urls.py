@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum._wire.urls import PASSWORD_VARIABLE, Address, parse, without_password
-from redis_curriculum.errors import InvalidURLError
+from redis_curriculum._wire.urls import PASSWORD_VARIABLE, Address, parse
+from redis_curriculum.errors import InvalidInputError, InvalidURLError, without_password
 
 PARSED: list[tuple[str, dict[str, Any]]] = [
     ("redis://h", {"kind": "single", "hosts": (("h", 6379),), "db": 0}),
@@ -37,6 +37,18 @@ PARSED: list[tuple[str, dict[str, Any]]] = [
     ("rediss+sentinel://a/main", {"kind": "sentinel", "tls": True}),
     ("redis+cluster://a:1,b:2", {"kind": "cluster", "hosts": (("a", 1), ("b", 2))}),
     ("rediss+cluster://a", {"kind": "cluster", "tls": True, "hosts": (("a", 6379),)}),
+    ("valkey://h:7", {"kind": "single", "hosts": (("h", 7),), "tls": False}),
+    ("valkeys://h", {"kind": "single", "tls": True}),
+    ("valkey+cluster://h", {"kind": "cluster"}),
+    ("REDIS://H:7/2", {"kind": "single", "hosts": (("H", 7),), "db": 2}),
+    ("Rediss+Sentinel://a/main", {"kind": "sentinel", "tls": True, "service": "main"}),
+    (" \tredis://h:7/3\n", {"hosts": (("h", 7),), "db": 3}),
+    ("redis://h/3?protocol=3&health_check_interval=30", {"db": 3, "public": "redis://h/3"}),
+    ("redis://h?prefix=team-a:", {"prefix": "team-a:", "public": "redis://h?prefix=team-a:"}),
+    ("redis://h?db=1&prefix=a%3Ab", {"prefix": "a:b", "db": 1}),
+    ("unix:///s?prefix=team-a:", {"prefix": "team-a:"}),
+    ("embedded:///d?prefix=team-a:", {"prefix": "team-a:", "path": "/d"}),
+    ("redis+cluster://a?prefix=x/", {"prefix": "x/"}),
 ]
 
 
@@ -51,7 +63,7 @@ def test_the_public_form_says_the_same_but_for_the_password(url: str) -> None:
     address = parse(url)
     again = parse(address.public)
     assert again.password is None
-    for name in ("kind", "hosts", "path", "service", "db", "username", "tls"):
+    for name in ("kind", "hosts", "path", "service", "db", "username", "tls", "prefix"):
         assert getattr(again, name) == getattr(address, name)
     assert parse(again.public) == again
 
@@ -95,8 +107,15 @@ def test_a_password_comes_from_the_environment_where_the_url_has_none(
         ("redis://h:+1", "port"),
         ("redis://a,", "host"),
         ("redis://h#1", "scheme"),
-        ("REDIS://h", "scheme"),
-        (" redis://h", "scheme"),
+        ("redis ://h", "scheme"),
+        ("redis://h?protocol=4", "protocol="),
+        ("redis://h?health_check_interval=often", "health_check_interval="),
+        ("redis://h?socket_timeout=3", "WorkerSettings(timeout_s=...)"),
+        ("redis://h?retry_on_timeout=true", "WorkerSettings(retry_deadline_s=...)"),
+        ("redis://h?username=u", "user:password@"),
+        ("redis://h?prefix=a{b}:", "prefix of up to 128"),
+        ("redis://h?prefix=a*", "prefix of up to 128"),
+        ("redis://h?prefix=" + 129 * "a", "prefix of up to 128"),
         ("redis+sentinel://a", "service"),
         ("redis+unix:///s", "known scheme"),
         ("redis://h?=1", "option"),
@@ -115,6 +134,72 @@ def test_a_password_among_the_options_is_refused_and_not_repeated() -> None:
         with pytest.raises(InvalidURLError) as caught:
             parse(url)
         assert "S3CRET" not in str(caught.value) + repr(vars(caught.value))
+
+
+MALFORMED = [
+    "u:S3CRET@h",
+    "u:S3CRET@h:6379/0",
+    "redis:u:S3CRET@h",
+    "redis:/u:S3CRET@h",
+    "redis//u:S3CRET@h",
+    "redis//:S3CRET@h",
+    "http://u:S3CRET@h",
+    "redis ://u:S3CRET@h",
+    "redis://u:S3CRET",
+    "redis://u:S3CRET/0",
+    "redis://:S3CRET",
+    "redis://u:S3CRET:h:6379",
+    "redis://u:S3CRET%40h:6379",
+    "redis://u:x#S3CRET@h",
+    "redis://u:x#S3CRET",
+    "redis://u:x?S3CRET@h",
+    "redis://u:x?S3CRET",
+    "redis://u:x\nS3CRET@h:no",
+    "redis://u:x@S3CRET@h:no",
+    "redis://u:x/S3CRET@h:99999",
+    "redis://h:6379?auth=S3CRET",
+    "redis://h:6379?token=S3CRET&db=1",
+    "redis://h?password=S3CRET",
+    "redis://u:S3CRET@[::1",
+    "redis+sentinel://u:S3CRET@a,b",
+    "unix://u:S3CRET@run/s",
+    b"redis://u:S3CRET@h",
+    ("redis://u:S3CRET@h",),
+]
+
+
+@pytest.mark.parametrize("url", MALFORMED, ids=repr)
+def test_a_malformed_url_never_shows_its_password(url: object) -> None:
+    with pytest.raises(InvalidURLError) as caught:
+        parse(url)
+    assert "S3CRET" not in str(caught.value) + repr(caught.value) + repr(vars(caught.value))
+
+
+def test_a_url_in_the_place_of_something_else_hides_its_password() -> None:
+    caught = InvalidInputError("name", "a name", "redis://u:S3CRET@h")
+    assert "S3CRET" not in str(caught) + repr(vars(caught))
+
+
+def test_a_malformed_url_is_shown_as_far_as_it_helps() -> None:
+    for url, shown in (
+        ("redis://u:pw@h:x/0", "redis://u:***@h:***/0"),
+        ("redis://h:6379/x", "redis://h:6379/x"),
+        ("rediss://[::1]:7/0?ssl_cert_reqs=no", "rediss://[::1]:7/0?ssl_cert_reqs=no"),
+        ("redis://h:70000", "redis://h:70000"),
+    ):
+        with pytest.raises(InvalidURLError) as caught:
+            parse(url)
+        assert shown in str(caught.value)
+
+
+def test_a_prefix_may_be_given_beside_the_url() -> None:
+    plain, named = parse("redis://h/1"), parse("redis://h/1?prefix=a:")
+    assert plain.with_prefix("a:") == named
+    assert parse("redis://h?db=1").with_prefix("a:").public == "redis://h?db=1&prefix=a:"
+    assert named.with_prefix(None) == named.with_prefix("a:") == named
+    for other in ("b:", ""):
+        with pytest.raises(InvalidInputError, match="'a:' as in the URL"):
+            named.with_prefix(other)
 
 
 def test_an_address_cannot_be_changed() -> None:

@@ -1,0 +1,32 @@
+"""The library's own families hold the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from redis_curriculum.scorers import LearningProgressConfig, Scorer, UniformConfig, kinds
+from redis_curriculum.testing import ScorerContract
+
+SETTINGS: dict[str, Scorer] = {
+    "learning_progress": LearningProgressConfig(),
+    "learning_progress of tasks": LearningProgressConfig(pooling="task", exploration="bonus"),
+    "learning_progress above a baseline": LearningProgressConfig.stable(
+        use_baseline_normalization=True, performance_bonus_weight=0.25
+    ),
+    "uniform": UniformConfig(),
+}
+
+
+class TestFamilies(ScorerContract):
+    @pytest.fixture(params=list(SETTINGS.values()), ids=list(SETTINGS))
+    def scorer(self, request: pytest.FixtureRequest) -> Scorer:
+        found: Scorer = request.param
+        return found
+
+    @pytest.fixture
+    def server_url(self, url: str) -> str:
+        return url
+
+
+def test_every_family_is_tested() -> None:
+    assert {scorer.kind for scorer in SETTINGS.values()} == set(kinds())
