@@ -128,9 +128,12 @@ class Keys:
         """Sorted set by LP: from there on; only these may be evicted for low LP."""
         return f"{self.pool}ripe"
 
-    def reindexed(self, part: str) -> str:
-        """Sorted set: a new one of ``PARTS``, until it takes the place of the old one."""
-        return f"{self.pool}reindexed:{part}"
+    def reindexed(self, what: str) -> str:
+        """Sorted set: a new one of ``PARTS``, until it takes the place of the old one.
+
+        For ``labels`` a set: those that are indexed anew already.
+        """
+        return f"{self.pool}reindexed:{what}"
 
     def label(self, label: str) -> str:
         """Set: ids of the label's active tasks."""

@@ -46,7 +46,8 @@ def structural_differences(
 def _rule_in(config: CurriculumConfig, field: str) -> Resume:
     """What a field of this config means: a family marks its own."""
     top, _, name = field.partition(".")
-    return _mark(type(config.algorithm), name) if name else _mark(type(config), top)
+    is_own = top == "algorithm" and name
+    return _mark(type(config.algorithm), name) if is_own else _mark(type(config), top)
 
 
 def tunable_fields(config: CurriculumConfig) -> list[str]:

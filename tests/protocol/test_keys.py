@@ -130,7 +130,7 @@ def known(text: str) -> bool:
     whole = {spelled(name) for name in PINNED if name not in ARGUMENTS}
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
-    stems |= {KEYS.members(""), KEYS.reindexed("")}
+    stems |= {KEYS.members(""), KEYS.reindexed(""), KEYS.reindexed("labels")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 

@@ -1,4 +1,4 @@
--- rebuild: what the draws keep, from nothing: cleared once, then of each label that has tasks, then of each task.
+-- rebuild: what the draws keep, from nothing: cleared once, then of each label, then of its tasks.
 -- Needs: call, pool, index_results
 -- Gives: index_clear, index_label, index_tasks
 local function index_clear()
