@@ -165,7 +165,7 @@ class SequenceGapError(WorkerError):
 
 
 class StaleGenerationError(CurriculumError):
-    """A restore replaced the state this handle was opened on; open it again."""
+    """A restore replaced the state this handle was opened on; ``reopen()`` takes it there."""
 
 
 class SnapshotError(CurriculumError):

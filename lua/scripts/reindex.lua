@@ -3,14 +3,14 @@
 -- ARGV[1] generation int the generation the caller believes in
 -- Returns 1 where more is to be done, else 0
 -- Errors RCSTALE generation: a restore replaced it
--- Atomic. At most 200 tasks. Whoever calls goes on where the last call has stopped; until the end no worker writes (guard).
+-- Atomic. At most 100 tasks. Whoever calls goes on where the last call has stopped; until the end no worker writes (guard).
 
 --@include reader
 local phase, cursor = string.match(call('HGET', meta_key, 'unindexed') or '', '^(%l+) (%d+)$')
 if not phase then
   return 0
 end
-local TASKS, REMOVED = 200, 50
+local TASKS, REMOVED = 100, 50
 local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot')
 --@include stored_hypers
 --@include rebuild

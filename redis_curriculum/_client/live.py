@@ -32,8 +32,8 @@ class Live(Handle):
         Tasks that are in the pool stay as they are: a new generator makes those that come.
 
         Two round trips. Some settings decide where tasks stand in the indices, such as
-        ``min_samples_for_lp`` or ``noise_factor``: then one more for every 200 tasks and 500
-        labels. Calls of workers wait meanwhile, and help.
+        ``min_samples_for_lp`` or ``noise_factor``: then one more for every 100 tasks. Calls of
+        workers wait meanwhile, and help.
 
         Args:
             generator: Makes the tasks from now on. A worker that cannot build it (an object that

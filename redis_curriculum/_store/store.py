@@ -110,8 +110,8 @@ class Store:
     def reindex(self) -> Plan[None]:
         """Finish what a change of settings has left to do to the indices.
 
-        One round trip for 200 tasks or 500 labels; one where nothing is left to do. Any number of
-        workers may do so at once, and whoever is killed leaves the rest to the others.
+        One round trip for 100 tasks; one where nothing is left to do. Any number of workers may do
+        so at once, and whoever is killed leaves the rest to the others.
         """
         while (yield from self.server.run(self.script(REINDEX))):
             pass

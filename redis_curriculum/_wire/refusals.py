@@ -59,7 +59,8 @@ def _stale(detail: str) -> CurriculumError:
             f" library knows {SCHEMA}; use the library version that wrote it"
         )
     return StaleGenerationError(
-        f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+        f"a restore replaced this curriculum's state (it is at generation {detail});"
+        " reopen() takes this handle there"
     )
 
 
