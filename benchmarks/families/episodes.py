@@ -8,9 +8,9 @@ from typing import Any, Final
 import gymnasium
 import numpy as np
 
-from families.players import Array, Players, sample, success
+from families.players import Array, Players
 from redis_curriculum import Curriculum
-from redis_curriculum.demo.agent import N_ACTIONS, Episode, Learner
+from redis_curriculum.demo.agent import N_ACTIONS, Episode, Learner, sample, success
 
 STEPS_PER_UPDATE: Final = 2_000
 ENVIRONMENTS: Final = 16

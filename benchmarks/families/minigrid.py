@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from families import grid, ppo
 from families.family import COIN_FLIP, IMPOSSIBLE, Family
-from families.players import Array, Players, sample, success
+from families.players import Array, Players
 from redis_curriculum import Curriculum, TaskSpec
+from redis_curriculum.demo.agent import sample, success
 from redis_curriculum.tasks.ids import task_id_at
 
 LAYOUTS: Final = 800

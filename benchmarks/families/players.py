@@ -1,8 +1,8 @@
-"""Environments in step on a curriculum's tasks, and policies measured on held-out ones."""
+"""Environments in step on a curriculum's tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -16,17 +16,6 @@ from redis_curriculum.envs import CurriculumVectorEnv, TaskEnv
 
 Array = NDArray[Any]
 Score = Callable[[dict[str, Any]], float]
-Policy = Callable[[Array], Array]
-"""Returns an action for each row of observations."""
-
-
-def sample(logits: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw an action for each row by its logits; return the actions and their log probabilities."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    below = np.cumsum(np.exp(log_p), axis=1) < rng.random((len(logits), 1))
-    actions = np.minimum(below.sum(axis=1), logits.shape[1] - 1)
-    return actions, log_p[np.arange(len(actions)), actions]
 
 
 class Players:
@@ -81,31 +70,3 @@ class Players:
             observations = self._envs.reset(options={"reset_mask": over})[0]
         self.observations = observations
         return rewards, over
-
-
-def success(
-    envs: Mapping[str, Sequence[gymnasium.Env[Any, Any]]], policy: Policy
-) -> dict[str, float]:
-    """Play one episode in each environment, all in step; return the share of positive returns.
-
-    Args:
-        envs: Environments by label, each with its task.
-        policy: Draws the actions.
-    """
-    labels = [label for label, of in envs.items() for _ in of]
-    every = [env for of in envs.values() for env in of]
-    won = np.zeros(len(every), dtype=np.bool_)
-    playing = np.arange(len(every))
-    seen = np.array([env.reset()[0] for env in every])
-    while len(playing):
-        going = []
-        for row, (i, action) in enumerate(zip(playing, policy(seen), strict=True)):
-            seen[row], reward, terminated, truncated, _ = every[i].step(action)
-            won[i] |= float(reward) > 0
-            if not (terminated or truncated):
-                going.append(row)
-        playing, seen = playing[going], seen[going]
-    return {
-        label: float(np.mean([w for w, of in zip(won, labels, strict=True) if of == label]))
-        for label in envs
-    }

@@ -20,7 +20,7 @@ from typing import Any
 
 from families.family import Family, Trainee
 from redis_curriculum import Curriculum
-from redis_curriculum.demo import agent, maps, rooms
+from redis_curriculum.demo import agent, lakes, rooms
 
 Record = dict[str, Any]
 """The result of a run, as JSON."""
@@ -38,7 +38,7 @@ def code() -> str:
     """Return a checksum of the files that decide results: families, their worlds, all scripts."""
     here = Path(__file__).parent
     files = [path for path in here.glob("*.py") if path.stem not in ("report", "picture")]
-    files += [Path(inspect.getfile(module)) for module in (agent, maps, rooms)]
+    files += [Path(inspect.getfile(module)) for module in (agent, lakes, rooms)]
     files += here.parents[1].glob("lua/**/*.lua")
     return checksum(files)
 

@@ -193,7 +193,8 @@ def _label_state(label: str, found: dict[str, Any]) -> LabelState:
         progress=pairs(found["progress"] or []),
         count=_counts(found["count"]),
         epoch=_counts(found["epoch"]),
-        index={k: float(x) for k, x in dict(found["index"] or {}).items() if x and float(x)},
+        # A worker of schema 1 copies a label without it.
+        index={k: float(x) for k, x in dict(found.get("index") or {}).items() if x and float(x)},
     )
 
 

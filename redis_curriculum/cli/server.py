@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     *,
+    family: Annotated[str, typer.Option(help="What is learned: rooms or lakes.")] = "rooms",
     seconds: Annotated[float, typer.Option(help="What all of it may take, at least 6.")] = 120.0,
     workers: Annotated[int, typer.Option(help="Rollout processes, 1 to 64.")] = 4,
     seed: Annotated[int, typer.Option(help="Of weights, maps, curricula and workers.")] = 0,
@@ -36,8 +37,8 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the picture.")] = Path("out"),
 ) -> None:
-    """Train on FrozenLake maps, with learning progress and without."""
-    run_demo(seconds=seconds, workers=workers, seed=seed, url=redis, out=out)
+    """Train an agent with the default curriculum and with uniform draws."""
+    run_demo(family=family, seconds=seconds, workers=workers, seed=seed, url=redis, out=out)
 
 
 def serve(

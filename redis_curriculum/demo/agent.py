@@ -1,14 +1,13 @@
-"""The agent: what it sees of a lake, a small network, and proximal policy optimisation in NumPy.
+"""The agent: a small network, and proximal policy optimisation in NumPy.
 
-It sees the cells around it and where the goal lies, never the number of its cell or the map, so
-what it learns on one map is of use on another, of any size. Network and learner serve any world
-with these four moves whose only reward comes with an episode's last step.
+It serves any world with these four moves whose observations are the network's features and whose
+only reward comes with an episode's last step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-RADIUS = 3
-WINDOW = 2 * RADIUS + 1
 MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))
 """Row and column steps of FrozenLake's actions 0 to 3: left, down, right, up."""
 
 N_ACTIONS = len(MOVES)
-N_SEEN = 2 * WINDOW * WINDOW + 5
-N_FEATURES = N_SEEN + N_ACTIONS
 N_HIDDEN = 64
 
 
@@ -36,65 +31,10 @@ def _shapes(n_features: int) -> tuple[tuple[int, ...], ...]:
     return (n_features, N_HIDDEN), (N_HIDDEN,), (N_HIDDEN, N_ACTIONS + 1), (N_ACTIONS + 1,)
 
 
-N_WEIGHTS = n_weights(N_FEATURES)
-
-
-class Sight:
-    """What the agent sees from each cell of one map.
-
-    Static features of a cell, shape (N_SEEN,): holes in the window around it, cells of the
-    window outside the map, and five numbers on the way to the goal. ``look`` adds which of the
-    four neighbours were visited in this episode, so that the agent need not walk in circles.
-    """
-
-    def __init__(self, rows: list[str]) -> None:
-        self.size = len(rows)
-        holes = np.array([[cell == "H" for cell in row] for row in rows], dtype=np.float32)
-        padded = np.pad(holes, RADIUS)
-        outside = np.pad(np.zeros_like(holes), RADIUS, constant_values=1.0)
-        self.cells = np.empty((self.size**2, N_SEEN), dtype=np.float32)
-        for cell in range(self.size**2):
-            row, column = divmod(cell, self.size)
-            window = np.s_[row : row + WINDOW, column : column + WINDOW]
-            self.cells[cell] = np.concatenate(
-                [padded[window].ravel(), outside[window].ravel(), self._way(row, column)]
-            )
-
-    def _way(self, row: int, column: int) -> Floats:
-        down, right = self.size - 1 - row, self.size - 1 - column
-        return np.array(
-            [
-                min(down, RADIUS) / RADIUS,
-                min(right, RADIUS) / RADIUS,
-                down > 0,
-                right > 0,
-                (down - right) / max(down + right, 1),
-            ],
-            dtype=np.float32,
-        )
-
-    @cached_property
-    def _neighbours(self) -> list[list[int]]:
-        """Cell numbers of the four neighbours of each cell; outside the map, the cell itself."""
-        last = self.size - 1
-        return [
-            [
-                min(max(row + down, 0), last) * self.size + min(max(column + right, 0), last)
-                for down, right in MOVES
-            ]
-            for row, column in (divmod(cell, self.size) for cell in range(self.size**2))
-        ]
-
-    def look(self, cell: int, visited: set[int], into: Floats) -> None:
-        """Write the features of ``cell``, shape (N_FEATURES,), into ``into``."""
-        into[:N_SEEN] = self.cells[cell]
-        into[N_SEEN:] = [neighbour in visited for neighbour in self._neighbours[cell]]
-
-
 class Network:
     """One hidden layer of tanh; four action logits and a value. Views into one flat vector."""
 
-    def __init__(self, flat: Floats, n_features: int = N_FEATURES) -> None:
+    def __init__(self, flat: Floats, n_features: int) -> None:
         self.flat = flat
         self.n_features = n_features
         parts, start = [], 0
@@ -105,7 +45,7 @@ class Network:
         self.w1, self.b1, self.w2, self.b2 = parts
 
     @classmethod
-    def fresh(cls, seed: int, n_features: int = N_FEATURES) -> Network:
+    def fresh(cls, seed: int, n_features: int) -> Network:
         """Return a network with small random weights: nearly a uniformly random policy."""
         network = cls(np.zeros(n_weights(n_features), dtype=np.float32), n_features)
         rng = np.random.default_rng([seed, 0xA6E7])
@@ -144,22 +84,18 @@ class Episode:
         return len(self.actions)
 
 
-def play(env: Any, sight: Sight, network: Network, rng: np.random.Generator, label: str) -> Episode:
-    """Play one episode with actions drawn from the network's policy."""
-    cell, _ = env.reset(seed=int(rng.integers(2**31)))
+def play(env: Any, network: Network, rng: np.random.Generator, label: str) -> Episode:
+    """Play one episode of the environment's task; its observations are the network's features."""
+    seen, _ = env.reset()
     features, actions, log_probs = [], [], []
-    visited: set[int] = set()
     done, reward = False, 0.0
     while not done:
-        seen = np.empty(N_FEATURES, dtype=np.float32)
-        visited.add(cell)
-        sight.look(cell, visited, seen)
         action, log_prob = network.act(seen, rng.random())
-        cell, reward, terminated, truncated, _ = env.step(action)
-        done = terminated or truncated
         features.append(seen)
         actions.append(action)
         log_probs.append(log_prob)
+        seen, reward, terminated, truncated, _ = env.step(action)
+        done = terminated or truncated
     return Episode(
         label=label,
         success=float(reward) > 0.0,
@@ -167,6 +103,43 @@ def play(env: Any, sight: Sight, network: Network, rng: np.random.Generator, lab
         actions=np.asarray(actions, dtype=np.int8),
         log_probs=np.asarray(log_probs, dtype=np.float32),
     )
+
+
+def sample(
+    logits: Floats, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.floating[Any]]]:
+    """Draw an action for each row by its logits; return the actions and their log probabilities."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    below = np.cumsum(np.exp(log_p), axis=1) < rng.random((len(logits), 1))
+    actions = np.minimum(below.sum(axis=1), logits.shape[1] - 1)
+    return actions, log_p[np.arange(len(actions)), actions]
+
+
+def success(
+    envs: Mapping[str, Sequence[Any]], policy: Callable[[Any], NDArray[Any]]
+) -> dict[str, float]:
+    """Play one episode in each environment, all in step; return the share that was won, by label.
+
+    Args:
+        envs: Environments by label, each with its task.
+        policy: Gives an action for each row of observations.
+    """
+    every = [env for of in envs.values() for env in of]
+    won = np.zeros(len(every), dtype=np.bool_)
+    playing = np.arange(len(every))
+    seen = np.array([env.reset()[0] for env in every])
+    while len(playing):
+        going = []
+        for row, (i, action) in enumerate(zip(playing, policy(seen), strict=True)):
+            seen[row], reward, terminated, truncated, _ = every[i].step(action)
+            won[i] |= float(reward) > 0
+            if not (terminated or truncated):
+                going.append(row)
+        playing, seen = playing[going], seen[going]
+    ends = np.cumsum([len(of) for of in envs.values()])
+    parts = np.split(won, ends[:-1])
+    return {label: float(part.mean()) for label, part in zip(envs, parts, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +165,7 @@ class Learner:
     entropy_bonus = 0.01
     value_weight = 0.5
 
-    def __init__(self, network: Network, learning_rate: float = 5e-4) -> None:
+    def __init__(self, network: Network, learning_rate: float = 2e-3) -> None:
         self.network = network
         self.learning_rate = learning_rate
         self.updates = 0

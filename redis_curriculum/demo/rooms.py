@@ -31,7 +31,6 @@ N_SEEN: Final = WINDOW * WINDOW * GOAL
 N_FEATURES: Final = N_SEEN + 1 + len(MOVES)
 """Four planes (walls, doors, keys, goal) of the window; holds a key; neighbours visited."""
 
-LEARNING_RATE: Final = 2e-3
 LAYOUTS: Final = 2**31
 """Training layouts are numbered below this, held-out ones from here on."""
 LAYOUTS_KEPT: Final = 4096
@@ -186,4 +185,4 @@ def held_out_rooms(per_label: int) -> dict[str, list[dict[str, Any]]]:
 
 def rooms_learner(seed: int) -> Learner:
     """Return the demo's learner with a fresh network for these observations."""
-    return Learner(Network.fresh(seed, N_FEATURES), LEARNING_RATE)
+    return Learner(Network.fresh(seed, N_FEATURES))

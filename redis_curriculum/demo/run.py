@@ -1,4 +1,4 @@
-"""The demo from its arguments to its report: three trainings, the curriculum the one difference."""
+"""The demo from its arguments to its report: two trainings, the curriculum the one difference."""
 
 from __future__ import annotations
 
@@ -17,76 +17,97 @@ from redis_curriculum._wire.urls import parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.demo.agent import Network
-from redis_curriculum.demo.maps import (
-    DENSITY,
-    LABEL_TEMPLATE,
-    LABELS,
-    N_SEEDS,
-    SIZES,
-    held_out_maps,
-)
+from redis_curriculum.demo.curves import curve_of, overall, race
 from redis_curriculum.demo.report import (
     DemoReport,
     Outcome,
     draw_picture,
-    overall,
     print_report,
     progress,
 )
-from redis_curriculum.demo.training import HeldOut, train
+from redis_curriculum.demo.training import Training, train
+from redis_curriculum.demo.worlds import WORLDS, HeldOut, World
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.scorers import LearningProgressConfig, Scorer, UniformConfig
-from redis_curriculum.tasks.buckets import Buckets, Span
+from redis_curriculum.scorers import Scorer, UniformConfig
 
-TRAINING_SHARE = 0.28
+TRAINING_SHARE = 0.38
 """Part of the demo's time that each training gets; the rest is starting up and measuring."""
+TASKS_PER_CURVE = 240
+"""Held-out tasks of each point of a curve; the tables take more."""
 
 
 def algorithms() -> dict[str, Scorer]:
-    """Return the compared algorithms by title; all is default but for what the title says."""
-    return {
-        "progress by label": LearningProgressConfig(),
-        "uniform": UniformConfig(),
-        "progress by task": LearningProgressConfig(pooling="task"),
-    }
+    """Return the two compared algorithms by title: the default, and uniform draws."""
+    default = demo_config(WORLDS["rooms"], None, 0).algorithm
+    return {default.kind.replace("_", " "): default, "uniform": UniformConfig()}
 
 
-def demo_config(algorithm: Scorer, seed: int) -> CurriculumConfig:
-    """Return the config of one training: lakes of all sizes alike, any number of holes."""
-    lakes = Buckets(
-        label=LABEL_TEMPLATE,
-        buckets={"size": SIZES, "density": Span(*DENSITY), "map_seed": Span(0, N_SEEDS - 1)},
-    )
-    return CurriculumConfig(task_generator=lakes, seed=seed, algorithm=algorithm)
+def demo_config(world: World, algorithm: Scorer | None, seed: int) -> CurriculumConfig:
+    """Return the config of one training; all that is not given is the default."""
+    config = CurriculumConfig(task_generator=world.generator(), seed=seed)
+    return config if algorithm is None else config.model_copy(update={"algorithm": algorithm})
 
 
 def run(
-    *, seconds: float, workers: int, seed: int, url: str | None, out: Path, console: Console | None
+    *,
+    family: str,
+    seconds: float,
+    workers: int,
+    seed: int,
+    url: str | None,
+    out: Path,
+    console: Console | None,
 ) -> DemoReport:
     """See ``run_demo``."""
-    _check(seconds, workers, seed, out)
+    _check(family, seconds, workers, seed, out)
+    world = WORLDS[family]
     kept_on = None if url is None else _reached(url)
     console = console or Console()
     per_label = min(200, max(20, int(2 * seconds)))
-    console.print(f"Building {per_label} held-out maps per label ...", highlight=False)
-    held_out = HeldOut(held_out_maps(per_label, seed), seed)
-    before = held_out.measure(Network.fresh(seed))
+    console.print(f"{family}: {world.about}.", highlight=False)
+    console.print(f"Building {per_label} held-out tasks per label ...", highlight=False)
+    held_out = HeldOut(world, per_label, seed)
+    before = held_out.measure(Network.fresh(seed, world.n_features))
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    course = _Course(run_id, seconds * TRAINING_SHARE, workers, seed, url, held_out, console)
-    outcomes = [course.run(title, algorithm) for title, algorithm in algorithms().items()]
+    course = _Course(world, run_id, seconds * TRAINING_SHARE, workers, seed, url, held_out, console)
+    trainings = [course.run(title, algorithm) for title, algorithm in algorithms().items()]
+    console.print("Measuring the curves ...", highlight=False)
+    steps = min(outcome.training.steps for outcome in trainings)
+    few = HeldOut(world, max(1, TASKS_PER_CURVE // len(before)), seed)
+    outcomes = [course.measure(outcome, steps, few) for outcome in trainings]
+    first, second = outcomes
     picture = out / f"demo-{run_id}.png"
-    draw_picture(outcomes, picture)
-    steps = min(outcome.training.steps for outcome in outcomes)
-    even = [held_out.measure(Network(o.training.weights_at(steps))) for o in outcomes]
-    report = DemoReport(seed, workers, per_label, before, outcomes, picture, steps, even, kept_on)
+    report = DemoReport(
+        world=world,
+        seed=seed,
+        workers=workers,
+        per_label=per_label,
+        before=before,
+        outcomes=outcomes,
+        picture=picture,
+        even_steps=steps,
+        race=race((first.training, second.training), (first.curve, second.curve)),
+        kept_on=kept_on,
+    )
+    draw_picture(report)
     print_report(console, report)
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A training that has ended."""
+
+    title: str
+    curriculum: str
+    training: Training
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
     """What all trainings of a demo share."""
 
+    world: World
     run_id: str
     seconds: float
     workers: int
@@ -95,17 +116,18 @@ class _Course:
     held_out: HeldOut
     console: Console
 
-    def run(self, title: str, algorithm: Scorer) -> Outcome:
-        """Train once, from the same weights, and play the held-out maps."""
+    def run(self, title: str, algorithm: Scorer) -> _Trained:
+        """Train once, from the same weights."""
         name = f"demo-{self.run_id}-{title.replace(' ', '-')}"
-        network = Network.fresh(self.seed)
-        config = demo_config(algorithm, self.seed)
+        network = Network.fresh(self.seed, self.world.n_features)
+        config = demo_config(self.world, algorithm, self.seed)
         with (
             Curriculum.open(self.url or "embedded://", name=name, config=config) as curriculum,
             progress(self.console, title) as observe,
         ):
             training = train(
                 title,
+                self.world,
                 curriculum,
                 network,
                 seconds=self.seconds,
@@ -113,15 +135,27 @@ class _Course:
                 seed=self.seed,
                 observe=observe,
             )
-            pool = {label: len(curriculum.task_ids(label)) for label in LABELS}
-        after = self.held_out.measure(network)
         self.console.print(
             f"{title}: {training.episodes():,} episodes, {training.steps:,} steps in "
-            f"{training.seconds:.1f} s; {100 * overall(after):.1f} % of held-out maps",
+            f"{training.seconds:.1f} s",
             highlight=False,
             soft_wrap=True,
         )
-        return Outcome(title, name, training, pool, after)
+        return _Trained(title, name, training)
+
+    def measure(self, trained: _Trained, even_steps: int, few: HeldOut) -> Outcome:
+        """Play the held-out tasks with the weights that a training kept."""
+        training, features = trained.training, self.world.n_features
+        last = training.checkpoints[-1][1]
+        even = training.weights_at(even_steps)
+        return Outcome(
+            trained.title,
+            trained.curriculum,
+            training,
+            after=self.held_out.measure(Network(last, features)),
+            even=overall(self.held_out.measure(Network(even, features))),
+            curve=curve_of(training, few),
+        )
 
 
 def _reached(url: str) -> str:
@@ -135,7 +169,9 @@ def _reached(url: str) -> str:
     return address.public
 
 
-def _check(seconds: float, workers: int, seed: int, out: Path) -> None:
+def _check(family: str, seconds: float, workers: int, seed: int, out: Path) -> None:
+    if family not in WORLDS:
+        raise InvalidInputError("family", f"one of {', '.join(WORLDS)}", family)
     rules = {
         "seconds": (seconds, In("[6, 86400]"), False),
         "workers": (workers, In("[1, 64]"), True),

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from typing import Protocol
 
 import numpy as np
 
-from redis_curriculum.demo.agent import Episode, Floats, Learner, Network, Sight, play
-from redis_curriculum.demo.maps import LABELS, make_env
+from redis_curriculum.demo.agent import Episode, Floats, Learner, Network
 from redis_curriculum.demo.worker import SharedWeights, TaskSource, work
+from redis_curriculum.demo.worlds import World
 from redis_curriculum.errors import CurriculumError
 
 STEPS_PER_UPDATE = 2_000
@@ -54,13 +55,14 @@ class Training:
     """One training as it runs and, afterwards, its outcome."""
 
     name: str
+    world: World
     planned_seconds: float
     seconds: float = 0.0
     steps: int = 0
     updates: int = 0
     moments: list[Moment] = field(default_factory=list)
     checkpoints: list[tuple[int, Floats]] = field(default_factory=list)
-    """Steps so far and the weights, at each moment."""
+    """Steps so far and the weights, at the start and at each moment."""
     lost: list[str] = field(default_factory=list)
     """One line for each worker that ended before it was told to."""
 
@@ -69,9 +71,13 @@ class Training:
         return sum(n for m in self.moments for key, n in m.played.items() if label in (None, key))
 
     def weights_at(self, steps: int) -> Floats:
-        """Return the last kept weights that took at most so many steps, else the first ones."""
-        kept = [weights for taken, weights in self.checkpoints if taken <= steps]
-        return kept[-1] if kept else self.checkpoints[0][1]
+        """Return the last kept weights that took at most so many steps."""
+        return [weights for taken, weights in self.checkpoints if taken <= steps][-1]
+
+    def seconds_at(self, steps: float) -> float:
+        """Return when so many steps had been taken, by a line between two moments."""
+        times = [0.0, *(moment.seconds for moment in self.moments)]
+        return float(np.interp(steps, [taken for taken, _ in self.checkpoints], times))
 
     def success(self, label: str, window: int = 6) -> float | None:
         """Return the share of successes over the last moments that ``window`` counts."""
@@ -82,6 +88,7 @@ class Training:
 
 def train(
     name: str,
+    world: World,
     pool: Pool,
     network: Network,
     *,
@@ -98,8 +105,9 @@ def train(
     Raises:
         CurriculumError: No worker is left.
     """
-    training = Training(name, seconds)
-    with _crew(pool, network, workers, seed) as crew:
+    training = Training(name, world, seconds)
+    training.checkpoints.append((0, network.flat.copy()))
+    with _crew(world, pool, network, workers, seed) as crew:
         _learn(training, pool, network, crew, observe)
     return training
 
@@ -107,9 +115,10 @@ def train(
 class Crew:
     """The worker processes, each at its own pipe: one that is killed cannot block the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World, size: int) -> None:
         self.processes: dict[Connection, SpawnProcess] = {}
-        self.weights = SharedWeights(get_context("spawn"))
+        self.weights = SharedWeights(get_context("spawn"), size)
+        self._world = world.name
         self.lost: list[str] = []
 
     def start(self, pool: TaskSource, seed: tuple[int, ...]) -> None:
@@ -117,7 +126,10 @@ class Crew:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=work, args=(pool, self.weights, theirs, seed), daemon=True, name="demo-worker"
+            target=work,
+            args=(pool, self.weights, theirs, self._world, seed),
+            daemon=True,
+            name="demo-worker",
         )
         process.start()
         theirs.close()  # or the pipe would stay open when the worker dies
@@ -171,9 +183,11 @@ def _end(process: SpawnProcess) -> None:
 
 
 @contextmanager
-def _crew(pool: TaskSource, network: Network, workers: int, seed: int) -> Iterator[Crew]:
+def _crew(
+    world: World, pool: TaskSource, network: Network, workers: int, seed: int
+) -> Iterator[Crew]:
     """Start the workers and wait until all are ready; end them on the way out."""
-    crew = Crew()
+    crew = Crew(world, network.flat.size)
     crew.weights.write(network.flat)
     try:
         with _quiet_children():
@@ -231,40 +245,24 @@ def _learn(
             waiting = []
         training.seconds = time.monotonic() - start
         if training.seconds >= MOMENT_SECONDS * (len(training.moments) + 1):
-            training.moments.append(_moment(training.seconds, pool, since))
+            training.moments.append(_moment(training, pool, since))
             training.checkpoints.append((training.steps, network.flat.copy()))
             since = []
             observe(training)
 
 
-def _moment(seconds: float, pool: Pool, episodes: list[Episode]) -> Moment:
-    labels = {task_id: label for label in LABELS for task_id in pool.task_ids(label)}
-    probability = dict.fromkeys(LABELS, 0.0)
+def _moment(training: Training, pool: Pool, episodes: list[Episode]) -> Moment:
+    every = training.world.labels
+    labels = {task_id: label for label in every for task_id in pool.task_ids(label)}
+    probability = dict.fromkeys(every, 0.0)
     for task_id, share in pool.distribution().items():
         with suppress(KeyError):  # replaced between the calls: its share is in no label
             probability[labels[task_id]] += share
+    played = Counter(e.label for e in episodes)
+    succeeded = Counter(e.label for e in episodes if e.success)
     return Moment(
-        seconds=seconds,
+        seconds=training.seconds,
         probability=probability,
-        played={label: sum(e.label == label for e in episodes) for label in LABELS},
-        succeeded={label: sum(e.success for e in episodes if e.label == label) for label in LABELS},
+        played={label: played[label] for label in every},
+        succeeded={label: succeeded[label] for label in every},
     )
-
-
-class HeldOut:
-    """The held-out maps, built once; ``measure`` plays each once with a network's policy."""
-
-    def __init__(self, maps: Mapping[str, list[list[str]]], seed: int) -> None:
-        self.per_label = {label: len(rows) for label, rows in maps.items()}
-        self._seed = seed
-        self._lakes = [
-            (label, make_env(rows), Sight(rows)) for label, of in maps.items() for rows in of
-        ]
-
-    def measure(self, network: Network) -> dict[str, float]:
-        """Return the success rate per label, in [0, 1]."""
-        rng = np.random.default_rng([self._seed, 0x7E57])
-        solved = dict.fromkeys(self.per_label, 0)
-        for label, env, sight in self._lakes:
-            solved[label] += play(env, sight, network, rng, label).success
-        return {label: solved[label] / n for label, n in self.per_label.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from ctypes import c_float
@@ -13,12 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from redis_curriculum.demo.agent import N_WEIGHTS, Episode, Floats, Network, Sight, play
-from redis_curriculum.demo.maps import lake_map, make_env
+from redis_curriculum.demo.agent import Episode, Floats, Network, n_weights, play
+from redis_curriculum.demo.worlds import WORLDS, World
 from redis_curriculum.errors import CurriculumError
 
 EPISODES_PER_MESSAGE = 8
-MAPS_KEPT = 512
 
 
 class PlayedTask(Protocol):
@@ -31,12 +29,12 @@ class PlayedTask(Protocol):
 
     @property
     def label(self) -> str:
-        """Its group: here, the size of the map."""
+        """Its group."""
         ...
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """What ``lake_map`` takes."""
+        """What the environment's ``set_task`` takes."""
         ...
 
 
@@ -55,8 +53,8 @@ class SharedWeights:
     versions, which does no harm: the probabilities that are sent are those that were used.
     """
 
-    def __init__(self, context: SpawnContext) -> None:
-        self._shared = context.RawArray(c_float, N_WEIGHTS)
+    def __init__(self, context: SpawnContext, size: int) -> None:
+        self._shared = context.RawArray(c_float, size)
 
     def write(self, flat: Floats) -> None:
         """Let the workers see these weights."""
@@ -71,7 +69,11 @@ class SharedWeights:
 
 
 def work(
-    tasks: TaskSource, weights: SharedWeights, learner: Connection, seed: tuple[int, ...]
+    tasks: TaskSource,
+    weights: SharedWeights,
+    learner: Connection,
+    world: str,
+    seed: tuple[int, ...],
 ) -> None:
     """Play until the learner closes the pipe (its death closes it too).
 
@@ -81,16 +83,22 @@ def work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the learner, which ends us
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            _play_on(tasks, weights, learner, np.random.default_rng(seed))
+            _play_on(tasks, weights, learner, WORLDS[world], np.random.default_rng(seed))
         except CurriculumError as error:
             learner.send(str(error))
 
 
 def _play_on(
-    tasks: TaskSource, weights: SharedWeights, learner: Connection, rng: np.random.Generator
+    tasks: TaskSource,
+    weights: SharedWeights,
+    learner: Connection,
+    world: World,
+    rng: np.random.Generator,
 ) -> None:
-    network = Network(np.empty(N_WEIGHTS, dtype=np.float32))
-    lakes = Lakes()
+    size = n_weights(world.n_features)
+    network = Network(np.empty(size, dtype=np.float32), world.n_features)
+    env = world.make()
+    env.reset(seed=int(rng.integers(2**31)))
     learner.send([])
     learner.recv()
     task = tasks.next_task()
@@ -98,26 +106,8 @@ def _play_on(
         episodes: list[Episode] = []
         while len(episodes) < EPISODES_PER_MESSAGE:
             weights.read(network.flat)
-            env, sight = lakes.of(task)
-            episode = play(env, sight, network, rng, task.label)
+            env.set_task(task.params)
+            episode = play(env, network, rng, task.label)
             episodes.append(episode)
             task = tasks.next_task(finished=(task.task_id, float(episode.success)))
         learner.send(episodes)
-
-
-class Lakes:
-    """The environments of the tasks played last: to build a large one takes many episodes' time."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[int, tuple[Any, Sight]] = OrderedDict()
-
-    def of(self, task: PlayedTask) -> tuple[Any, Sight]:
-        """Return the task's environment and the features of its cells."""
-        lake = self._kept.get(task.task_id)
-        if lake is None:
-            rows = lake_map(task.params)
-            lake = self._kept[task.task_id] = (make_env(rows), Sight(rows))
-            if len(self._kept) > MAPS_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(task.task_id)
-        return lake

@@ -7,22 +7,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from families import lakes, players, ppo, prompts
+from families import players, ppo, prompts
 from families.family import COIN_FLIP, IMPOSSIBLE, SOLVABLE
 
 from redis_curriculum import Curriculum, CurriculumConfig, DiscreteRandomConfig
-from redis_curriculum.demo.maps import lake_map, make_env
+from redis_curriculum.demo.agent import sample, success
 from redis_curriculum.tasks import Buckets
 
 # --- policies ------------------------------------------------------------------------------------
-
-
-def test_actions_are_drawn_by_the_softmax_of_their_logits() -> None:
-    logits = np.tile(np.array([0.0, 1.0, -2.0]), (60_000, 1))
-    actions, log_probs = players.sample(logits, np.random.default_rng(1))
-    expected = np.exp(logits[0]) / np.exp(logits[0]).sum()
-    assert np.bincount(actions) / len(actions) == pytest.approx(expected, abs=0.01)
-    assert log_probs == pytest.approx(np.log(expected)[actions])
 
 
 def test_advantages_are_the_discounted_sums_of_surprises() -> None:
@@ -86,7 +78,7 @@ def test_ppo_learns_which_action_pays() -> None:
         seen = rng.integers(4, size=512)
         features = np.eye(4, dtype=np.float32)[seen]
         out = network.forward(features)[2]
-        actions, log_probs = players.sample(out[:, :3], rng)
+        actions, log_probs = sample(out[:, :3], rng)
         paid = (actions == seen % 3).astype(np.float32)
         learner.learn(ppo.Batch(features, actions, log_probs, paid - out[:, 3], paid))
     best = network.forward(np.eye(4, dtype=np.float32))[2][:, :3].argmax(axis=1)
@@ -176,31 +168,6 @@ def test_labels_say_difficulty_nothing_or_one_prompt(family: Any, labels: int) -
     assert (len(set(decisions)) == 1) == (family is not prompts.TOPICS)
 
 
-# --- lakes ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [4, 8, 16])
-def test_a_lake_is_the_demos_frozen_lake(size: int) -> None:
-    rng = np.random.default_rng(size)
-    losses = 0
-    for map_seed in range(25):
-        params = {"size": size, "density": 0.2, "map_seed": map_seed}
-        theirs, ours = make_env(lake_map(params)), lakes.LakeEnv()
-        ours.set_task(params)
-        cell, _ = theirs.reset()
-        ours.reset()
-        over = False
-        while not over:
-            action = np.intp(rng.choice(4, p=(0.1, 0.4, 0.4, 0.1)))
-            cell, reward, terminated, truncated, _ = theirs.step(action)
-            _, paid, ended, cut, _ = ours.step(action)
-            assert (ours.row * size + ours.column, paid) == (cell, reward)
-            assert (ended, cut) == (terminated, truncated)
-            over = terminated or truncated
-            losses += terminated and not reward
-    assert losses
-
-
 # --- environments in step ------------------------------------------------------------------------
 
 
@@ -268,8 +235,8 @@ def test_success_is_the_share_of_episodes_that_pay() -> None:
         return made
 
     envs = {"a": [env(2, 1.0), env(3, 0.1), env(1, 0.0), env(9, 1.0)], "b": [env(1, 1.0)]}
-    found = players.success(envs, lambda seen: np.ones(len(seen), dtype=np.int64))
+    found = success(envs, lambda seen: np.ones(len(seen), dtype=np.int64))
     assert found == {"a": 0.5, "b": 1.0}
     # each row gets its own observations, also when others have ended
-    found = players.success(envs, lambda seen: (seen[:, 1] != 2).astype(np.int64))
+    found = success(envs, lambda seen: (seen[:, 1] != 2).astype(np.int64))
     assert found == {"a": 0.25, "b": 1.0}

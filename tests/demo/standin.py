@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from redis_curriculum.demo.maps import DENSITY, LABELS, SIZES
+from redis_curriculum.demo.lakes import DENSITY, LABELS, SIZES
 from redis_curriculum.errors import CurriculumError
 
 

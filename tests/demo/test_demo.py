@@ -11,17 +11,24 @@ import pytest
 from rich.console import Console
 
 from redis_curriculum import Curriculum
-from redis_curriculum.config import DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.config import DebiasedProgressConfig, UniformConfig
 from redis_curriculum.demo import run_demo
-from redis_curriculum.demo.maps import LABELS
 from redis_curriculum.demo.run import algorithms, demo_config
+from redis_curriculum.demo.worlds import WORLDS
 from redis_curriculum.errors import CurriculumError, InvalidInputError, ServerUnavailableError
 
 
-def test_the_whole_demo_in_short(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize("family", list(WORLDS))
+def test_the_whole_demo_in_short(tmp_path: Path, url: str, family: str) -> None:
     text = io.StringIO()
     report = run_demo(
-        seconds=12, workers=2, seed=5, url=url, out=tmp_path / "new", console=Console(file=text)
+        family=family,
+        seconds=10,
+        workers=2,
+        seed=5,
+        url=url,
+        out=tmp_path / "new",
+        console=Console(file=text),
     )
     assert active_children() == []
     assert report.picture.parent == tmp_path / "new"
@@ -30,7 +37,8 @@ def test_the_whole_demo_in_short(tmp_path: Path, url: str) -> None:
     for outcome in report.outcomes:
         assert outcome.training.lost == []
         assert outcome.training.episodes() > 0
-        assert sum(outcome.pool.values()) == 256
+        assert outcome.curve.steps[0] == 0
+        assert set(outcome.after) == set(report.before) <= set(WORLDS[family].labels)
         with Curriculum.open(url, outcome.curriculum) as curriculum:
             stored = [curriculum.get_task_stats(task_id) for task_id in curriculum.task_ids()]
             applied = sum(record.completion_count for record in stored if record)
@@ -49,19 +57,20 @@ def test_a_server_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_compared_differs_in_the_curriculum_alone() -> None:
-    by_label, uniform, by_task = algorithms().values()
-    assert isinstance(uniform, DiscreteRandomConfig)
-    assert by_label == LearningProgressConfig()
-    assert by_task == LearningProgressConfig(pooling="task")
-    configs = [demo_config(algorithm, 3) for algorithm in algorithms().values()]
-    assert len({config.task_generator.generate(7).label for config in configs}) == 1
-    labels = {configs[0].task_generator.generate(i).label for i in range(200)}
-    assert labels == set(LABELS)
+    assert algorithms() == {
+        "debiased progress": DebiasedProgressConfig(),
+        "uniform": UniformConfig(),
+    }
+    for world in WORLDS.values():
+        first, second = (demo_config(world, given, 3) for given in algorithms().values())
+        assert first.task_generator.generate(7) == second.task_generator.generate(7)
+        assert first.model_copy(update={"algorithm": second.algorithm}) == second
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("family", "mazes"),
         ("seconds", 5),
         ("seconds", float("nan")),
         ("seconds", "60"),

@@ -11,12 +11,16 @@ from multiprocessing import active_children, get_context
 import numpy as np
 import pytest
 
-from redis_curriculum.demo.agent import N_WEIGHTS, Network
-from redis_curriculum.demo.maps import LABELS, held_out_maps
-from redis_curriculum.demo.training import HeldOut, Training, train
-from redis_curriculum.demo.worker import Lakes, SharedWeights, work
+from redis_curriculum.demo.agent import Network, n_weights
+from redis_curriculum.demo.curves import Curve, curve_of, race
+from redis_curriculum.demo.lakes import LABELS, N_FEATURES
+from redis_curriculum.demo.training import Moment, Training, train
+from redis_curriculum.demo.worker import SharedWeights, work
+from redis_curriculum.demo.worlds import WORLDS, HeldOut, World
 from redis_curriculum.errors import CurriculumError
 from tests.demo.standin import StandIn
+
+LAKES = WORLDS["lakes"]
 
 
 @dataclass
@@ -35,7 +39,7 @@ class Watch:
 
 
 def short(pool: StandIn, network: Network, watch: Watch, workers: int = 2) -> Training:
-    return train("a", pool, network, seconds=100.0, workers=workers, seed=3, observe=watch)
+    return train("a", LAKES, pool, network, seconds=100.0, workers=workers, seed=3, observe=watch)
 
 
 def kill_one() -> None:
@@ -55,7 +59,7 @@ def interrupt() -> None:
 
 def test_a_training_and_a_worker_that_is_killed_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redis_curriculum.demo.training.STEPS_PER_UPDATE", 100)
-    network, watch = Network.fresh(0), Watch(kill_one)
+    network, watch = Network.fresh(0, N_FEATURES), Watch(kill_one)
     before = network.flat.copy()
     training = short(StandIn(), network, watch)
     assert active_children() == []
@@ -72,11 +76,17 @@ def test_a_training_and_a_worker_that_is_killed_in_it(monkeypatch: pytest.Monkey
         assert all(moment.succeeded[label] <= moment.played[label] for label in LABELS)
 
 
+def moment_at(seconds: float) -> Moment:
+    return Moment(seconds, {}, {}, {})
+
+
 def test_weights_are_found_by_the_steps_they_took() -> None:
-    training = Training("x", 1.0)
+    training = Training("x", LAKES, 1.0)
     training.checkpoints = [(n, np.full(2, n, np.float32)) for n in (0, 2000, 6000)]
     found = [training.weights_at(steps)[0] for steps in (0, 1999, 2000, 5999, 6000, 10**9)]
     assert found == [0, 0, 2000, 2000, 6000, 6000]
+    training.moments = [moment_at(1.0), moment_at(2.0)]
+    assert [training.seconds_at(steps) for steps in (0, 1000, 2000, 4000)] == [0.0, 0.5, 1.0, 1.5]
 
 
 @pytest.mark.parametrize("end", [interrupt, kill_all], ids=["Ctrl-C", "all killed"])
@@ -84,27 +94,27 @@ def test_nothing_is_left_however_it_ends(end: object) -> None:
     expected = KeyboardInterrupt if end is interrupt else CurriculumError
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(expected):
-        short(StandIn(), Network.fresh(0), Watch(end))
+        short(StandIn(), Network.fresh(0, N_FEATURES), Watch(end))
     assert active_children() == []
     assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_workers_that_lose_the_curriculum_say_why() -> None:
     with pytest.raises(CurriculumError, match=r"(?s)every rollout worker.*the server is gone"):
-        short(StandIn(fails_after=0), Network.fresh(0), Watch())
+        short(StandIn(fails_after=0), Network.fresh(0, N_FEATURES), Watch())
     assert active_children() == []
 
 
 def test_a_worker_reports_each_episode_once_and_ends_with_its_pipe() -> None:
-    weights = SharedWeights(get_context("spawn"))
-    weights.write(Network.fresh(0).flat)
+    weights = SharedWeights(get_context("spawn"), n_weights(N_FEATURES))
+    weights.write(Network.fresh(0, N_FEATURES).flat)
     ours, theirs = get_context("spawn").Pipe()
     tasks = StandIn(n_tasks=5)
     handler = signal.getsignal(signal.SIGINT)
     thread = threading.Thread(target=drain, args=(ours,))
     thread.start()
     try:
-        work(tasks, weights, theirs, (1, 2))
+        work(tasks, weights, theirs, "lakes", (1, 2))
     finally:
         signal.signal(signal.SIGINT, handler)
         thread.join()
@@ -122,31 +132,62 @@ def drain(connection: object) -> None:
 
 
 def test_weights_pass_through_shared_memory() -> None:
-    weights, into = SharedWeights(get_context("spawn")), np.empty(N_WEIGHTS, dtype=np.float32)
-    network = Network.fresh(4)
+    weights, into = (
+        SharedWeights(get_context("spawn"), n_weights(N_FEATURES)),
+        np.empty(n_weights(N_FEATURES), dtype=np.float32),
+    )
+    network = Network.fresh(4, N_FEATURES)
     weights.write(network.flat)
     weights.read(into)
     assert np.array_equal(into, network.flat)
 
 
-def test_lakes_are_built_once_and_only_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("redis_curriculum.demo.worker.MAPS_KEPT", 2)
-    lakes, tasks = Lakes(), StandIn(n_tasks=5).tasks
-    first = lakes.of(tasks[0])
-    assert lakes.of(tasks[0]) is first
-    lakes.of(tasks[1])
-    assert lakes.of(tasks[0]) is first
-    lakes.of(tasks[2])
-    assert lakes.of(tasks[0]) is first, "1 was the one not used for longest"
-    lakes.of(tasks[3])
-    lakes.of(tasks[4])
-    assert lakes.of(tasks[0]) is not first
-
-
-def test_held_out_maps_are_played_the_same_way_every_time() -> None:
-    held_out = HeldOut({label: maps[:4] for label, maps in held_out_maps(4, 0).items()}, seed=0)
-    network = Network.fresh(0)
+@pytest.mark.parametrize("world", WORLDS.values(), ids=list(WORLDS))
+def test_held_out_tasks_are_played_the_same_way_every_time(world: World) -> None:
+    held_out = HeldOut(world, 4, seed=0)
+    network = Network.fresh(0, world.n_features)
     rates = held_out.measure(network)
     assert rates == held_out.measure(network)
-    assert list(rates) == list(LABELS)
+    assert set(rates) <= set(world.labels)
     assert all(4 * rate in range(5) for rate in rates.values())
+    made = {world.generator().generate(i).label for i in range(400)}
+    assert made == set(world.labels)
+
+
+def test_a_curve_is_measured_at_steps_that_lie_evenly() -> None:
+    training = Training("x", LAKES, 1.0)
+    network = Network.fresh(0, N_FEATURES)
+    training.checkpoints = [(n, network.flat) for n in (0, 10, 20, 700, 1000)]
+    curve = curve_of(training, HeldOut(LAKES, 2, seed=0), points=4)
+    assert curve.steps == [0, 20, 700, 1000]
+    assert len(set(curve.success)) == 1
+
+
+def test_a_level_is_reached_between_two_points() -> None:
+    curve = Curve([0, 100, 200, 300], [0.0, 0.2, 0.6, 0.5])
+    assert curve.reaches(0.4) == 150.0
+    assert curve.reaches(0.0) == 0.0
+    assert curve.reaches(0.61) is None
+
+
+def run_of(success: list[float], seconds: float) -> tuple[Training, Curve]:
+    training = Training("x", LAKES, seconds)
+    steps = [1000 * i for i in range(len(success))]
+    training.checkpoints = [(n, np.zeros(1, np.float32)) for n in steps]
+    training.moments = [moment_at(seconds * (i + 1)) for i in range(len(success) - 1)]
+    return training, Curve(steps, success)
+
+
+def test_a_race_is_to_where_the_worse_of_both_got() -> None:
+    (one, fast), (two, slow) = run_of([0.1, 0.5, 0.9], 2.0), run_of([0.1, 0.3, 0.5], 1.0)
+    found = race((one, two), (fast, slow))
+    assert found is not None
+    assert (found.level, found.steps, found.seconds) == (0.5, (1000.0, 2000.0), (2.0, 2.0))
+    back = race((two, one), (slow, fast))
+    assert back is not None
+    assert back.steps == (2000.0, 1000.0)
+
+
+def test_who_has_not_learned_is_not_compared() -> None:
+    (one, fast), (two, slow) = run_of([0.1, 0.5, 0.9], 2.0), run_of([0.1, 0.1, 0.12], 1.0)
+    assert race((one, two), (fast, slow)) is None

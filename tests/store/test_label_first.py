@@ -306,7 +306,8 @@ def placing() -> str:
     """The index alone, with weights as they are given."""
     whole = variant_of(DebiasedProgressConfig())
     assert whole.draw
-    files = [(whole.draw / f"{name}.lua").read_text() for name in ("drawn", "groups", "index")]
+    names = ("drawn", "groups", "rescore", "place_label")
+    files = [(whole.draw / f"{name}.lua").read_text() for name in names]
     return PLACES.format(body="\n".join(files))
 
 

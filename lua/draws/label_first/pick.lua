@@ -1,5 +1,5 @@
 -- pick: a label, by its weight or, for a share of the draws, any; then any of its tasks (_sampling/label_first.py).
--- Needs: call, pool, uniform, index, prepare_picks, label_at, judged, young, capped, most, any_part, weighed_part
+-- Needs: call, pool, uniform, index, label_at, judged, young, capped, most, any_part, weighed_part
 -- Gives: is_spent, pick
 local MOST_TRIALS = 1024
 
