@@ -68,7 +68,7 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, capped: creations, evictions, failures, settings, restores, migrations, epochs."""
+        """Stream, capped: creations, evictions, failures, settings, restores and so on."""
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
