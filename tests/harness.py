@@ -193,8 +193,16 @@ class Harness:
         reply: list[int] = self.write("record", *flat, sequence=sequence)
         return [reply[0], *reply[2:]]
 
-    def sample(self, count: int, *, replay: str = "", sequence: int | None = None) -> Reply:
-        flat = self.write("sample", count, 1, replay, sequence=sequence)
+    def sample(
+        self,
+        count: int,
+        *,
+        replay: str = "",
+        distinct: int = 0,
+        chosen: str = "",
+        sequence: int | None = None,
+    ) -> Reply:
+        flat = self.write("sample", count, 1, replay, distinct, chosen, sequence=sequence)
         return Reply.parse(flat)
 
     def step(
@@ -203,10 +211,11 @@ class Harness:
         count: int,
         *,
         replay: str = "",
+        distinct: int = 0,
         sequence: int | None = None,
     ) -> Reply:
         flat = [item for result in results for item in result]
-        args = [count, 1, replay, *flat]
+        args = [count, 1, replay, distinct, "", *flat]
         return Reply.parse(self.write("step", *args, sequence=sequence))
 
     def replace(

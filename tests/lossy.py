@@ -53,9 +53,11 @@ class LossyLink(DirectLink):
         return found is not None and found.name == script
 
 
-def lossy(url: str, name: str, *, deadline_s: float = 0.0) -> tuple[Curriculum, LossyLink]:
+def lossy(
+    url: str, name: str, *, deadline_s: float = 0.0, **settings_: Any
+) -> tuple[Curriculum, LossyLink]:
     """Attach to a curriculum; with a deadline of 0 the caller meets every error."""
-    address, settings = parse(url), WorkerSettings(retry_deadline_s=deadline_s)
+    address, settings = parse(url), WorkerSettings(retry_deadline_s=deadline_s, **settings_)
     link = LossyLink(address, settings.timeout_s)
     store = drive(opening(address, name, None, settings, None), link)
     return Curriculum(address, store, link), link

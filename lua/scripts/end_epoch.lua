@@ -25,19 +25,17 @@ end
 local now = now_ms()
 local known = call('HMGET', meta_key, 'epoch_started_ms', 'created_ms', 'oldest_epoch')
 local oldest = tonumber(known[3] or 0)
+local gone = saving and 0 or math.max(0, math.min(epoch + 1 - epochs_retained - oldest, 16))
 call('HSET', epoch_prefix .. 'times', 'started_ms', known[1] or known[2], 'ended_ms', now)
 if own_step ~= '' then
   call('HSET', epoch_prefix .. 'times', 'step', own_step)
 end
-if not saving then
-  local surplus = epoch + 1 - epochs_retained - oldest
-  for n = oldest, oldest + math.min(surplus, 16) - 1 do
-    for _, what in ipairs(EPOCH) do
-      call('UNLINK', prefix .. 'epoch:' .. n .. ':' .. what)
-    end
+for n = oldest, oldest + gone - 1 do
+  for _, what in ipairs(EPOCH) do
+    call('UNLINK', string.format('%sepoch:%.0f:%s', prefix, n, what))
   end
-  oldest = oldest + math.max(0, math.min(surplus, 16))
 end
+oldest = oldest + gone
 call('HSET', meta_key, 'epoch', meta[2] + 1, 'epoch_started_ms', now, 'oldest_epoch', oldest)
 event('event', 'epoch', 'epoch', meta[2], 'worker', worker)
 call('HSET', worker_key, 'sequence', sequence)

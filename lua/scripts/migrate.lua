@@ -33,8 +33,8 @@ end
 if call('ZCOUNT', prefix .. 'workers', now_ms(), '+inf') > 0 then
   return redis.error_reply('RCCHANGED registered')
 end
-call('HDEL', meta_key, 'snapshot')
-call('HSET', meta_key, 'restored', token, unpack(meta, meta_first))
-call('UNLINK', prefix .. 'restore', prefix .. 'snapshot', prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels')
 event('event', 'migrated', 'generation', generation, 'from_schema', older)
+call('HSET', meta_key, 'restored', token, unpack(meta, meta_first))
+call('HDEL', meta_key, 'snapshot')
+call('UNLINK', prefix .. 'restore', prefix .. 'snapshot', prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels')
 return 1

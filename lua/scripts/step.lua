@@ -7,7 +7,9 @@
 -- ARGV[5] count int tasks to draw
 -- ARGV[6] may_replace flag whether the caller can make new tasks
 -- ARGV[7] replay str as in sample
--- ARGV[8..] results groups of task_id int, score float [0, 1]
+-- ARGV[8] distinct int as in sample
+-- ARGV[9] chosen str as in sample
+-- ARGV[10..] results groups of task_id int, score float [0, 1]
 -- Returns [repeated, config_version, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
@@ -21,5 +23,5 @@ end
 --@include results
 local outcomes = apply_results(results, results_first, results_last)
 --@include draw
-local drawn, wanted = draw(tonumber(count), replay, may_replace)
+local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
 return reply(outcomes, drawn, wanted, tonumber(meta[5]), num_active_tasks - all_count)

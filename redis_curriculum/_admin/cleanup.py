@@ -20,6 +20,8 @@ from redis_curriculum.errors import CurriculumNotFoundError
 
 _CHUNK: Final = 500
 _WITHOUT_END: Final = -1  # PTTL's answer
+_LOOKS: Final = 8
+"""How often one deletion looks for what has come meanwhile; ``gc`` removes what comes later."""
 _REMEMBER_MS: Final = 2 * 86_400_000  # no lease is longer than one day
 
 
@@ -134,7 +136,7 @@ def _collect(server: Server, shorts: list[str]) -> Plan[int]:
 def _forget(server: Server, generation: str) -> Plan[int]:
     """Remove what came between the look and the mark; once nothing is left, end the deletion."""
     keys, removed = server.keys, 0
-    while True:
+    for _ in range(_LOOKS):
         found = yield from server.scan_keys(keys.prefix)
         shorts = [key.removeprefix(keys.prefix) for key in found if key != keys.deleted]
         if not shorts:
@@ -143,7 +145,8 @@ def _forget(server: Server, generation: str) -> Plan[int]:
         gone = yield from _collect(server, shorts)
         removed += gone
         if not gone:  # others have ended the deletion, and the name is in use again
-            return removed
+            break
+    return removed
 
 
 def _expired(server: Server, *, dry_run: bool) -> Plan[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from redis_curriculum._client.handle import checked_count, checked_results, located
+from redis_curriculum._client.handle import checked_results, located
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.live import AsyncLive
 from redis_curriculum._client.open import opening, server_of
@@ -155,12 +155,13 @@ class AsyncCurriculum(AsyncLive):
         """
         return (await self._call(play(self._store, (), 1))).tasks[0]
 
-    async def get_tasks(self, count: int) -> list[Task]:
-        """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
+    async def get_tasks(self, count: int, *, distinct: bool = False) -> list[Task]:
+        """Draw ``count`` (1 to 1,000,000) tasks. One round trip a chunk.
 
-        Raises what ``get_task`` raises.
+        ``distinct`` draws without replacement, as in ``Curriculum.get_tasks``: each task at most
+        once. Raises what that raises.
         """
-        return (await self._call(play(self._store, (), checked_count(count)))).tasks
+        return (await self._call(self._play((), count, distinct))).tasks
 
     async def update_task_performance(self, task_id: int, score: float) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
@@ -183,12 +184,14 @@ class AsyncCurriculum(AsyncLive):
         results = () if finished is None else (finished,)
         return (await self._call(play(self._store, results, 1))).tasks[0]
 
-    async def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+    async def next_tasks(
+        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+    ) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 
-        The draws see the results.
+        The draws see the results. ``distinct`` is as in ``get_tasks``.
         """
-        return await self._call(play(self._store, finished, checked_count(count)))
+        return await self._call(self._play(finished, count, distinct))
 
     async def evict(self, task_id: int) -> Outcome:
         """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.

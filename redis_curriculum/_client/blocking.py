@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.handle import (
-    checked_count,
     checked_results,
     live_generator,
     located,
@@ -176,12 +174,20 @@ class Curriculum(Live):
         """
         return self._call(play(self._store, (), 1)).tasks[0]
 
-    def get_tasks(self, count: int) -> list[Task]:
-        """Draw ``count`` (1 to 1,000,000) tasks, with repetition. One round trip a chunk.
+    def get_tasks(self, count: int, *, distinct: bool = False) -> list[Task]:
+        """Draw ``count`` (1 to 1,000,000) tasks. One round trip a chunk.
 
-        Raises what ``get_task`` raises.
+        Args:
+            count: How many.
+            distinct: Without replacement, one after the other by the probabilities of those left.
+                For what the first round trip leaves, the pool is read (six per 1,000 tasks).
+
+        Raises:
+            InvalidInputError: More distinct tasks than ``num_active_tasks``; none was drawn.
+            EmptyPoolError: There are fewer distinct tasks, and this worker cannot make more. Also
+                what ``get_task`` raises.
         """
-        return self._call(play(self._store, (), checked_count(count))).tasks
+        return self._call(self._play((), count, distinct)).tasks
 
     def update_task_performance(self, task_id: int, score: float) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
@@ -204,12 +210,14 @@ class Curriculum(Live):
         results = () if finished is None else (finished,)
         return self._call(play(self._store, results, 1)).tasks[0]
 
-    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+    def next_tasks(
+        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+    ) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 
-        The draws see the results.
+        The draws see the results. ``distinct`` is as in ``get_tasks``.
         """
-        return self._call(play(self._store, finished, checked_count(count)))
+        return self._call(self._play(finished, count, distinct))
 
     def evict(self, task_id: int) -> Outcome:
         """Take a task out of the pool: APPLIED, or EVICTED if it was not in it. One round trip.
@@ -409,12 +417,7 @@ class Curriculum(Live):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -6,10 +6,10 @@ import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from redis_curriculum._store.once import RENEWALS_PER_LEASE
-from redis_curriculum._store.play import MOST_DRAWS
+from redis_curriculum._store.play import MOST_DRAWS, Play, play
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
 from redis_curriculum._wire.urls import Address, parse
@@ -18,6 +18,8 @@ from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.tasks.build import custom_generators
 from redis_curriculum.tasks.task import TaskGenerator
+
+_COUNT: Final = In(f"[1, {MOST_DRAWS}]")
 
 
 class Handle(ABC):
@@ -97,6 +99,17 @@ class Handle(ABC):
         self._store.begin_anew()
         self._pid = os.getpid()
 
+    def _play(self, finished: Iterable[tuple[int, float]], count: object, distinct: object) -> Play:
+        """A call for draws; distinct ones can be at most as many as the pool may hold."""
+        number = int(_COUNT.require(count, "count"))
+        if not isinstance(distinct, bool):
+            raise InvalidInputError("distinct", "True or False", distinct)
+        most = self._store.config.num_active_tasks
+        if distinct and number > most:
+            rule = f"at most {most} (num_active_tasks) if distinct"
+            raise InvalidInputError("count", rule, count)
+        return play(self._store, finished, number, distinct=distinct)
+
     @abstractmethod
     def _begin_anew(self) -> None:
         """Replace lock and connection, which another process holds."""
@@ -104,14 +117,6 @@ class Handle(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise CurriculumError(f"this handle of curriculum {self.name!r} is closed")
-
-
-_COUNT = In(f"[1, {MOST_DRAWS}]")
-
-
-def checked_count(count: object) -> int:
-    """Return how many tasks to draw, if it is an integer in [1, 1,000,000]."""
-    return int(_COUNT.require(count, "count"))
 
 
 def checked_results(results: object) -> list[tuple[int, float]]:

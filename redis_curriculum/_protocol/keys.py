@@ -109,6 +109,11 @@ class Keys:
         """What the keys of this generation begin with."""
         return f"{self.prefix}g{self.generation}:"
 
+    @property
+    def staged_meta(self) -> str:
+        """Hash: what becomes ``meta``; a restore makes and renames it within one script."""
+        return f"{self.pool}meta"
+
     def task(self, task_id: int | str) -> str:
         """Hash: the task's record (``records.FIELDS``)."""
         return f"{self.pool}task:{task_id}"

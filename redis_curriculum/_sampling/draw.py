@@ -6,9 +6,11 @@ a folder of ``lua/draws``. What they share is here: replacements, and the end of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
 
 from redis_curriculum._sampling import label_first, sigmoid, uniform
 from redis_curriculum._sampling.pool import Parts, Pool, count_evictable
@@ -47,6 +49,34 @@ class Pick(Protocol):
         ...
 
 
+class _Distinct:
+    """Picks that differ, as long as the repeated ones are within bounds."""
+
+    def __init__(self, pick: Pick, most_repeats: int) -> None:
+        self._pick, self._left = pick, most_repeats
+        self._seen = set[int]()
+
+    @property
+    def is_spent(self) -> bool:
+        return self._pick.is_spent
+
+    def one(self) -> int | None:
+        position = self._pick.one()
+        while position in self._seen:
+            if self._left == 0 or self._pick.is_spent:
+                return None
+            self._left -= 1
+            position = self._pick.one()
+        if position is not None:
+            self._seen.add(position)
+        return position
+
+
+def most_repeats(count: int) -> int:
+    """Return how many repeated picks a call for ``count`` distinct tasks may draw again."""
+    return 64 + 4 * count
+
+
 class _Way(NamedTuple):
     """One way to draw; its functions take the scorer whose ``DRAW`` names it."""
 
@@ -83,16 +113,23 @@ def distribution(pool: Pool, scorer: Scorer) -> Floats:
     return _WAYS[scorer.DRAW].distribution(pool, scorer)
 
 
-def draw(pool: Pool, scorer: Scorer, stream: RandomStream, count: int) -> Draws:
+def draw(
+    pool: Pool, scorer: Scorer, stream: RandomStream, count: int, *, distinct: bool = False
+) -> Draws:
     """Draw ``count`` tasks, independently and with replacement, by ``distribution``.
 
+    Distinct ones are drawn without replacement: a repeated pick is drawn again. After
+    ``most_repeats`` of them the call ends short, and ``choose_distinct`` has the rest.
+
     Raises:
-        EmptyPoolError: There is no task.
+        EmptyPoolError: There is no task, or there are fewer than ``count`` that are to differ.
     """
-    if len(pool) == 0:
-        raise EmptyPoolError("the pool has no tasks to draw from")
+    if len(pool) < (count if distinct else 1):
+        raise EmptyPoolError(f"the pool has {len(pool)} tasks to draw from")
     parts = pool.parts(scorer)
     pick = _WAYS[scorer.DRAW].pick(pool, parts, scorer, stream, count)
+    if distinct:
+        pick = _Distinct(pick, most_repeats(count))
     task_ids: list[int] = []
     wanted = 0
     for _ in range(count):
@@ -107,3 +144,21 @@ def draw(pool: Pool, scorer: Scorer, stream: RandomStream, count: int) -> Draws:
             return Draws(task_ids, wanted, short=True)
         task_ids.append(int(pool.task_ids[position]))
     return Draws(task_ids, wanted, short=False)
+
+
+def choose_distinct(
+    pool: Pool, scorer: Scorer, rng: np.random.Generator, count: int, *, without: Collection[int]
+) -> list[int]:
+    """Choose up to ``count`` further tasks without replacement, in one pass over the pool.
+
+    One after the other by ``distribution`` among those left, ``without`` those drawn before. Each
+    task gets a time Exp(1) / probability; the smallest times in order are such draws (Efraimidis
+    and Spirakis 2006, "Weighted random sampling with a reservoir"). Tasks of probability 0 come
+    last, in random order.
+    """
+    left = ~np.isin(pool.task_ids, np.fromiter(without, np.int64, len(without)))
+    wait = rng.exponential(size=int(left.sum()))
+    with np.errstate(divide="ignore"):
+        time = wait / distribution(pool, scorer)[left]
+    order = np.lexsort((wait, time))[:count]
+    return [int(task_id) for task_id in pool.task_ids[left][order]]

@@ -21,13 +21,13 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
+from redis_curriculum._state.format import FRACTIONS
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import CurriculumError
 
 CHUNK: Final = 100
 """Tasks or labels a call: about 1 ms of the server, well below the 5 ms that may block others."""
 _LEASE_MS: Final = 30_000
-_FRACTIONS: Final = ("success", "progress")
 _ALWAYS_THERE: Final = "\n"  # the field with which moment_begin makes the copies' keys
 
 
@@ -157,7 +157,7 @@ class Moment:
     def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
         """Read a closed epoch's counts or figures by label; they change no more."""
         found = yield from self.server.scan_hash(self._keys.epoch(epoch, what))
-        as_number = float if what in _FRACTIONS else int
+        as_number = float if what in FRACTIONS else int
         return {label: as_number(number) for label, number in found.items()}
 
     def _compare(self, of: int | str, flat: Sequence[str]) -> None:

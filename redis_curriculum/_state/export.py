@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 from pydantic_core import from_json
 
@@ -17,6 +17,7 @@ from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer
 from redis_curriculum._state.format import (
     COUNTERS,
     FORMAT,
+    MOST_NAMES,
     EpochLine,
     LabelLine,
     Line,
@@ -30,8 +31,6 @@ from redis_curriculum._version import __version__
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import SnapshotError
 from redis_curriculum.scorers.base import Scorer
-
-_NAMES_PER_LINE: Final = 500
 
 
 def export(
@@ -139,8 +138,8 @@ def _read_epoch(moment: Moment, epoch: int, add: Callable[[Line], object]) -> Pl
     for what in EPOCH:
         counts = yield from moment.epoch_counts(epoch, what)
         labels = sorted(counts)
-        for start in range(0, len(labels), _NAMES_PER_LINE):
-            part = {label: counts[label] for label in labels[start : start + _NAMES_PER_LINE]}
+        for start in range(0, len(labels), MOST_NAMES):
+            part = {label: counts[label] for label in labels[start : start + MOST_NAMES]}
             add(EpochLine(epoch=epoch, what=what, counts=part))
 
 

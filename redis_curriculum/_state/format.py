@@ -12,8 +12,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from redis_curriculum._sampling.random_stream import M1, M2
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, canonical_json
 from redis_curriculum.errors import InvalidInputError
@@ -25,18 +26,50 @@ from redis_curriculum.tasks.task import Params
 FORMAT: Final = 2
 MOST_LINE_BYTES: Final = 8 * 2**20
 MOST_TASKS: Final = 2**20
+MOST_QUARANTINED: Final = 100_000
+MOST_NAMES: Final = 500
+"""Labels in one line of an epoch."""
+MOST_CHARACTERS: Final = 2_000
+"""In the message of a failure."""
+MOST_NOTES: Final = 1_000
 
-Natural = Annotated[int, In("[0, 2**53)")]
-Whole = Annotated[int, In("[-2**63, 2**63)")]
+WHOLE: Final = In("[0, 2**53)")
+TALLY: Final = In("[0, 2**40]")
+"""A count; those of all labels together stay below 2**63, where Redis stops counting."""
+MILLIS: Final = In("[0, 253402300800000)")
+"""A time in ms since 1970, before the year 10,000."""
+Natural = Annotated[int, WHOLE]
+Tally = Annotated[int, TALLY]
+Millis = Annotated[int, MILLIS]
+EpochNumber = Annotated[int, In("[0, 2**31)")]
+Message = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 Amount = Annotated[float, In("[0, 1e300]")]
 Statistics = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
 """By name; none before the first result. ``check_statistics`` has the rules."""
 Fraction = Annotated[float, In("[0, 1]")]
-Counted = Literal["late_count", "reaped_count", "epoch_started_ms", "oldest_epoch"]
+Counter = Literal["late_count", "reaped_count", "epoch_started_ms"]
 """Fields of ``meta`` that are taken over as they are."""
-COUNTERS: Final[tuple[Counted, ...]] = get_args(Counted)
+COUNTERS: Final[tuple[Counter, ...]] = get_args(Counter)
+Counted = Counter | Literal["oldest_epoch"]
+"""Version 0.1 wrote ``oldest_epoch`` too; a restore goes by the epochs that are in the file."""
 What = Literal["completions", "samples", "evictions", "failures", "created"]
 OfEpoch = What | Literal["times", "success", "progress"]
+FRACTIONS: Final = ("success", "progress")
+"""What is kept of an epoch as floats."""
+
+
+def check_random(state: list[int]) -> list[int]:
+    """Return the state of a random stream if it is one that MRG32k3a can have.
+
+    Raises:
+        ValueError: A number is not below its modulus, or one of the two recurrences stands still.
+    """
+    for numbers, modulus in ((state[:3], M1), (state[3:], M2)):
+        if not any(numbers) or max(numbers) >= modulus:
+            raise ValueError(
+                f"three numbers below {M1} and three below {M2}, neither three all of them 0"
+            )
+    return state
 
 
 class Manifest(FrozenModel):
@@ -51,9 +84,9 @@ class Manifest(FrozenModel):
     """Version of the server."""
     name: str
     """Of the curriculum."""
-    created_ms: Natural
+    created_ms: Millis
     """The moment, by the server's clock."""
-    curriculum_created_ms: Natural
+    curriculum_created_ms: Millis
     """When the curriculum was created."""
     config: dict[str, Any]
     """All settings."""
@@ -61,17 +94,19 @@ class Manifest(FrozenModel):
     """Of the settings as canonical JSON."""
     seed: Annotated[int, In("[0, 2**63)")]
     """The config's."""
-    epoch: Natural
+    epoch: EpochNumber
     """The current one."""
     generation: Natural
     """Of the keys that were read."""
     next_index: Annotated[int, In("[0, 2**52]")]
     """Counter from which the next task id is made."""
-    random: Annotated[list[Natural], Field(min_length=6, max_length=6)]
+    random: Annotated[
+        list[Natural], Field(min_length=6, max_length=6), AfterValidator(check_random)
+    ]
     """State of the random stream."""
-    counters: dict[Counted, Whole]
-    """Counts that have no label."""
-    forced: list[dict[str, Any]]
+    counters: dict[Counted, Millis]
+    """Counts that have no label, and the start of the epoch."""
+    forced: Annotated[list[dict[str, Any]], Field(max_length=MOST_NOTES)]
     """Notes of restores that overrode structural fields."""
     workers: dict[str, dict[str, str]]
     """Entry of each worker, by id; for people, a restore does not read it."""
@@ -83,17 +118,17 @@ class LabelLine(FrozenModel):
     type: Literal["label"] = "label"
     label: str
     """Its name."""
-    active: Natural
+    active: Tally
     """Number of its tasks in the pool."""
-    inactive_ms: Natural | None = None
+    inactive_ms: Millis | None = None
     """When its last task left."""
     statistics: Statistics = Field(default_factory=dict)
     """Those of all its tasks, active or evicted."""
     last_score: Fraction | None = None
     """The latest score."""
-    count: dict[What, Natural]
+    count: dict[What, Tally]
     """Counts over the curriculum's life."""
-    epoch: dict[What, Natural]
+    epoch: dict[What, Tally]
     """Counts within the current epoch."""
 
 
@@ -101,11 +136,11 @@ class EpochLine(FrozenModel):
     """Part of what is kept of a closed epoch."""
 
     type: Literal["epoch"] = "epoch"
-    epoch: Natural
+    epoch: EpochNumber
     """Its number, from 0."""
     what: OfEpoch
     """Which part this line holds."""
-    counts: dict[str, Natural | Amount]
+    counts: Annotated[dict[str, Natural | Amount], Field(min_length=1, max_length=MOST_NAMES)]
     """By label; of ``times``, started_ms, ended_ms and, if the trainer gave it, step."""
 
 
@@ -115,7 +150,7 @@ class QuarantineLine(FrozenModel):
     type: Literal["quarantine"] = "quarantine"
     task_id: Natural
     """The task."""
-    error: str
+    error: Message
     """Message of its last failure."""
 
 
@@ -129,19 +164,19 @@ class TaskLine(FrozenModel):
     """Its label."""
     params: Params
     """The environment's parameters."""
-    created_ms: Natural
+    created_ms: Millis
     """When it was created, by the server's clock."""
-    sample_count: Natural
+    sample_count: Tally
     """How often it was drawn."""
-    failure_count: Natural
+    failure_count: Tally
     """How many failures were reported."""
     statistics: Statistics = Field(default_factory=dict)
     """By name, as the family of the algorithm keeps them; none before the first result."""
     last_score: Fraction | None = None
     """The latest score."""
-    consecutive_failures: Natural = 0
+    consecutive_failures: Tally = 0
     """Failures since the last result."""
-    last_error: str | None = None
+    last_error: Message | None = None
     """Message of the last failure."""
 
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from redis_curriculum._state.expected import Totals
-from redis_curriculum._state.format import EndLine, LabelLine, Line, Manifest, TaskLine
+from redis_curriculum._state.format import (
+    MOST_TASKS,
+    EndLine,
+    LabelLine,
+    Line,
+    Manifest,
+    TaskLine,
+)
 from redis_curriculum._state.reader import read
 from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -65,6 +72,36 @@ class Intake:
                 self.dropped_of[task.label] += 1
         self.dropped = task_ids
 
+    def forget_labels(self) -> None:
+        """Forget the labels without tasks, oldest first, of which more are there than are kept.
+
+        As the scripts do it: what a forgotten label counted goes to the nameless one.
+        """
+        gone = sorted(filter(self._is_inactive, self.labels), key=self._since)
+        gone = gone[: max(0, len(gone) - self.config.labels_retained)]
+        if not gone:
+            return
+        named = {label.label: label for label in self.labels}
+        nameless = named.pop("", LabelLine(label="", active=0, count={}, epoch={}))
+        count, epoch = Counter(nameless.count), Counter(nameless.epoch)
+        for label in gone:
+            del named[label.label]
+            count.update(label.count)
+            epoch.update(label.epoch)
+            self.dropped_of[""] += self.dropped_of.pop(label.label, 0)
+        found = nameless.model_copy(update={"count": dict(count), "epoch": dict(epoch)})
+        self.labels[:] = [found, *named.values()]
+
+    def _is_inactive(self, label: LabelLine) -> bool:
+        return bool(label.label) and not self.totals.active[label.label]
+
+    def _since(self, label: LabelLine) -> tuple[int, str]:
+        return self.inactive_since(label), label.label
+
+    def inactive_since(self, label: LabelLine) -> int:
+        """Return since when a label has had no task; the moment of the file if it does not say."""
+        return self.manifest.created_ms if label.inactive_ms is None else label.inactive_ms
+
 
 def take_in(
     path: Path, overrides: Mapping[str, Any] | None, *, force: bool, shrink: bool
@@ -83,8 +120,10 @@ def take_in(
     config, forced = _agreed(manifest, overrides or {}, force=force)
     totals, ranks = Totals(config.algorithm), []
     intake = Intake(manifest, config, forced, totals, [], partial(read, path))
+    room = _Room(manifest, config)
     for line in lines:
         if isinstance(line, LabelLine):
+            room.take(line)
             intake.labels.append(intake.adopted(line))
         elif isinstance(line, TaskLine):
             task = intake.adopted(line)
@@ -100,9 +139,37 @@ def take_in(
         )
     if surplus > 0:
         intake.drop(frozenset(task_id for _, task_id in sorted(ranks)[:surplus]))
+    intake.forget_labels()
     for label in intake.labels:
         totals.add_label(label.label, label.statistics)
     return intake
+
+
+class _Room:
+    """How many labels a file may list, so that a small file does not cost much."""
+
+    def __init__(self, manifest: Manifest, config: CurriculumConfig) -> None:
+        usual = CurriculumConfig.model_fields["labels_retained"].default
+        saved = manifest.config.get("labels_retained", usual)
+        self.inactive = max(usual, saved, config.labels_retained) + 1  # and the nameless one
+        self.active = MOST_TASKS
+
+    def take(self, line: LabelLine) -> None:
+        """Count one label.
+
+        Raises:
+            SnapshotError: There are too many.
+        """
+        if line.active:
+            self.active -= 1
+        else:
+            self.inactive -= 1
+        if min(self.active, self.inactive) < 0:
+            raise SnapshotError(
+                "too many labels; of those without tasks, labels_retained are read (an override,"
+                " --set labels_retained=N, reads more)",
+                field="label",
+            )
 
 
 def _agreed(

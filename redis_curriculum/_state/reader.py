@@ -10,22 +10,28 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from redis_curriculum._state.format import (
     COUNTED,
     FORMAT,
+    FRACTIONS,
     MIGRATIONS,
+    MILLIS,
     MODELS,
     MOST_LINE_BYTES,
+    MOST_QUARANTINED,
     MOST_TASKS,
+    TALLY,
+    WHOLE,
     EndLine,
     EpochLine,
     LabelLine,
     Line,
     Manifest,
+    QuarantineLine,
     TaskLine,
     check_statistics,
 )
@@ -78,6 +84,7 @@ class _Reader:
         self._labels: dict[str, int] = {}
         self._active: Counter[str] = Counter()
         self._scorer: Scorer | None = None
+        self._closed = range(0)
 
     def line(self, text: bytes) -> Line:
         self.number += 1
@@ -108,7 +115,9 @@ class _Reader:
     def _check(self, line: Line) -> None:
         match line:
             case Manifest():
-                self._scorer = _check_manifest(line)
+                config = _check_manifest(line)
+                self._scorer = config.algorithm
+                self._closed = range(max(0, line.epoch - config.epochs_retained), line.epoch)
             case LabelLine():
                 self._check_label(line)
             case TaskLine():
@@ -116,8 +125,12 @@ class _Reader:
             case EndLine():
                 self._check_end(line)
             case EpochLine():
-                for label in filter(None, line.counts):
-                    validate_label(label)
+                self._check_epoch(line)
+            case QuarantineLine():
+                if self._counts["quarantine"] > MOST_QUARANTINED:
+                    raise InvalidInputError(
+                        "line", f"at most {MOST_QUARANTINED} of them", line.type
+                    )
 
     def _as_it_is(self, text: bytes) -> Line:
         fields = self._migrated(json.loads(text))
@@ -167,6 +180,19 @@ class _Reader:
         if len(self._ids) > MOST_TASKS:
             raise InvalidInputError("line", f"at most {MOST_TASKS} tasks", self.number)
 
+    def _check_epoch(self, line: EpochLine) -> None:
+        if line.epoch not in self._closed:
+            rule = f"closed and retained: in [{self._closed.start}, {self._closed.stop})"
+            raise InvalidInputError("epoch", rule, line.epoch)
+        if line.what == "times":
+            _check_times(line.counts)
+            return
+        for label, number in line.counts.items():
+            if label:
+                validate_label(label)
+            if line.what not in FRACTIONS:
+                TALLY.require(number, f"counts.{label}")
+
     def _check_statistics(self, holder: Holder, line: LabelLine | TaskLine) -> None:
         assert self._scorer is not None  # noqa: S101 - the manifest comes first
         check_statistics(self._scorer, holder, line.statistics, line.last_score)
@@ -185,6 +211,15 @@ class _Reader:
         self.ended = True
 
 
+def _check_times(counts: Mapping[str, float]) -> None:
+    if counts.keys() - {"step"} != {"started_ms", "ended_ms"}:
+        rule = "started_ms, ended_ms and perhaps step"
+        raise InvalidInputError("counts", rule, sorted(counts)[:4])
+    for name, number in counts.items():
+        kind = WHOLE if name == "step" else MILLIS
+        kind.require(number, f"counts.{name}")
+
+
 def _decoded(text: bytes) -> str:
     try:
         return text.decode()
@@ -192,12 +227,12 @@ def _decoded(text: bytes) -> str:
         raise InvalidInputError("line", "UTF-8", str(error)) from None
 
 
-def _check_manifest(line: Manifest) -> Scorer:
+def _check_manifest(line: Manifest) -> CurriculumConfig:
     validate_name(line.name)
     config = CurriculumConfig.from_json(canonical_json(line.config))
     if config.seed != line.seed:
         raise InvalidInputError("seed", f"the config's, {config.seed}", line.seed)
-    return config.algorithm
+    return config
 
 
 def _format_of(fields: dict[str, Any]) -> int:

@@ -4,14 +4,16 @@ The file is checked to its end before anything is sent. Then a new generation is
 current one, read back and compared with what its records imply, and made current by one script that
 compares and sets. Killed at any point, the curriculum is entirely old or entirely new; what a
 killed restore has staged expires; if it was killed in the last moment before that script, the next
-restore or ``gc`` removes it.
+restore or ``gc`` removes it. One that fails removes it itself.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
 from redis_curriculum._state.file import Progress
@@ -22,9 +24,14 @@ from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
+    EpochError,
+    ServerUnavailableError,
     SnapshotError,
     StaleGenerationError,
 )
+
+_LOOKS: Final = 8
+"""How often a restore looks for epochs before it gives up."""
 
 
 def restoring(
@@ -55,6 +62,8 @@ def restoring(
     except GeneratorExit:  # interrupted while a reply was awaited: the claim will end by itself
         raise
     except BaseException as error:
+        if isinstance(error, CurriculumError) and not isinstance(error, ServerUnavailableError):
+            yield from stage.discard()
         yield from stage.abandon()
         if isinstance(error, (StaleGenerationError, CurriculumNotFoundError)):
             raise SnapshotError(
@@ -66,28 +75,45 @@ def restoring(
 
 
 def _flip(stage: Stage) -> Plan[None]:
-    """Make it the current generation. One round trip, after a look for older epochs."""
-    intake = stage.intake
-    manifest, config = intake.manifest, intake.config
-    oldest = yield from _oldest_epoch(stage)
-    meta: dict[str, str | int | bytes] = {
+    """Make it the current generation. One round trip, after a look for older epochs.
+
+    A trainer that ends an epoch meanwhile makes the script refuse: then it is looked for again.
+    """
+    config = stage.intake.config
+    note = canonical_json(stage.intake.forced) if stage.intake.forced else ""
+    meta = [word for pair in _meta(stage).items() for word in pair]
+    for _ in range(_LOOKS):
+        current, gone = yield from _older_epochs(stage.server)
+        args: list[str | int | bytes] = [*stage.head, stage.steps, current]
+        args += [config.events_retained, note, len(stage.epochs), len(gone)]
+        args += [*sorted(stage.epochs), *gone, *meta]
+        with suppress(EpochError):
+            yield from stage.server.run(FLIP, *args)
+            return
+    raise SnapshotError("epochs end too fast for a restore; end the trainer, then try again")
+
+
+def _meta(stage: Stage) -> dict[str, str | int | bytes]:
+    """Return all of ``meta``: the counters of the file, then what the file cannot choose."""
+    manifest, forced = stage.intake.manifest, stage.intake.forced
+    epochs = (int(name.partition(":")[0]) for name in stage.epochs)
+    return {
         **{str(name): count for name, count in manifest.counters.items()},
         **stage.meta,
         "epoch": manifest.epoch,
+        "oldest_epoch": min(epochs, default=manifest.epoch),
         "created_ms": manifest.curriculum_created_ms,
         "random": " ".join(map(str, manifest.random)),
         "next_index": manifest.next_index,
-        "forced": canonical_json(manifest.forced + intake.forced),
+        "forced": canonical_json(manifest.forced + forced),
     }
-    note = canonical_json(intake.forced) if intake.forced else ""
-    args: list[str | int | bytes] = [*stage.head, stage.steps, oldest]
-    args += [config.events_retained, note]
-    args += [len(stage.epochs), *sorted(stage.epochs)]
-    args += [word for pair in meta.items() for word in pair]
-    yield from stage.server.run(FLIP, *args)
 
 
-def _oldest_epoch(stage: Stage) -> Plan[int]:
-    stem = f"{stage.server.keys.prefix}epoch:"
-    found = yield from stage.server.scan_keys(stem)
-    return min((int(key.removeprefix(stem).partition(":")[0]) for key in found), default=0)
+def _older_epochs(server: Server) -> Plan[tuple[str, list[str]]]:
+    """Return the epoch that is current (empty: none) and all counters, ``<epoch>:<what>``."""
+    current = (yield from server.command("HGET", server.keys.meta, "epoch")) or ""
+    stem = f"{server.keys.prefix}epoch:"
+    found = yield from server.scan_keys(stem)
+    names = {key.removeprefix(stem) for key in found}
+    numbers = {name.partition(":")[0] for name in names} | ({current} - {""})
+    return current, sorted(names | {f"{n}:{what}" for n in numbers for what in EPOCH})

@@ -140,11 +140,10 @@ class Stage:
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self.intake, line.label
         active, gone = intake.totals.active[label], intake.dropped_of[label]
-        since = line.inactive_ms
         if active:
             yield "HSET", "labels", label, active
-        elif label and (since is not None or gone):
-            yield "ZADD", "inactive", intake.manifest.created_ms if since is None else since, label
+        elif label:
+            yield "ZADD", "inactive", intake.inactive_since(line), label
         fields = readable(intake.config.algorithm, "label", line.statistics, line.last_score)
         if fields:
             yield "HSET", f"progress:{label}", *(word for pair in fields.items() for word in pair)

@@ -10,7 +10,7 @@ from typing import Final
 from redis_curriculum._protocol.scripts import bind, contract
 
 WRITE_HEAD: Final = ("generation", "worker", "sequence", "lease_ms")
-DRAW: Final = ("count", "may_replace", "replay")
+DRAW: Final = ("count", "may_replace", "replay", "distinct", "chosen")
 REGISTER: Final = bind(
     "register",
     "generation",
@@ -58,11 +58,12 @@ FLIP: Final = bind(
     "current",
     "token",
     "steps",
-    "oldest_epoch",
+    "live_epoch",
     "events_retained",
     "note",
-    "epochs",
-    rest="meta",
+    "staged",
+    "gone",
+    rest="words",
 )
 
 MIGRATE: Final = bind(

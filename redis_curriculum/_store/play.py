@@ -12,6 +12,7 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import CREATE, RECORD, REPLACE, SAMPLE, STEP
+from redis_curriculum._store.distinct import choosing, too_few
 from redis_curriculum._store.fill import creating, replacing
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
@@ -28,9 +29,11 @@ from redis_curriculum.tasks.task import Task
 MOST_DRAWS: Final = 1_000_000
 
 
-def play(store: Store, finished: Iterable[tuple[int, float]], count: int) -> Play:
+def play(
+    store: Store, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+) -> Play:
     """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk."""
-    return Play(_results(store, finished), count)
+    return Play(_results(store, finished), count, distinct)
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Play(Call[Step]):
 
     results: list[tuple[int, float]]
     count: int
+    distinct: bool = False
     outcomes: list[Outcome] = field(default_factory=list, init=False, compare=False)
     tasks: list[Task] = field(default_factory=list, init=False, compare=False)
     sent: int = field(default=0, init=False, compare=False)
@@ -47,11 +51,18 @@ class Play(Call[Step]):
     """Tasks that are known."""
     answer: Drawn | None = field(default=None, init=False, compare=False)
     """The last answer that asks for more: tasks to replace, or a pool to fill."""
+    is_short: bool = field(default=False, init=False, compare=False)
+    """Whether distinct draws are left that are now chosen in a pass over the pool."""
+    chosen: list[int] = field(default_factory=list, init=False, compare=False)
+    """Ids so chosen that have not been handed out."""
 
     def steps(self, store: Store) -> Plan[Step]:
         """One round trip a chunk, and those that fill the pool."""
         while self.sent < len(self.results) or self.drawn < self.count or self.answer:
             if self.write is None:
+                if self.is_short and not (self.answer or self.chosen):
+                    left = self.count - self.drawn
+                    self.chosen = yield from choosing(store, left, self.tasks)
                 self.write = Write(*self._following(store))
             write = self.write
             try:
@@ -79,6 +90,9 @@ class Play(Call[Step]):
         answer = self.answer
         if answer and not store.can_generate:
             self.answer = None
+            there = store.config.num_active_tasks - answer.missing
+            if there:
+                raise too_few(self.count, there)
             raise EmptyPoolError(
                 "the pool is empty, and this worker has no task generator to fill it"
             )
@@ -96,7 +110,10 @@ class Play(Call[Step]):
         draws = min(self.count - self.drawn, store.settings.chunk) if last else 0
         if not draws:
             return store.script(RECORD), flat
-        head: list[Argument] = [draws, int(store.can_generate), ""]
+        chosen = self.chosen[:draws]
+        apart = self.count if self.distinct and not chosen else 0
+        head: list[Argument] = [len(chosen) or draws, int(store.can_generate), ""]
+        head += [apart, " ".join(map(str, chosen))]
         return store.script(STEP if batch else SAMPLE), [*head, *flat]
 
     def _take(self, store: Store, write: Write, reply: list[Any]) -> None:
@@ -105,19 +122,36 @@ class Play(Call[Step]):
             self.answer, self.write = None, None
             return
         batch = min(store.settings.chunk, len(self.results) - self.sent)
-        answer, outcomes = None, reply[2:]
+        answer, outcomes, handed_out, is_short = None, reply[2:], 0, self.is_short
         if write.script.name != RECORD.name:
             answer = Drawn(reply)
             outcomes = answer.outcomes
             self.tasks[self.drawn :] = answer.tasks
             if write.script.name != REPLACE.name:
                 store.worker.remember(write, _again(write, answer))
+                if self.chosen:
+                    handed_out = int(write.args[0]) - answer.wanted
+                is_short = self.distinct and not self._is_too_few(store, answer)
         repeated = [Outcome.DUPLICATE] * batch
         self.outcomes[self.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in outcomes]
-        more = answer if answer and _asks_for_more(store, answer) else None
+        more = answer if answer and self._asks_for_more(store, answer) else None
         self.is_begun = True
-        sent, drawn = self.sent + batch, len(self.tasks)
-        self.sent, self.drawn, self.answer, self.write = sent, drawn, more, None
+        sent, drawn, chosen = self.sent + batch, len(self.tasks), self.chosen[handed_out:]
+        self.sent, self.drawn, self.chosen, self.is_short, self.answer, self.write = (
+            *(sent, drawn, chosen, is_short),
+            *(more, None),
+        )
+
+    def _is_too_few(self, store: Store, answer: Drawn) -> bool:
+        """Whether the pool was smaller than the number of distinct tasks: then none was drawn."""
+        there = store.config.num_active_tasks - answer.missing
+        return self.distinct and not self.is_short and there < self.count
+
+    def _asks_for_more(self, store: Store, answer: Drawn) -> bool:
+        if store.can_generate:
+            return bool(answer.wanted or answer.missing)
+        nothing = answer.missing == store.config.num_active_tasks
+        return nothing or self._is_too_few(store, answer)
 
 
 class Drawn:
@@ -135,16 +169,11 @@ class Drawn:
         ]
 
 
-def _asks_for_more(store: Store, answer: Drawn) -> bool:
-    if store.can_generate:
-        return bool(answer.wanted or answer.missing)
-    return bool(answer.missing == store.config.num_active_tasks)  # nothing at all to draw
-
-
 def _again(write: Write, answer: Drawn) -> list[Argument]:
     """The same draw to be replayed: counted, not drawn."""
-    _, may_replace, _, *results = write.args
-    return [0, may_replace, " ".join(str(task.task_id) for task in answer.tasks), *results]
+    _, may_replace, _, _, _, *results = write.args
+    drawn = " ".join(str(task.task_id) for task in answer.tasks)
+    return [0, may_replace, drawn, 0, "", *results]
 
 
 def _results(store: Store, finished: object) -> list[tuple[int, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from redis import exceptions
@@ -47,7 +48,10 @@ from redis_curriculum.errors import (
 def error_of(code: str, detail: str) -> CurriculumError:
     """Return the exception for a script's error reply ``<code> <detail>``; nothing was written."""
     make = _ERRORS.get(code)
-    return make(detail) if make else ScriptError(f"unknown answer of a script: {code} {detail}")
+    if make:
+        with suppress(ValueError):  # somebody wrote something else where a number was
+            return make(detail)
+    return ScriptError(f"unknown answer of a script: {code} {detail}")
 
 
 def _stale(detail: str) -> CurriculumError:

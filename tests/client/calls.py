@@ -128,6 +128,18 @@ def numbers(n: int) -> Callable[[list[Any]], None]:
     return judge
 
 
+def different(n: int) -> Callable[[list[Any]], None]:
+    def judge(tasks: list[Any]) -> None:
+        assert len({task.task_id for task in tasks}) == len(tasks) == n
+
+    return judge
+
+
+def is_a_step_of_six(step: Step) -> None:
+    different(6)(step.tasks)
+    are_applied(step.outcomes)
+
+
 def is_a_step_of_three(step: Step) -> None:
     numbers(3)(step.tasks)
     are_applied(step.outcomes)
@@ -176,6 +188,29 @@ CASES: Final = {
         {"completions": 3, "samples": 3},
         is_a_step_of_three,
         lambda ids, n: (results(ids, 3), 3),
+    ),
+    "distinct": Case(
+        "next_tasks",
+        {"completions": 3, "samples": 6},
+        is_a_step_of_six,
+        lambda ids, n: (results(ids, 3), 6),
+        {"distinct": True},
+    ),
+    "distinct, of a pool that is filled": Case(
+        "get_tasks",
+        {"samples": SIZE, "created": 2},
+        different(SIZE),
+        lambda ids, n: (SIZE,),
+        {"distinct": True},
+        gaps=2,
+    ),
+    "distinct, replaced": Case(
+        "get_tasks",
+        {"samples": 3, "created": 3, "evictions": 3},
+        different(3),
+        lambda ids, n: (3,),
+        {"distinct": True},
+        algorithm={"replacement_rate": 1.0, "exploration_share": 1.0},
     ),
     "late": Case(
         "update_task_performance",

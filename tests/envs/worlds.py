@@ -112,11 +112,13 @@ class Watched(Curriculum):
         self.refusals: list[CurriculumError] = []
         """The same for reports of failures."""
 
-    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+    def next_tasks(
+        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+    ) -> Step:
         if self.errors:
             raise self.errors.pop(0)
         finished = list(finished)
-        step = super().next_tasks(finished, count)
+        step = super().next_tasks(finished, count, distinct=distinct)
         self.reports += finished
         self.counts.append(count)
         self.drawn += [task.task_id for task in step.tasks]

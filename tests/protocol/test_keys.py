@@ -42,6 +42,7 @@ PINNED = {
     "progress": "rc:{run-42}:g3:progress:maze 9:9",
     "count": "rc:{run-42}:g3:count:failures",
     "quarantine": "rc:{run-42}:g3:quarantine",
+    "staged_meta": "rc:{run-42}:g3:meta",
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "worker": ("w-1",),

@@ -136,7 +136,7 @@ def test_reaping_is_bounded(harness: Harness) -> None:
 
 def test_a_write_with_a_lease_renews_it(harness: Harness) -> None:
     before = harness.client.zscore(harness.keys.workers, "w0")
-    harness.call("sample", 1, "w0", 2, 10**9, 1, 1, "")
+    harness.call("sample", 1, "w0", 2, 10**9, 1, 1, "", 0, "")
     after = harness.client.zscore(harness.keys.workers, "w0")
     assert after > before + 10**8
 
