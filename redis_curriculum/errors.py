@@ -14,7 +14,6 @@ Every error says whether the call that raised it changed the curriculum: ``error
     ├── CurriculumDeletedError              it is marked for deletion, its keys are not all gone
     ├── EmptyPoolError                      there is no task to draw
     ├── TaskNotFoundError (KeyError)        task_id
-    ├── FailingTasksError                   causes: every task that was tried failed
     ├── EpochError                          epoch: another trainer ended the one before
     ├── WorkerError
     │   ├── WorkerFencedError               the lease ended and the worker was reaped
@@ -23,7 +22,8 @@ Every error says whether the call that raised it changed the curriculum: ``error
     ├── StaleGenerationError                a restore replaced the generation the handle knew
     ├── SnapshotError                       line, field
     │   └── SnapshotRunningError            another exporter is at work
-    ├── TaskApplyError                      an environment cannot take or run a task
+    ├── TaskApplyError                      an environment cannot take, run or score a task
+    │   └── FailingTasksError               causes: every task that was tried failed
     └── ServerError                         what the server or the network did
         ├── ServerUnavailableError          no connection, time-out, LOADING
         ├── AuthenticationError             wrong password or user
@@ -127,15 +127,6 @@ class TaskNotFoundError(CurriculumError, KeyError):
         self.task_id = task_id
 
 
-class FailingTasksError(CurriculumError):
-    """Every task that was tried failed; ``causes`` holds ``(task_id, message)`` of each."""
-
-    def __init__(self, message: str, causes: Sequence[tuple[int, str]]) -> None:
-        lines = [f"  task {task_id}: {cause}" for task_id, cause in causes]
-        super().__init__("\n".join([message, *lines]))
-        self.causes = list(causes)
-
-
 class EpochError(CurriculumError):
     """Another trainer ended the epoch first; ``epoch`` is the one that is current now."""
 
@@ -184,11 +175,20 @@ class SnapshotRunningError(SnapshotError):
 
 
 class TaskApplyError(CurriculumError):
-    """An environment cannot take, build or run a task."""
+    """An environment cannot take, build, run or score a task."""
 
     def __init__(self, message: str, *, task_id: int | None = None) -> None:
         super().__init__(message)
         self.task_id = task_id
+
+
+class FailingTasksError(TaskApplyError):
+    """Every task that was tried failed; ``causes`` holds ``(task_id, message)`` of each."""
+
+    def __init__(self, message: str, causes: Sequence[tuple[int, str]]) -> None:
+        lines = [f"  task {task_id}: {cause}" for task_id, cause in causes]
+        super().__init__("\n".join([message, *lines]), task_id=causes[-1][0] if causes else None)
+        self.causes = list(causes)
 
 
 class ServerError(CurriculumError):

@@ -82,7 +82,7 @@ class Play(Call[Step]):
     def _reload(self, store: Store) -> Plan[None]:
         """Take over changed settings. The next task is made by the new generator, if by any."""
         yield from store.reload()
-        if self.answer and not _asks_for_more(store, self.answer):
+        if self.answer and not self._asks_for_more(store, self.answer):
             self.answer = None
 
     def _following(self, store: Store) -> tuple[Script, list[Argument]]:

@@ -37,8 +37,20 @@ _MODULES: Final = {
 }
 
 
+_EXTRAS: Final = {"parallel": "pettingzoo", "single": "gymnasium", "vector": "gymnasium"}
+"""What a module needs: a library, and the extra of the same name."""
+
+
 def __getattr__(name: str) -> Any:
     """Import a wrapper when it is first asked for (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    room = _MODULES[name]
+    try:
+        module = importlib.import_module(f"{__name__}.{room}")
+    except ImportError as error:
+        if room not in _EXTRAS or str(error.name).startswith("redis_curriculum"):
+            raise
+        remedy = f"pip install --upgrade 'redis-curriculum[{_EXTRAS[room]}]'"
+        raise type(error)(f"{name}: {error}; {remedy}", name=error.name) from error
+    return getattr(module, name)

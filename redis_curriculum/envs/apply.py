@@ -8,10 +8,38 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from redis_curriculum.envs.episode import MisuseError, complaint
+from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.tasks.task import Task
 
 Apply = Callable[[Any, Task], Any]
 """Puts a task into an environment (returns None), or returns another one built for it."""
+
+
+def check_functions(apply_task: object, score: object) -> None:
+    """Refuse functions that could not be called with what they will be called with.
+
+    Raises:
+        InvalidInputError: One is no function, or takes other arguments.
+    """
+    check_function("apply_task", apply_task, "env", "task")
+    check_function("score", score, "info")
+
+
+def check_function(field: str, function: object, *arguments: str) -> None:
+    """Refuse what could not be called with these arguments; None is nothing to call."""
+    if function is None:
+        return
+    rule = f"a function of ({', '.join(arguments)})"
+    if not callable(function):
+        raise InvalidInputError(field, rule, function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some of C tell nothing
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        raise InvalidInputError(field, rule, function) from None
 
 
 def put_in(

@@ -8,17 +8,27 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from inspect import iscoroutinefunction
 from typing import Any, Final, Protocol, TypeVar
 
-from redis_curriculum.envs.episode import MisuseError, Params, Played, complaint, log
-from redis_curriculum.errors import FailingTasksError, TaskApplyError, WorkerFencedError
+from redis_curriculum.envs.episode import Played, complaint, log
+from redis_curriculum.errors import (
+    FailingTasksError,
+    InvalidInputError,
+    TaskApplyError,
+    WorkerFencedError,
+)
 from redis_curriculum.tasks.outcome import Outcome, Step
 from redis_curriculum.tasks.task import Task
 
 ATTEMPTS: Final = 10
 """Failures in a row of one environment, with no episode finished between, that end the run."""
 ABANDONED: Final = 10
-"""Abandoned episodes in a row of one environment, with none finished between, that are odd."""
+"""So many abandoned episodes for each environment are odd ..."""
+FINISHED_SHARE: Final = 10
+"""... unless more than so many times as many were finished."""
+PENDING: Final = "pending"
+"""The outcome of a failure that is reported as soon as an episode of any task is finished."""
 ROUNDING: Final = 1e-6
 """A return may leave the score range by so much of its width: sums of (32-bit) floats do."""
 
@@ -81,21 +91,33 @@ class Assignments:
 
     With ``ahead`` each environment has its next task before its episode ends, as one needs that
     resets itself within a step.
+
+    A failure may be the task's fault, or the environment's. Until an episode of any task is
+    finished nobody knows, and failures wait. The first result sends them; ``ATTEMPTS`` failures in
+    a row of one environment drop them.
     """
 
     def __init__(
         self, curriculum: TaskSource, environment: str, count: int = 1, *, ahead: bool = False
     ) -> None:
+        ask = getattr(curriculum, "next_tasks", None)
+        if not callable(ask) or iscoroutinefunction(ask):
+            raise InvalidInputError(
+                "curriculum", "an open Curriculum, none for asyncio", curriculum
+            )
         self._curriculum = curriculum
         self._environment = environment
         self.current: list[Task | None] = [None] * count
         self.following: list[Task | None] = [None] * count if ahead else []
         self._episodes = [0] * count
         self._failures = [0] * count
-        self._abandoned = [0] * count
+        self._abandoned = 0
+        self._next_warning = ABANDONED * count
         self._causes: list[list[tuple[int, str]]] = [[] for _ in range(count)]
         self._finished: list[tuple[int, float]] = []
         self._failed: list[_Failed] = []
+        self._works = False
+        """Whether an episode was finished."""
         self._call: _Call | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,13 +138,12 @@ class Assignments:
         """Report what is to be reported and give every environment its tasks.
 
         One round trip, and one more for each failure; none where nothing lacks. Returns the
-        outcomes of the failures, then of the results. After an error the next call makes up for it.
+        outcomes of the results. After an error the next call makes up for it.
         """
         outcomes = []
-        while self._failed:
+        while self._works and self._failed:
             failed = self._failed[0]
             failed.outcome = failed.outcome or self._report(failed.task_id, failed.error)
-            outcomes.append(failed.outcome)
             del self._failed[0]
         while (call := self._begun_call()) is not None:
             call.step = call.step or self._next_tasks(call)
@@ -150,28 +171,34 @@ class Assignments:
         One round trip, and one more for each failure. Returns the infos of the episodes.
 
         Raises:
-            TaskApplyError: What went wrong would go wrong with every task.
+            TaskApplyError: The setup is wrong. Reported is only what the other episodes brought.
             FailingTasksError: One environment failed ``ATTEMPTS`` times in a row.
         """
         checked = {i: self._checked(played) for i, played in over.items()}
-        failed = {i: played for i, played in checked.items() if played.error is not None}
-        done = [i for i in checked if i not in failed]
-        for i, played in checked.items():
-            self._move_on(i, played)
-        outcomes = dict(zip([*failed, *done], self.fill(), strict=True))
-        self._raise_what_must_be(failed)
+        failed = {i: self._fail(i, p) for i, p in checked.items() if p.error is not None}
+        done = [i for i, played in checked.items() if played.error is None]
+        for i in done:
+            self._finish(i, checked[i])
+        told = self.fill()
+        outcomes: dict[int, str] = dict(zip(done, told[len(told) - len(done) :], strict=True))
+        self._raise_what_must_be({i: checked[i] for i in failed})
+        outcomes |= {i: failure.outcome or PENDING for i, failure in failed.items()}
         return {i: self._ended(i, played, outcomes[i]) for i, played in checked.items()}
 
     def abandon(self, i: int) -> None:
         """Give up an environment's task without a result; ``fill`` brings another."""
         self._give_up(i)
-        self._abandoned[i] += 1
-        if self._abandoned[i] == ABANDONED:
+        self._abandoned += 1
+        finished = sum(self._episodes)
+        if self._abandoned >= self._next_warning and self._abandoned * FINISHED_SHARE >= finished:
+            self._next_warning = 10 * self._abandoned
             log.warning(
-                "%s: %d episodes in a row were reset before their end, so none was reported;"
-                " what ends episodes (TimeLimit) belongs inside the curriculum's wrapper",
+                "%s: %d episodes were reset before their end, so none of them was reported"
+                " (%d were finished); what ends episodes (TimeLimit) belongs inside the"
+                " curriculum's wrapper",
                 self._environment,
-                ABANDONED,
+                self._abandoned,
+                finished,
             )
 
     def _give_up(self, i: int) -> None:
@@ -185,18 +212,18 @@ class Assignments:
         return {
             "task_id": task.task_id,
             "label": task.label,
-            "params": Params(copy.deepcopy(task.params)),
+            "params": copy.deepcopy(task.params),
             "episodes": self._episodes[i],
             "failures": self._failures[i],
         }
 
-    def _ended(self, i: int, played: Played, outcome: Outcome) -> dict[str, Any]:
+    def _ended(self, i: int, played: Played, outcome: str) -> dict[str, Any]:
         info = self.begun(i, played.task)
         info |= {"outcome": str(outcome), "return": played.total, "length": played.length}
         return info | ({"score": played.score} if played.error is None else {"error": played.error})
 
     def _checked(self, played: Played) -> Played:
-        """A score outside the range is a failure, and not the task's."""
+        """A score outside the range is a failure."""
         if played.score is None:
             return played
         low, high = self._curriculum.config.score_range
@@ -208,35 +235,43 @@ class Assignments:
             f" [{low:g}, {high:g}]: create the curriculum with a score_range that holds every"
             " return, or map it with `score`"
         )
-        return played.failed(MisuseError(complaint(self._environment, played.task, what)))
+        return played.failed(TaskApplyError(complaint(self._environment, played.task, what)))
 
-    def _move_on(self, i: int, played: Played) -> None:
+    def _finish(self, i: int, played: Played) -> None:
+        assert played.score is not None  # noqa: S101 - it is over, and did not fail
         self._give_up(i)
-        if played.error is not None:
+        self._episodes[i] += 1
+        self._causes[i] = []
+        self._works = True
+        self._finished.append((played.task.task_id, played.score))
+
+    def _fail(self, i: int, played: Played) -> _Failed:
+        failed = _Failed(played.task.task_id, str(played.error))
+        self._give_up(i)
+        if not played.is_misuse:
             self._failures[i] += 1
-            self._causes[i].append((played.task.task_id, played.error))
-            self._failed.append(_Failed(played.task.task_id, played.error))
-        elif played.score is not None:
-            self._episodes[i] += 1
-            self._abandoned[i] = 0
-            self._causes[i] = []
-            self._finished.append((played.task.task_id, played.score))
+            self._causes[i].append((failed.task_id, failed.error))
+            self._failed.append(failed)
+        return failed
 
     def _raise_what_must_be(self, failed: Mapping[int, Played]) -> None:
-        for i, played in failed.items():
+        for played in failed.values():
             if played.is_misuse:
-                self._causes[i] = []
                 raise TaskApplyError(str(played.error), task_id=played.task.task_id)
         for i in failed:
             causes = self._causes[i]
-            if len(causes) >= ATTEMPTS:
-                self._causes[i] = []
-                raise FailingTasksError(
-                    f"{self._environment}: {len(causes)} tasks in a row could not be applied or"
-                    " run (all were reported; the log has each traceback); mend the environment,"
-                    " or the generator that makes such params:",
-                    causes,
-                )
+            if len(causes) < ATTEMPTS:
+                continue
+            self._causes = [[] for _ in self._causes]
+            booked = "all were reported"
+            if not self._works:
+                self._failed, booked = [], "none was reported, since no episode has been finished"
+            raise FailingTasksError(
+                f"{self._environment}: {len(causes)} tasks in a row could not be applied, run or"
+                f" scored ({booked}; the log has each traceback); mend the environment, `score`,"
+                " or the generator that makes such params:",
+                causes,
+            )
 
     def _next_tasks(self, call: _Call) -> Step:
         return self._ask(lambda: self._curriculum.next_tasks(call.results, len(call.places)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import UserDict
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import numpy as np
 
 from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks.task import Task
@@ -19,7 +21,7 @@ log = logging.getLogger("redis_curriculum.envs")
 
 
 class MisuseError(TaskApplyError):
-    """What no other task would make better: raised at once, after the failure is reported."""
+    """A mistake in the setup, which no other task would mend: raised at once, never reported."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +44,55 @@ class Played:
         return self.score is not None or self.error is not None
 
     def failed(self, error: BaseException) -> Played:
-        """Return the same with an error, which is logged with its traceback here and now."""
-        task = self.task
-        text = (
-            str(error) if isinstance(error, TaskApplyError) else f"{type(error).__name__}: {error}"
-        )
-        log.warning("task %d (%s) failed: %s", task.task_id, task.label, text, exc_info=error)
+        """Return the same with an error, which is logged here and now: a text does not tell where.
+
+        Errors of this library say it all, unless another one is their cause.
+        """
+        task, text = self.task, f"{type(error).__name__}: {error}"
+        where: BaseException | None = error
+        if isinstance(error, TaskApplyError):
+            where, text = error.__cause__, str(error)
+        log.warning("task %d (%s) failed: %s", task.task_id, task.label, text, exc_info=where)
         return replace(self, error=text, is_misuse=isinstance(error, MisuseError))
 
     def finished(self, score: object, environment: str) -> Played:
-        """Return the same with the episode's score; what is no number is a failure."""
-        try:
-            number = float(score)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number) and not isinstance(score, str):
-            return replace(self, score=number)
-        what = f"the score is {score!r}; let `score` return a finite number for every final info"
-        return self.failed(MisuseError(complaint(environment, self.task, what)))
+        """Return the same with the episode's score; what is no finite number is a failure."""
+        score_of_it = number(score)
+        if math.isfinite(score_of_it):
+            return replace(self, score=score_of_it)
+        what = f"the score is {reprlib.repr(score)}; every episode needs a finite number"
+        return self.failed(TaskApplyError(complaint(environment, self.task, what)))
+
+
+def number(value: object) -> float:
+    """Return a number, or an array or tensor of one, as a float; NaN for anything else."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if isinstance(value, (str, bytes, bytearray, complex, np.complexfloating)):
+        return math.nan  # float() reads texts, and drops an imaginary part
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - tensors of many, integers beyond floats, anything at all
+        return math.nan
+
+
+def checked_reward(reward: object, env: object, task: Task, agent: object = None) -> float:
+    """Return a reward as a float.
+
+    Raises:
+        TaskApplyError: It is no finite number; no learner could use it.
+    """
+    found = number(reward)
+    if math.isfinite(found):
+        return found
+    whose = "" if agent is None else f" of agent {agent!r}"
+    what = f"the reward{whose} in a step is {reprlib.repr(reward)}; it must be a finite number"
+    raise TaskApplyError(complaint(str(env), task, what))
 
 
 def complaint(environment: str, task: Task, what: str) -> str:
     """An error's text: which environment, which task, what is wrong and what would help."""
     return f"{environment}, task {task.task_id} ({task.label}): {what}"
-
-
-class Params(UserDict[str, Any]):
-    """A task's params in an info.
-
-    Not a dict: vector environments take those apart by key, and force the type of the first
-    environment's value on the others.
-    """
 
 
 def scored(
@@ -85,13 +105,13 @@ def scored(
         value = score(info)
     except Exception as error:  # noqa: BLE001 - whatever the user's function raises
         what = f"`score` raised {type(error).__name__}: {error}; it must score every final info"
-        misuse = MisuseError(complaint(environment, playing.task, what))
-        misuse.__cause__ = error
-        return playing.failed(misuse)
+        failure = TaskApplyError(complaint(environment, playing.task, what))
+        failure.__cause__ = error
+        return playing.failed(failure)
     return playing.finished(value, environment)
 
 
-def refuse_key(info: Mapping[str, Any], environment: str, task: Task) -> None:
+def refuse_key(info: Mapping[str, Any], env: object, task: Task) -> None:
     """Keep out what would be overwritten.
 
     Raises:
@@ -102,7 +122,7 @@ def refuse_key(info: Mapping[str, Any], environment: str, task: Task) -> None:
             f"its info already has the key {INFO_KEY!r}, which belongs to this wrapper;"
             " rename it in the environment, and wrap an environment once only"
         )
-        raise MisuseError(complaint(environment, task, what))
+        raise MisuseError(complaint(str(env), task, what))
 
 
 def mean(values: Sequence[float]) -> float:

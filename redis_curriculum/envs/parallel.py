@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import gymnasium
 from pettingzoo.utils import BaseParallelWrapper
-from pettingzoo.utils.env import ParallelEnv
+from pettingzoo.utils.env import AECEnv, ParallelEnv
 
-from redis_curriculum.envs.apply import Apply, WatchedOptions, cannot_take, put_in
+from redis_curriculum.envs.apply import (
+    Apply,
+    WatchedOptions,
+    cannot_take,
+    check_functions,
+    put_in,
+)
 from redis_curriculum.envs.assignments import Assignments, TaskSource
 from redis_curriculum.envs.episode import (
     INFO_KEY,
     MisuseError,
     Played,
+    checked_reward,
     complaint,
     mean,
     refuse_key,
     scored,
 )
+from redis_curriculum.envs.spaces import are_alike
+from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks.task import Task
 
 ByAgent = dict[Any, Any]
@@ -30,19 +40,22 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
 
     As ``CurriculumEnv``, with these differences: an episode ends when no agent is left, and is
     one completion, not one for each agent; ``return`` and the default score are the mean over
-    the agents' returns; each agent's info has the same entries under ``"curriculum"``; a step
-    that raises truncates all agents.
+    the agents' returns; each agent's info has the same entries under ``"curriculum"``; a task that
+    fails in a step truncates all agents.
 
     Args:
-        env: The environment. It takes a task by its ``unwrapped.set_task(params)`` if it has one,
-            else as ``reset(options={"task": params})``.
+        env: The environment; an AEC environment becomes one with
+            ``pettingzoo.utils.aec_to_parallel``. It takes a task by its
+            ``unwrapped.set_task(params)`` if it has one, else as
+            ``reset(options={"task": params})``.
         curriculum: An open curriculum.
         apply_task: Puts a ``Task`` into the environment instead: ``apply_task(env, task)``. If it
             returns an environment, that one plays from now on and the former one is closed.
         score: Makes the score of the final infos, by agent, within ``score_range``.
 
     Raises:
-        TaskApplyError: By ``reset`` and ``step``, as ``CurriculumEnv``.
+        InvalidInputError: ``curriculum``, ``apply_task`` or ``score`` cannot be used.
+        TaskApplyError: ``env`` is no parallel environment; and as of ``CurriculumEnv``.
         FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
         ServerError: By ``reset`` and ``step``: the server did not answer.
     """
@@ -54,6 +67,8 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         apply_task: Apply | None = None,
         score: Callable[[ByAgent], Any] | None = None,
     ) -> None:
+        _check(env)
+        check_functions(apply_task, score)
         super().__init__(env)
         self.env: ParallelEnv = env
         self._assignments = Assignments(curriculum, str(env))
@@ -73,8 +88,9 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ByAgent, ByAgent]:
         """Begin an episode of the task drawn last, or of another one in mid-episode."""
-        if seed is None and self._played is not None and self._played.length:
+        if self._played is not None and self._played.length:
             self._assignments.abandon(0)
+            self._played = None
         while True:
             self._assignments.fill()
             task = self._assignments.current[0]
@@ -97,17 +113,24 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         try:
             observations, rewards, terminated, truncated, infos = self.env.step(actions)
             self._refuse_keys(infos, playing.task)
+            rewards = {
+                agent: checked_reward(reward, self.env, playing.task, agent)
+                for agent, reward in rewards.items()
+            }
+            for agent, reward in rewards.items():
+                self._returns[agent] = self._returns.get(agent, 0.0) + reward
+            total = mean(list(self._returns.values()))
         except Exception as error:  # noqa: BLE001
             return self._truncate(playing.failed(error))
         self._observations = observations
-        for agent, reward in rewards.items():
-            self._returns[agent] = self._returns.get(agent, 0.0) + float(reward)
-        total, length = mean(list(self._returns.values())), playing.length + 1
-        self._played = Played(playing.task, total, length)
+        self._played = Played(playing.task, total, playing.length + 1)
         if not self.env.agents:
             played = scored(self._played, self._score, infos, str(self.env))
             self._played = None
-            infos = self._tell(infos, self._assignments.settle({0: played})[0])
+            entries = self._assignments.settle({0: played})[0]
+            infos = self._tell(infos, entries)
+            if "error" in entries:
+                rewards, terminated, truncated = _cut_off(rewards)
         return observations, rewards, terminated, truncated, infos
 
     def _begin(
@@ -127,9 +150,9 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         if not isinstance(env, ParallelEnv):
             what = f"apply_task must return None or a ParallelEnv, not {type(env).__name__}"
             raise MisuseError(complaint(str(self.env), task, what))
-        if _shape(env) != _shape(self.env):
+        if (difference := _difference(self.env, env)) is not None:
             env.close()
-            what = "its agents or their spaces differ from before; pad them to one for all tasks"
+            what = f"{difference}; pad agents and spaces to one set for all tasks"
             raise MisuseError(complaint(str(env), task, what))
         self.env.close()
         self.env = env
@@ -141,19 +164,44 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
         observations = {agent: copy.deepcopy(known[agent]) for agent in agents}
         entries = self._assignments.settle({0: played})[0]
         infos = self._tell({agent: {} for agent in agents}, entries)
-        none = dict.fromkeys(agents, 0.0)
-        return observations, none, dict.fromkeys(agents, False), dict.fromkeys(agents, True), infos
+        return observations, *_cut_off(agents), infos
 
     def _refuse_keys(self, infos: ByAgent, task: Task) -> None:
         for info in infos.values():
-            refuse_key(info, str(self.env), task)
+            refuse_key(info, self.env, task)
 
     def _tell(self, infos: ByAgent, entries: dict[str, Any]) -> ByAgent:
         return {agent: {**info, INFO_KEY: copy.deepcopy(entries)} for agent, info in infos.items()}
 
 
-def _shape(env: ParallelEnv) -> ByAgent:
-    return {
-        agent: (env.observation_space(agent), env.action_space(agent))
-        for agent in env.possible_agents
-    }
+def _check(env: object) -> None:
+    """Refuse what is no parallel environment, with the function or wrapper that it needs."""
+    if isinstance(env, ParallelEnv):
+        return
+    what = f"{env!r} is no ParallelEnv of PettingZoo"
+    if isinstance(env, AECEnv):
+        what += (
+            " but an AEC environment, whose agents act in turn: pass"
+            " pettingzoo.utils.aec_to_parallel(env)"
+        )
+    elif isinstance(env, gymnasium.Env):
+        what += " but has one agent: wrap it in CurriculumEnv"
+    raise TaskApplyError(what)
+
+
+def _cut_off(agents: Iterable[Any]) -> tuple[ByAgent, ByAgent, ByAgent]:
+    """Rewards, terminations and truncations of agents whose task has failed."""
+    names = list(agents)
+    return dict.fromkeys(names, 0.0), dict.fromkeys(names, False), dict.fromkeys(names, True)
+
+
+def _difference(own: ParallelEnv, other: ParallelEnv) -> str | None:
+    """Say how another environment's agents or their spaces differ; None where they do not."""
+    if set(own.possible_agents) != set(other.possible_agents):
+        return f"its agents {other.possible_agents} differ from {own.possible_agents}"
+    for agent in own.possible_agents:
+        for space in ("observation_space", "action_space"):
+            before, now = getattr(own, space)(agent), getattr(other, space)(agent)
+            if not are_alike(before, now):
+                return f"the {space} {now} of its agent {agent!r} differs from {before}"
+    return None

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from redis_curriculum.envs.apply import check_function
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.episode import INFO_KEY, Played, mean
+from redis_curriculum.envs.episode import INFO_KEY, Played, complaint, mean
 from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks.task import Task
 
@@ -67,8 +68,9 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
     the next task drawn and set by one round trip within that step. The step's infos then have one
     more entry, ``{"curriculum": {...}}`` as of ``CurriculumEnv``; so have those of ``reset``.
 
-    A task that fails is reported with ``report_failure`` and another one is tried; where a step
-    raised, the environment is reset with it at once and all agents are told truncated. It passes
+    A task that fails is reported, or not, as by ``CurriculumEnv``, and another one is tried. If it
+    fails in a step, all agents are told truncated with reward 0; in mid-episode the environment is
+    reset with the next task at once. A reset in mid-episode draws another task. It passes
     as a ``pufferlib.PufferEnv`` where PufferLib is installed, and works without.
 
     Args:
@@ -77,8 +79,8 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
         make_config: Makes of a ``Task`` what ``set_mg_config`` takes; default: its params.
 
     Raises:
-        TaskApplyError: ``env`` lacks ``set_mg_config`` or ``get_episode_rewards``; by ``step``: the
-            score is no number or outside the curriculum's ``score_range``.
+        InvalidInputError: ``curriculum`` or ``make_config`` cannot be used.
+        TaskApplyError: ``env`` lacks ``set_mg_config`` or ``get_episode_rewards``.
         FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
     """
 
@@ -109,6 +111,7 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
                     f"{env} cannot play tasks: it has no {name}(); give it one, or wrap it in a"
                     " class that has"
                 )
+        check_function("make_config", make_config, "task")
         self.env = env
         self._assignments = Assignments(curriculum, type(env).__name__)
         self._make_config = make_config or (lambda task: copy.deepcopy(task.params))
@@ -118,8 +121,9 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
 
     def reset(self, seed: int | None = None) -> tuple[Any, Infos]:
         """Begin an episode of the task drawn last, or of another one in mid-episode."""
-        if seed is None and self._played is not None and self._played.length:
+        if self._played is not None and self._played.length:
             self._assignments.abandon(0)
+            self._played = None
         while True:
             playing = self._set_task()
             try:
@@ -137,6 +141,7 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
         playing = self._played or self._set_task()  # None: the server was gone in the step before
         try:
             observations, rewards, terminals, truncations, infos = self.env.step(actions)
+            self._check_rewards(rewards, playing.task)
             self._done |= np.asarray(terminals, dtype=bool) | np.asarray(truncations, dtype=bool)
             is_over = bool(self._done.all())
             total = mean(self.env.get_episode_rewards().tolist()) if is_over else 0.0
@@ -148,6 +153,8 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
             entries = self._assignments.settle({0: played})[0]
             self._set_task()
             infos = self._tell(infos, entries)
+            if "error" in entries:
+                rewards, terminals, truncations = self._cut_off()
         return observations, rewards, terminals, truncations, infos
 
     def close(self) -> None:
@@ -173,9 +180,17 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
         self._played = None
         entries = self._assignments.settle({0: played})[0]
         observations, infos = self.reset()
+        return observations, *self._cut_off(), [{INFO_KEY: entries}, *infos]
+
+    def _cut_off(self) -> tuple[Any, Any, Any]:
+        """Tell all agents that they are truncated, with reward 0, in the environment's buffers."""
         self.env.rewards[:], self.env.terminals[:], self.env.truncations[:] = 0, False, True
-        ends = self.env.rewards, self.env.terminals, self.env.truncations
-        return observations, *ends, [{INFO_KEY: entries}, *infos]
+        return self.env.rewards, self.env.terminals, self.env.truncations
+
+    def _check_rewards(self, rewards: Any, task: Task) -> None:
+        if not np.isfinite(rewards).all():
+            what = f"the rewards of a step are {rewards}; they must be finite numbers"
+            raise TaskApplyError(complaint(type(self.env).__name__, task, what))
 
     def _tell(self, infos: Infos, entries: dict[str, Any]) -> Infos:
         return [*infos, {INFO_KEY: entries}]

@@ -9,16 +9,25 @@ from typing import Any, SupportsFloat
 import gymnasium
 from gymnasium.utils import RecordConstructorArgs
 
-from redis_curriculum.envs.apply import Apply, WatchedOptions, cannot_take, put_in
+from redis_curriculum.envs.apply import (
+    Apply,
+    WatchedOptions,
+    cannot_take,
+    check_functions,
+    put_in,
+)
 from redis_curriculum.envs.assignments import Assignments, TaskSource
 from redis_curriculum.envs.episode import (
     INFO_KEY,
     MisuseError,
     Played,
+    checked_reward,
     complaint,
     refuse_key,
     scored,
 )
+from redis_curriculum.envs.spaces import are_alike
+from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks.task import Task
 
 Score = Callable[[dict[str, Any]], Any]
@@ -48,6 +57,8 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         RecordConstructorArgs.__init__(
             self, _disable_deepcopy=True, apply_task=apply_task, score=score
         )
+        _check(env)
+        check_functions(apply_task, score)
         super().__init__(env)
         self.next_task: Task | None = None
         self._apply_task = apply_task
@@ -77,13 +88,14 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             return self.env.step(action)
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
-            refuse_key(info, str(self.env), playing.task)
+            refuse_key(info, self.env, playing.task)
+            reward = checked_reward(reward, self.env, playing.task)
         except Exception as error:  # noqa: BLE001
             self._played = None
             info = {INFO_KEY: playing.failed(error)}
             return copy.deepcopy(self._observation), 0.0, False, True, info
         self._observation = observation
-        total, length = playing.total + float(reward), playing.length + 1
+        total, length = playing.total + reward, playing.length + 1
         playing = self._played = Played(playing.task, total, length)
         if terminated or truncated:
             self._played = None
@@ -99,7 +111,7 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         observation, info = self.env.reset(seed=seed, options=options)
         if isinstance(options, WatchedOptions) and not options.was_read:
             raise MisuseError(cannot_take(self.env, task))
-        refuse_key(info, str(self.env), task)
+        refuse_key(info, self.env, task)
         return observation, info
 
     def _exchange(self, env: Any, task: Task) -> None:
@@ -109,7 +121,7 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise MisuseError(complaint(str(self.env), task, what))
         for space in ("observation_space", "action_space"):
             own, other = getattr(self.env, space), getattr(env, space)
-            if own != other:
+            if not are_alike(own, other):
                 env.close()
                 what = f"its {space} {other} differs from {own}; pad it to one for all tasks"
                 raise MisuseError(complaint(str(env), task, what))
@@ -123,16 +135,35 @@ class TaskEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return copy.deepcopy(self._observation)
 
 
+def _check(env: object) -> None:
+    """Refuse what is no Gymnasium environment, with the wrapper that it needs."""
+    if isinstance(env, gymnasium.Env):
+        return
+    what = f"{env!r} is no gymnasium.Env"
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        what += (
+            " but a vector environment: wrap each sub-environment in TaskEnv where it is made,"
+            " and the whole in CurriculumVectorEnv"
+        )
+    elif hasattr(env, "possible_agents"):
+        what += " but has several agents: wrap it in CurriculumParallelEnv"
+    raise TaskApplyError(what)
+
+
 class CurriculumEnv(TaskEnv):
     """Plays a curriculum's tasks, one an episode, and reports the scores.
 
     A reset begins an episode of the environment's task. When the episode ends, terminated or
     truncated, its score is reported and the next task drawn by one round trip within that last
-    ``step``; the next reset plays that one. A reset in mid-episode abandons the episode, which then
-    counts as no completion, and draws another task. With a seed, or before the first step, it
-    begins the same task again, so that equal seeds give equal episodes. Wrappers that truncate
-    (``TimeLimit``) belong inside this one: it does not see what ends outside of it, and logs
-    a warning when 10 episodes in a row were abandoned.
+    ``step``; the next reset plays that one. A reset in mid-episode abandons the episode: nothing is
+    reported and another task is drawn. A reset before the first step begins the same task again.
+    Wrappers that truncate (``TimeLimit``) belong inside this one: it does not see what ends outside
+    of it. It logs a warning when 10 episodes were abandoned, unless that is less than a tenth of
+    those that were finished.
+
+    The seed of a reset decides the environment's random numbers, as ever. It does not decide which
+    task is played: draws follow the seed of ``CurriculumConfig`` and the results so far. So
+    ``spec.nondeterministic`` is true.
 
     ``info["curriculum"]`` is there after every ``reset`` and after the last step of an episode:
 
@@ -141,21 +172,26 @@ class CurriculumEnv(TaskEnv):
     ==========  =======  =========================================================================
     task_id     int      the task that begins, or that has ended
     label       str      its label
-    params      mapping  its params (a copy; a ``UserDict``)
+    params      dict     its params (a copy)
     episodes    int      episodes that this environment finished, this one included
     failures    int      tasks that failed in this environment
     outcome     str      at the end: "applied", "evicted" (too late, counted as such), "duplicate"
-                         (a retry found it applied) or "quarantined" (failed too often)
+                         (a retry found it applied), "quarantined" (failed too often) or "pending"
+                         (a failure before any episode was finished)
     return      float    at the end: the undiscounted sum of rewards
     length      int      at the end: the number of steps
     score       float    at the end, unless the task failed: the score as reported
     error       str      at the end, if the task failed: why
     ==========  =======  =========================================================================
 
-    A task that cannot be applied, reset or stepped is reported with ``report_failure``. ``reset``
-    then tries other tasks; ``step`` ends the episode as truncated with the last observation and
-    reward 0. The tracebacks are logged by the logger ``redis_curriculum.envs``. After 10 failures
-    in a row ``FailingTasksError`` is raised.
+    A task fails if it cannot be applied, reset or stepped, if a reward is no finite number, or if
+    the score is none within ``score_range``. ``reset`` then tries other tasks; ``step`` ends the
+    episode as truncated with reward 0 and, where there is no new one, the last observation. The
+    logger ``redis_curriculum.envs`` has the traceback.
+
+    Failures are reported with ``report_failure``, the first ones not before an episode is finished:
+    what fails with every task is no task's fault. 10 failures in a row raise ``FailingTasksError``;
+    if no episode has been finished until then, none of them is reported.
 
     Example:
         >>> env = CurriculumEnv(gymnasium.make("Maze-v0"), curriculum)  # doctest: +SKIP
@@ -174,8 +210,10 @@ class CurriculumEnv(TaskEnv):
             default: the return.
 
     Raises:
-        TaskApplyError: By ``reset`` and ``step``: the environment takes no tasks, the score is no
-            number or outside ``score_range``, ``info`` has the key already. Reported as a failure.
+        InvalidInputError: ``curriculum``, ``apply_task`` or ``score`` cannot be used.
+        TaskApplyError: ``env`` is no Gymnasium environment. By ``reset`` and ``step``: the setup is
+            wrong (the environment takes no tasks, ``apply_task`` returns something else, or an
+            environment with other spaces, ``info`` has the key already). Nothing is reported.
         FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
         ServerError: By ``reset`` and ``step``: the server did not answer; the next reset reports
             what is still to be reported.
@@ -196,6 +234,14 @@ class CurriculumEnv(TaskEnv):
         super().__init__(env, apply_task, score)
         self._assignments = Assignments(curriculum, str(env))
 
+    @property
+    def spec(self) -> Any:  # type: ignore[override]
+        """The environment's, but not deterministic: a seed does not decide the task."""
+        spec = super().spec
+        if spec is not None:
+            spec.nondeterministic = True  # it is a copy
+        return spec
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -203,8 +249,9 @@ class CurriculumEnv(TaskEnv):
 
         No round trip, but for the first task and after an abandoned episode.
         """
-        if seed is None and self._played is not None and self._played.length:
+        if self._played is not None and self._played.length:
             self._assignments.abandon(0)
+            self._played = None
         while True:
             self._assignments.fill()
             self.next_task = self._assignments.current[0]
@@ -220,5 +267,7 @@ class CurriculumEnv(TaskEnv):
         observation, reward, terminated, truncated, info = super().step(action)
         played = info.get(INFO_KEY)
         if isinstance(played, Played):
-            info[INFO_KEY] = self._assignments.settle({0: played})[0]
+            info[INFO_KEY] = ended = self._assignments.settle({0: played})[0]
+            if "error" in ended:
+                reward, terminated, truncated = 0.0, False, True
         return observation, reward, terminated, truncated, info

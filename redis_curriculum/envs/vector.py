@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from redis_curriculum.envs.assignments import Assignments, TaskSource
 from redis_curriculum.envs.episode import INFO_KEY, Played
+from redis_curriculum.envs.spaces import are_alike
 from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks.task import Task
 
@@ -23,7 +26,8 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
     talks to the server: all episodes that end in a step are reported, and their successors drawn,
     by one round trip, whatever their number; a step in which none ends costs none.
 
-    Each sub-environment must be a ``TaskEnv``, outside of all wrappers that end episodes:
+    Each sub-environment must be a ``TaskEnv``, outside of all wrappers that end episodes: what
+    those outside of it end has no result, and the first such episode is an error.
 
         >>> def make():  # doctest: +SKIP
         ...     return TaskEnv(gymnasium.make("Maze-v0"))
@@ -36,25 +40,25 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
 
     In SAME_STEP a sub-environment starts its next episode before its result has been reported, so
     there its next task is drawn one episode ahead; in the other modes results are seen first.
-    Resets in mid-episode are as in ``CurriculumEnv``.
-
-    A failing task truncates its episode, or is replaced by another when it could not be reset;
-    see ``CurriculumEnv``. Each failure costs one more round trip.
+    Resets in mid-episode, seeds and failing tasks are as in ``CurriculumEnv``. Each failure costs
+    one more round trip.
 
     Args:
         env: The vector environment.
         curriculum: An open curriculum.
 
     Raises:
-        TaskApplyError: The sub-environments are not ``TaskEnv``s or have different spaces; and by
-            ``reset`` and ``step`` as of ``CurriculumEnv``, after all other results are reported.
+        InvalidInputError: ``curriculum`` cannot be used.
+        TaskApplyError: The sub-environments are not ``TaskEnv``s or have different spaces. By
+            ``reset`` and ``step``: as of ``CurriculumEnv``, or a wrapper outside of a ``TaskEnv``
+            ended an episode; all other results are reported before.
         FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed in one of them.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], curriculum: TaskSource) -> None:
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, curriculum=curriculum)
-        super().__init__(env)
         _check(env)
+        super().__init__(env)
         self._within_step = env.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP
         self._assignments = Assignments(curriculum, str(env), env.num_envs, ahead=self._within_step)
         self._handed_out: list[Task | None] = []
@@ -67,17 +71,17 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, Infos]:
         """Begin episodes, where ``options["reset_mask"]`` says so; one round trip at most."""
-        if seed is None:
-            mask = (options or {}).get("reset_mask", True)
-            for i in map(int, np.flatnonzero(self._is_under_way & mask)):
-                self._assignments.abandon(i)
+        mask = np.full(self.num_envs, (options or {}).get("reset_mask", True))
+        for i in map(int, np.flatnonzero(self._is_under_way & mask)):
+            self._assignments.abandon(i)
+            self._is_under_way[i] = False
         self._assignments.fill()
         self._hand_out(self._assignments.current)
         # A copy: the vector environment takes the mask out of it.
         observations, infos = self._base.reset(seed=seed, options=options and dict(options))
         begun = _take(infos)
-        self._is_under_way[list(begun)] = False
         try:
+            self._refuse(set(map(int, np.flatnonzero(mask))) - begun.keys())
             return self._begin(observations, infos, begun, seed)
         finally:
             self._hand_out(self._assignments.upcoming)
@@ -89,21 +93,45 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
             self._hand_out(self._assignments.upcoming)
         observations, rewards, terminations, truncations, infos = self.env.step(actions)
         self._is_under_way[:] = True
+        over = {int(i) for i in np.flatnonzero(terminations | truncations)}
         begun = _take(infos)
         ended_in = infos.get("final_info", {}) if self._within_step else infos
         if self._within_step:
             ended = _take(ended_in)
         else:
-            ended = {i: begun.pop(i) for i in map(int, np.flatnonzero(terminations | truncations))}
-        if ended or begun:
-            self._is_under_way[[*ended, *begun]] = False
+            ended = {i: begun.pop(i) for i in over & begun.keys()}
+        stray = over ^ (ended.keys() | {i for i, told in begun.items() if told.score is not None})
+        if over or begun:
+            self._is_under_way[[*over, *begun]] = False
             try:
-                for i, report in self._assignments.settle(ended).items():
-                    self._add_info(ended_in, {INFO_KEY: report}, i)
+                reports = self._settle(ended, stray)
+                for i, report in reports.items():
+                    self._tell(ended_in, i, report)
+                failed = [i for i, report in reports.items() if "error" in report]
+                rewards, terminations, truncations = _cut_off(
+                    failed, rewards, terminations, truncations
+                )
                 observations, infos = self._begin(observations, infos, begun, None)
             finally:
                 self._hand_out(self._assignments.upcoming)
         return observations, rewards, terminations, truncations, infos
+
+    def _settle(self, ended: dict[int, Played], stray: set[int]) -> dict[int, dict[str, Any]]:
+        """Report what ended; refuse what a wrapper ended that no ``TaskEnv`` knows of."""
+        for i in stray:
+            self._assignments.abandon(i)
+        reports = self._assignments.settle(ended)
+        self._refuse(stray)
+        return reports
+
+    def _refuse(self, stray: set[int]) -> None:
+        if stray:
+            raise TaskApplyError(
+                f"{self.env}: a wrapper outside of the TaskEnv of sub-environment {min(stray)} ends"
+                " episodes (TimeLimit), hides their end or replaces infos, so their results are not"
+                " known; TaskEnv belongs outside: TaskEnv(TimeLimit(env, ...)), not"
+                " TimeLimit(TaskEnv(env), ...)"
+            )
 
     def _begin(
         self,
@@ -123,8 +151,13 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
             for i in failed:
                 self._add_info(infos, _entry(again, i), i)
         for i, playing in begun.items():
-            self._add_info(infos, {INFO_KEY: self._assignments.begun(i, playing.task)}, i)
+            self._tell(infos, i, self._assignments.begun(i, playing.task))
         return observations, infos
+
+    def _tell(self, infos: Infos, i: int, entries: dict[str, Any]) -> None:
+        """Add a sub-environment's entries; its params stay one object, not an array for each."""
+        self._add_info(infos, {INFO_KEY: {**entries, "params": None}}, i)
+        infos[INFO_KEY]["params"][i] = entries["params"]
 
     def _hand_out(self, tasks: list[Task | None]) -> None:
         """Put its task into each sub-environment, for the next reset."""
@@ -138,8 +171,11 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
         return self.env.unwrapped
 
 
-def _check(env: Any) -> None:
-    base = env.unwrapped
+def _check(env: object) -> None:
+    if not isinstance(env, VectorEnv):
+        remedy = ": wrap it in CurriculumEnv" if isinstance(env, gymnasium.Env) else ""
+        raise TaskApplyError(f"{env!r} is no VectorEnv of Gymnasium{remedy}")
+    base: Any = env.unwrapped
     known = base.call("has_wrapper_attr", "takes_tasks") if hasattr(base, "call") else [False]
     if not (all(known) and all(base.get_attr("takes_tasks"))):
         raise TaskApplyError(
@@ -149,11 +185,19 @@ def _check(env: Any) -> None:
     for space in ("observation_space", "action_space"):
         first, *others = base.get_attr(space)
         for i, other in enumerate(others, 1):
-            if other != first:
+            if not are_alike(first, other):
                 raise TaskApplyError(
                     f"{env}: sub-environment {i} has the {space} {other}, the first one {first};"
                     " any task may come to any of them: pad the spaces to one for all"
                 )
+
+
+def _cut_off(failed: list[int], *arrays: Any) -> tuple[Any, Any, Any]:
+    """Let episodes whose task failed be truncated, with reward 0; of the arrays of a step."""
+    rewards, terminations, truncations = map(copy.copy, arrays) if failed else arrays
+    if failed:
+        rewards[failed], terminations[failed], truncations[failed] = 0, False, True
+    return rewards, terminations, truncations
 
 
 def _take(infos: Infos) -> dict[int, Played]:

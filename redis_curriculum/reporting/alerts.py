@@ -27,6 +27,10 @@ FAILED_SHARE: Final = 0.1
 """failures: a label failed in at least this share of its samples ..."""
 LEAST_FAILURES: Final = 5
 """... and so often."""
+UNREPORTED_SHARE: Final = 0.5
+"""unreported: at least this share of the samples has brought neither score nor failure ..."""
+LEAST_UNREPORTED: Final = 50
+"""... and so many of them."""
 
 
 class AlertKind(StrEnum):
@@ -40,6 +44,8 @@ class AlertKind(StrEnum):
     """One label takes nearly all samples."""
     FAILURES = "failures"
     """A label's tasks fail often."""
+    UNREPORTED = "unreported"
+    """Tasks are drawn, and their episodes do not come to an end that is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ def alerts(
         *_stall(completions, learning_progress),
         *_collapse(samples, success_rate),
         *_failures(samples, failures),
+        *_unreported(samples, completions, failures),
     ]
     return tuple(found)
 
@@ -112,3 +119,16 @@ def _failures(samples: Mapping[str, int], failures: Mapping[str, int]) -> Iterat
         if count >= LEAST_FAILURES and count >= FAILED_SHARE * drawn:
             text = f"tasks of {label!r} failed {count} times in {drawn} samples"
             yield Alert(AlertKind.FAILURES, label, text)
+
+
+def _unreported(
+    samples: Mapping[str, int], completions: Mapping[str, int], failures: Mapping[str, int]
+) -> Iterator[Alert]:
+    drawn = sum(samples.values())
+    missing = drawn - sum(completions.values()) - sum(failures.values())
+    if missing >= LEAST_UNREPORTED and missing >= UNREPORTED_SHARE * drawn:
+        text = (
+            f"{missing} of {drawn} samples brought no result; an episode that is reset before its"
+            " end is never reported"
+        )
+        yield Alert(AlertKind.UNREPORTED, None, text)

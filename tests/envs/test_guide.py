@@ -21,7 +21,7 @@ def test_each_kind_of_environment_has_an_example() -> None:
 
 def test_the_table_names_every_key_and_its_type(opened: Opened) -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w, ]+) \|", PAGE, re.MULTILINE)
-    types = {"int": int, "float": float, "str": str, "mapping": object}
+    types = {"int": int, "float": float, "str": str, "dict": dict}
     env = CurriculumEnv(Walk(), opened(task_generator=broken(["step", "", " "])))
     seen = set()
     for _ in range(30):
@@ -37,10 +37,10 @@ def test_the_table_names_every_key_and_its_type(opened: Opened) -> None:
         seen.add(last)
         assert set(ended) == {key for key, _, when in rows if when in ("both", "end", last)}
         for key, kind, _ in rows:
-            assert kind == "mapping" or key not in ended or type(ended[key]) is types[kind]
+            assert key not in ended or type(ended[key]) is types[kind]
     assert len(seen) == 2
     assert CurriculumEnv.__doc__ is not None
     documented = re.findall(
-        r"^    (\w+) +(?:int|str|mapping|float) ", CurriculumEnv.__doc__, re.MULTILINE
+        r"^    (\w+) +(?:int|str|dict|float) ", CurriculumEnv.__doc__, re.MULTILINE
     )
     assert documented == [key for key, _, _ in rows]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test
+from pettingzoo.utils import aec_to_parallel, parallel_to_aec
 from pettingzoo.utils.env import ParallelEnv
 
 from redis_curriculum.envs import CurriculumParallelEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
-from redis_curriculum.errors import FailingTasksError, TaskApplyError
+from redis_curriculum.errors import FailingTasksError, InvalidInputError, TaskApplyError
 from tests.envs.conftest import Opened
-from tests.envs.worlds import broken, completions, samples
+from tests.envs.worlds import Walk, broken, completions, samples
 
 AGENTS = ["slow", "fast"]
 
@@ -23,6 +25,7 @@ class OptionHike(ParallelEnv):  # type: ignore[misc]
     """Two walkers; the fast one gets twice the reward and is there a step earlier."""
 
     metadata = {"name": "hike"}  # noqa: RUF012 - as PettingZoo has it
+    render_mode = None
 
     def __init__(self) -> None:
         self.possible_agents = list(AGENTS)
@@ -131,12 +134,12 @@ def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
     env = CurriculumParallelEnv(Hike(), curriculum)
     env.reset()
     env.reset()
-    env.step(dict.fromkeys(AGENTS, 0))
     env.reset(seed=1)
-    assert samples(curriculum) == 1
-    env.step(dict.fromkeys(AGENTS, 0))
-    env.reset()
-    assert samples(curriculum) == 2
+    assert samples(curriculum) == 1, "no step was taken"
+    for i, seed in enumerate([1, None, 1]):
+        env.step(dict.fromkeys(AGENTS, 0))
+        env.reset(seed=seed)
+        assert samples(curriculum) == 2 + i
     assert not completions(curriculum)
 
 
@@ -145,10 +148,64 @@ def test_a_score_of_the_final_infos(opened: Opened) -> None:
     env = CurriculumParallelEnv(Hike(), curriculum, score=lambda infos: infos["slow"]["at"] / 8)
     _, infos = play(env)
     assert curriculum.reports[0][1] == infos["slow"]["at"] / 8
-    wrong = CurriculumParallelEnv(Hike(), curriculum, score=lambda infos: None)
-    with pytest.raises(TaskApplyError, match="the score is None"):
-        play(wrong)
-    assert len(curriculum.failed) == 1
+
+
+def test_a_score_that_is_none_is_the_failure_of_its_task(opened: Opened) -> None:
+    def score(infos: Any) -> float | None:
+        return None if infos["slow"]["at"] == 2 else 0.5
+
+    curriculum = opened()
+    env = CurriculumParallelEnv(Hike(), curriculum, score=score)
+    errors = 0
+    for _ in range(40):
+        env.reset()
+        while True:
+            _, rewards, terminated, truncated, infos = env.step(dict.fromkeys(env.agents, 0))
+            if not env.agents:
+                break
+        told = infos["slow"]["curriculum"]
+        assert ("error" in told) == (told["length"] == 2)
+        if "error" in told:
+            errors += 1
+            assert rewards == dict.fromkeys(infos, 0.0)
+            assert terminated == dict.fromkeys(infos, False)
+            assert truncated == dict.fromkeys(infos, True)
+    assert len(curriculum.failed) == errors > 3
+    assert all("the score is None" in text for _, text in curriculum.failed)
+    assert sum(completions(curriculum).values()) == 40 - errors
+
+
+@pytest.mark.parametrize("reward", [math.nan, math.inf, None, "1"])
+def test_a_reward_that_is_no_number_fails_its_task(opened: Opened, reward: Any) -> None:
+    class Odd(Hike):
+        def step(self, actions: Any) -> Any:
+            seen, rewards, *rest = super().step(actions)
+            if self.task["broken"] == "reward":
+                rewards |= {"slow": reward}
+            return seen, rewards, *rest
+
+    curriculum = opened(size=16, task_generator=broken(["reward", "", " ", "  "]))
+    env = CurriculumParallelEnv(Odd(), curriculum)
+    while len(curriculum.failed) < 3:
+        totals, infos = play(env)
+        assert all(map(math.isfinite, totals.values()))
+        told = infos["slow"]["curriculum"]
+        assert ("error" in told) == (told["label"] == "walk-reward")
+    assert all("the reward of agent 'slow' in a step is" in text for _, text in curriculum.failed)
+
+
+def test_where_no_episode_has_a_score_it_is_an_error(opened: Opened) -> None:
+    curriculum = opened(score_range=(10.0, 20.0))
+    for _ in range(8):
+        env = CurriculumParallelEnv(Hike(), curriculum)
+        with pytest.raises(TaskApplyError, match=r"score_range \[10, 20\]"):
+            play_many(env)
+    assert not curriculum.failed
+
+
+def play_many(env: CurriculumParallelEnv) -> None:
+    for _ in range(ATTEMPTS + 1):
+        play(env)
 
 
 @pytest.mark.parametrize("place", ["apply", "reset", "step"])
@@ -175,21 +232,20 @@ def test_an_agent_that_joins_in_the_step_that_fails(opened: Opened) -> None:
                 self.agents.append("late")
             super()._break(place)
 
-    curriculum = opened(task_generator=broken(["step"]))
-    env = CurriculumParallelEnv(Joined(), curriculum)
+    env = CurriculumParallelEnv(Joined(), opened(task_generator=broken(["step"])))
     env.reset()
     *_, truncated, infos = env.step(dict.fromkeys(AGENTS, 0))
     assert truncated == dict.fromkeys(AGENTS, True)
     assert "broke in step" in infos["slow"]["curriculum"]["error"]
-    assert len(curriculum.failed) == 1
 
 
 def test_when_all_fail_one_error_has_every_cause(opened: Opened) -> None:
     curriculum = opened(size=16, task_generator=broken(["reset"]))
-    with pytest.raises(FailingTasksError) as caught:
-        CurriculumParallelEnv(Hike(), curriculum).reset()
-    assert caught.value.causes == curriculum.failed
-    assert len(curriculum.failed) == ATTEMPTS
+    for _ in range(8):
+        with pytest.raises(FailingTasksError) as caught:
+            CurriculumParallelEnv(Hike(), curriculum).reset()
+        assert len(caught.value.causes) == ATTEMPTS
+    assert not curriculum.failed
 
 
 def test_apply_task_may_build_another(opened: Opened) -> None:
@@ -212,6 +268,16 @@ class Alone(Hike):
         self.possible_agents = ["slow"]
 
 
+class Wide(Hike):
+    def observation_space(self, agent: str) -> Any:
+        return SPACE if agent == "slow" else gymnasium.spaces.Box(0.0, 1.0, (6,), np.float32)
+
+
+class Free(Hike):
+    def action_space(self, agent: str) -> Any:  # noqa: ARG002
+        return gymnasium.spaces.Discrete(9)
+
+
 class Deaf(OptionHike):
     def reset(self, seed: Any = None, options: Any = None) -> Any:  # noqa: ARG002
         self.task = {"length": 1, "reward": 0.0, "end": "goal"}
@@ -227,7 +293,17 @@ class Taken(Hike):
 @pytest.mark.parametrize(
     ("env", "apply", "said"),
     [
-        (Hike(), lambda env, task: Alone(), "its agents or their spaces differ"),
+        (
+            Hike(),
+            lambda env, task: Alone(),
+            r"its agents \['slow'\] differ from \['slow', 'fast'\]",
+        ),
+        (Hike(), lambda env, task: Wide(), "observation_space .*6,.* of its agent 'fast' differs"),
+        (
+            Hike(),
+            lambda env, task: Free(),
+            r"action_space Discrete\(9\) of its agent 'slow' differs",
+        ),
         (Hike(), lambda env, task: 1, "None or a ParallelEnv, not int"),
         (Deaf(), None, "takes no tasks"),
         (Taken(), None, "already has the key 'curriculum'"),
@@ -237,4 +313,51 @@ def test_what_does_not_fit(opened: Opened, env: Any, apply: Any, said: str) -> N
     curriculum = opened()
     with pytest.raises(TaskApplyError, match=said):
         CurriculumParallelEnv(env, curriculum, apply_task=apply).reset()
-    assert len(curriculum.failed) == 1
+    assert not curriculum.failed
+
+
+def test_a_built_environment_with_other_bounds(opened: Opened) -> None:
+    class Farther(Hike):
+        def observation_space(self, agent: str) -> Any:  # noqa: ARG002
+            return gymnasium.spaces.Box(-1.0, 3.0, (1,), np.float32)
+
+    def build(env: Any, task: Any) -> Any:
+        built = Farther()
+        built.set_task(task.params)
+        return built
+
+    play(CurriculumParallelEnv(Hike(), opened(), apply_task=build))
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        (parallel_to_aec(Hike()), r"but an AEC environment.*pettingzoo\.utils\.aec_to_parallel"),
+        (Walk(), "but has one agent: wrap it in CurriculumEnv"),
+        ("hike", "'hike' is no ParallelEnv of PettingZoo$"),
+    ],
+)
+def test_what_is_no_parallel_environment(opened: Opened, env: Any, said: str) -> None:
+    with pytest.raises(TaskApplyError, match=said):
+        CurriculumParallelEnv(env, opened())
+
+
+def test_an_aec_environment_made_parallel(opened: Opened) -> None:
+    curriculum = opened()
+    hike = Hike()
+    env = aec_to_parallel(parallel_to_aec(hike))
+    play(CurriculumParallelEnv(env, curriculum))
+    assert len(curriculum.reports) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"apply_task": 1}, r"apply_task must be a function of \(env, task\)"),
+        ({"score": lambda infos, agent: 1.0}, "score must be a function"),
+        ({"curriculum": None}, "curriculum must be an open Curriculum"),
+    ],
+)
+def test_arguments_that_cannot_be_used(opened: Opened, arguments: Any, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        CurriculumParallelEnv(Hike(), **{"curriculum": opened()} | arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,7 +13,12 @@ import pytest
 from redis_curriculum.envs import CurriculumPufferEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
 from redis_curriculum.envs.puffer import PufferEnv  # pyright: ignore[reportAttributeAccessIssue]
-from redis_curriculum.errors import FailingTasksError, ServerUnavailableError, TaskApplyError
+from redis_curriculum.errors import (
+    FailingTasksError,
+    InvalidInputError,
+    ServerUnavailableError,
+    TaskApplyError,
+)
 from tests.envs.conftest import Opened
 from tests.envs.worlds import Watched, broken, completions, samples
 
@@ -127,12 +133,12 @@ def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
     env = CurriculumPufferEnv(Relay(), curriculum)
     env.reset()
     env.reset()
-    play(env, 1)
     env.reset(seed=1)
-    assert samples(curriculum) == 1
-    play(env, 1)
-    env.reset()
-    assert samples(curriculum) == 2
+    assert samples(curriculum) == 1, "no step was taken"
+    for i, seed in enumerate([1, None, 1]):
+        play(env, 1)
+        env.reset(seed=seed)
+        assert samples(curriculum) == 2 + i
     assert not completions(curriculum)
 
 
@@ -184,8 +190,8 @@ def test_when_all_fail_one_error_has_every_cause(opened: Opened, place: str) -> 
     env = CurriculumPufferEnv(Relay(), curriculum)
     with pytest.raises(FailingTasksError) as caught:
         reset_and_play(env)
-    assert caught.value.causes == curriculum.failed
-    assert len(curriculum.failed) == ATTEMPTS
+    assert len(caught.value.causes) == ATTEMPTS
+    assert not curriculum.failed
 
 
 def reset_and_play(env: CurriculumPufferEnv) -> None:
@@ -195,11 +201,44 @@ def reset_and_play(env: CurriculumPufferEnv) -> None:
 
 def test_returns_outside_the_range(opened: Opened) -> None:
     curriculum = opened(score_range=(10.0, 20.0))
-    env = CurriculumPufferEnv(Relay(), curriculum)
+    for _ in range(8):
+        env = CurriculumPufferEnv(Relay(), curriculum)
+        env.reset()
+        with pytest.raises(TaskApplyError, match=r"the curriculum's score_range \[10, 20\]"):
+            play(env, 60)
+    assert not curriculum.failed
+
+
+@pytest.mark.parametrize("kind", ["rewards", "total"])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_one_bad_number_is_the_failure_of_its_task(
+    opened: Opened, kind: str, number: float
+) -> None:
+    class Odd(Relay):
+        def step(self, actions: Any) -> Any:
+            stepped = super().step(actions)
+            if self.task["length"] == 2:
+                (self.rewards if kind == "rewards" else self._totals)[0] = number
+            return stepped
+
+    curriculum = opened()
+    env = CurriculumPufferEnv(Odd(), curriculum)
     env.reset()
-    with pytest.raises(TaskApplyError, match=r"outside the curriculum's score_range \[10, 20\]"):
-        play(env, 20)
-    assert len(curriculum.failed) == 1
+    ended = play(env, 150)
+    errors = [told for told in ended if "error" in told]
+    assert len(errors) == len(curriculum.failed) > 3
+    for told in ended:
+        assert np.isfinite(told["rewards"]).all(), "no learner sees it"
+        assert ("error" in told) == (told["params"]["length"] == 2)
+        assert told["truncations"].all() or "error" not in told
+    assert sum(completions(curriculum).values()) == len(ended) - len(errors)
+
+
+def test_arguments_that_cannot_be_used(opened: Opened) -> None:
+    with pytest.raises(InvalidInputError, match=r"make_config must be a function of \(task\)"):
+        CurriculumPufferEnv(Relay(), opened(), make_config=lambda: 1)  # type: ignore[arg-type,misc]
+    with pytest.raises(InvalidInputError, match="curriculum must be an open Curriculum"):
+        CurriculumPufferEnv(Relay(), None)  # type: ignore[arg-type]
 
 
 def test_environments_that_cannot_take_tasks(opened: Opened) -> None:

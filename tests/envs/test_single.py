@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
+import operator
 import pickle
+import re
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
+from unittest.mock import AsyncMock
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import SyncVectorEnv
+from pettingzoo.utils.env import ParallelEnv
 
+from redis_curriculum import AsyncCurriculum
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.config import CurriculumConfig
-from redis_curriculum.envs import CurriculumEnv
+from redis_curriculum.envs import CurriculumEnv, TaskEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
+from redis_curriculum.envs.spaces import are_alike
 from redis_curriculum.errors import (
     FailingTasksError,
+    InvalidInputError,
     ServerUnavailableError,
     TaskApplyError,
     WorkerFencedError,
@@ -164,49 +175,104 @@ def at_a_long_walk(env: CurriculumEnv) -> dict[str, Any]:
         env.step(0)
 
 
-def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_reset_in_mid_episode_draws_another_task(opened: Opened, seed: int | None) -> None:
+    """Whatever the seed: it seeds the environment, not the draws."""
     curriculum = opened(task_generator=broken(["", " "]))
-    env = CurriculumEnv(Walk(), curriculum)
-    env.reset()
+    walk = Walk()
+    env = CurriculumEnv(walk, curriculum)
+    env.reset(seed=seed)
     seen = set()
     for _ in range(20):
         env.step(0)
-        _, info = env.reset()
+        _, info = env.reset(seed=seed)
+        assert walk.resets[-1][1] == seed
         seen.add(info["curriculum"]["task_id"])
     assert len(seen) > 5
     assert samples(curriculum) == 21
     assert not completions(curriculum)
 
 
-@pytest.mark.parametrize("steps", [0, 1])
-def test_a_reset_without_a_step_or_with_a_seed_begins_the_task_again(
-    opened: Opened, steps: int
-) -> None:
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_reset_without_a_step_begins_the_task_again(opened: Opened, seed: int | None) -> None:
     curriculum = opened()
-    env = CurriculumEnv(Walk(), curriculum, score=lambda info: info["at"] / 8)
-    first, drawn = at_a_long_walk(env), samples(curriculum)
-    for _ in range(steps):
-        env.step(0)
-    _, again = env.reset(seed=3 if steps else None)
-    assert again["curriculum"] == first
+    env = CurriculumEnv(Walk(), curriculum)
+    _, first = env.reset(seed=seed)
+    drawn = samples(curriculum)
+    _, again = env.reset(seed=seed)
+    assert again["curriculum"] == first["curriculum"]
     assert samples(curriculum) == drawn
-    *_, info = [env.step(0) for _ in range(first["params"]["length"])][-1]
-    assert info["curriculum"]["task_id"] == first["task_id"]
-    assert info["curriculum"]["length"] == first["params"]["length"], "without what was abandoned"
 
 
-def test_a_time_limit_outside_is_noticed(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_abandoned_is_in_no_return(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken(["", " "]))
+    env = CurriculumEnv(Walk(), curriculum)
+    env.reset()
+    env.step(1)
+    total, info = play(env)
+    assert info["curriculum"]["return"] == total
+    assert info["curriculum"]["length"] == info["curriculum"]["params"]["length"]
+
+
+def test_a_server_that_was_gone_at_an_abandoning_reset(opened: Opened) -> None:
+    """The task that is drawn afterwards is played, not abandoned in turn."""
+    curriculum = opened(task_generator=broken(["", " "]))
+    env = CurriculumEnv(Walk(), curriculum)
+    env.reset()
+    env.step(0)
+    curriculum.errors = [ServerUnavailableError("gone")]
+    with pytest.raises(ServerUnavailableError):
+        env.reset()
+    _, info = env.reset()
+    assert info["curriculum"]["task_id"] == curriculum.drawn[-1]
+    assert len(curriculum.drawn) == 2
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_time_limit_outside_is_noticed(
+    opened: Opened, caplog: pytest.LogCaptureFixture, seed: int | None
+) -> None:
     walks = Buckets(label="walk", buckets={"length": [3], "reward": [0.0], "end": ["goal"]})
     curriculum = opened(task_generator=walks)
     play_many(gymnasium.wrappers.TimeLimit(CurriculumEnv(Walk(), curriculum), 3))
     assert len(curriculum.reports) == ATTEMPTS + 1
     assert not caplog.records
     env = gymnasium.wrappers.TimeLimit(CurriculumEnv(Walk(), curriculum), 2)
-    for _ in range(3):
-        play_many(env)
+    for _ in range(30):
+        env.reset(seed=seed)
+        env.step(0)
+        env.step(0)
     assert len(curriculum.reports) == ATTEMPTS + 1
     (record,) = caplog.records
+    assert "10 episodes were reset before their end" in record.getMessage()
     assert "TimeLimit" in record.getMessage()
+
+
+def test_a_time_limit_that_cuts_off_some_episodes_is_noticed(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Never many in a row; but no result of a long walk is ever reported."""
+    walks = Buckets(label="walk", buckets={"length": [1, 3], "reward": [0.0], "end": ["goal"]})
+    curriculum = opened(task_generator=walks)
+    env = gymnasium.wrappers.TimeLimit(CurriculumEnv(Walk(), curriculum), 2)
+    for _ in range(60):
+        play(env)
+    assert len(curriculum.reports) > 10
+    (record,) = caplog.records
+    assert "10 episodes were reset before their end" in record.getMessage()
+
+
+def test_a_few_abandoned_episodes_among_many_are_nothing_to_say(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    walks = Buckets(label="walk", buckets={"length": [2], "reward": [0.0], "end": ["goal"]})
+    env = CurriculumEnv(Walk(), opened(task_generator=walks))
+    for i in range(220):
+        play(env)
+        if not i % 20:
+            env.reset()
+            env.step(0)
+    assert not caplog.records
 
 
 def test_steps_beyond_the_end_report_nothing(opened: Opened) -> None:
@@ -319,32 +385,138 @@ def raises(info: Any) -> float:
     raise KeyError("no such thing")
 
 
-@pytest.mark.parametrize(
-    ("score", "said"),
-    [
-        (lambda info: None, "the score is None"),
-        (lambda info: float("nan"), "the score is nan"),
-        (lambda info: float("inf"), "the score is inf"),
-        (lambda info: "0.5", "the score is '0.5'"),
-        (lambda info: 1.5, r"outside the curriculum's score_range \[0, 1\]"),
-        (raises, "`score` raised KeyError"),
-    ],
-)
-def test_a_score_that_is_none_is_an_error_and_a_failure(
+class Unreadable:
+    def __float__(self) -> float:
+        raise RuntimeError("a tensor of many")
+
+
+NO_SCORES = [
+    (None, "the score is None"),
+    (float("nan"), "the score is nan"),
+    (np.float32("inf"), "the score is .*inf"),
+    (-math.inf, "the score is -inf"),
+    ("0.5", "the score is '0.5'"),
+    (b"0.5", "the score is b'0.5'"),
+    (0.5 + 0j, "the score is"),
+    (np.complex64(0.5), "the score is"),
+    (np.array([0.25, 0.75]), "the score is array"),
+    ([0.5], r"the score is \[0.5\]"),
+    (10**400, "the score is 1000"),
+    (Unreadable(), "the score is <tests.envs"),
+    (1.5, r"the score 1.5 is outside the curriculum's score_range \[0, 1\]"),
+    (-0.5, "the score -0.5 is outside"),
+    (raises, "`score` raised KeyError: 'no such thing'"),
+]
+
+
+@pytest.mark.parametrize(("score", "said"), NO_SCORES)
+def test_a_score_that_is_none_is_the_failure_of_its_task(
+    opened: Opened, score: Any, said: str
+) -> None:
+    """The first episode is scored, so the environment works."""
+
+    def scored(info: dict[str, Any]) -> Any:
+        if curriculum.reports:
+            return score(info) if callable(score) else score
+        return 0.5
+
+    curriculum = opened()
+    env = CurriculumEnv(gymnasium.make("Walk-v0"), curriculum, score=scored)
+    play(env)
+    env.reset()
+    while True:
+        seen, reward, terminated, truncated, info = env.step(1)
+        if terminated or truncated:
+            break
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    told = info["curriculum"]
+    ((task_id, text),) = curriculum.failed
+    assert (told["task_id"], told["error"], told["outcome"]) == (task_id, text, "applied")
+    assert re.search(said, text)
+    assert f"<Walk<Walk-v0>>>>, task {task_id}" in text
+    assert told["return"] > 0 or not told["params"]["reward"], "what was played is told"
+    assert seen[0] > 0
+    assert sum(completions(curriculum).values()) == 1
+
+
+@pytest.mark.parametrize(("score", "said"), NO_SCORES)
+def test_an_environment_that_never_scores_is_an_error(
     opened: Opened, score: Any, said: str
 ) -> None:
     curriculum = opened()
-    env = CurriculumEnv(gymnasium.make("Walk-v0"), curriculum, score=score)
-    with pytest.raises(TaskApplyError, match=said) as caught:
-        play(env)
-    ((task_id, text),) = curriculum.failed
-    assert caught.value.task_id == task_id
-    assert text == str(caught.value)
-    assert f"<Walk<Walk-v0>>>>, task {task_id}" in text
-    assert not completions(curriculum)
-    with pytest.raises(TaskApplyError, match=said):
-        play(env)
-    assert len(curriculum.failed) == 2, "it can be used on; the next episode is reported too"
+    make_score = score if callable(score) else lambda info: score
+    for _ in range(8):
+        env = CurriculumEnv(Walk(), curriculum, score=make_score)
+        with pytest.raises(FailingTasksError, match=said) as caught:
+            play_many(env)
+        assert len(caught.value.causes) == ATTEMPTS
+        assert isinstance(caught.value, TaskApplyError)
+        assert caught.value.task_id == caught.value.causes[-1][0]
+    assert not curriculum.failed
+    assert not curriculum.quarantine()
+    assert not curriculum.stats()["num_failures"]
+
+
+@pytest.mark.parametrize(
+    ("score", "number"),
+    [
+        (True, 1.0),
+        (np.bool_(1), 1.0),
+        (np.int8(1), 1.0),
+        (np.float16(0.5), 0.5),
+        (np.array(0.5), 0.5),
+        (np.array([0.5]), 0.5),
+        (Fraction(1, 4), 0.25),
+        (Decimal("0.25"), 0.25),
+        (1 + 1e-7, 1.0),
+    ],
+)
+def test_scores_of_other_kinds(opened: Opened, score: Any, number: float) -> None:
+    curriculum = opened()
+    _, info = play(CurriculumEnv(Walk(), curriculum, score=lambda info: score))
+    assert info["curriculum"]["score"] == number
+    assert type(info["curriculum"]["score"]) is float
+    assert curriculum.reports == [(info["curriculum"]["task_id"], number)]
+
+
+class Rewarding(Walk):
+    """Gives a certain reward with the second step, where the task says so."""
+
+    reward: Any = math.nan
+
+    def step(self, action: Any) -> Any:
+        seen, reward, *rest = super().step(action)
+        bad = self.task["broken"] == "reward" and self._at == 2
+        return seen, self.reward if bad else reward, *rest
+
+
+@pytest.mark.parametrize(
+    "reward", [math.nan, math.inf, None, "1", np.array([0.0, 1.0]), np.float32("nan")]
+)
+@pytest.mark.parametrize("score", [None, lambda info: 0.5])
+def test_a_reward_that_is_no_number_fails_its_task(opened: Opened, reward: Any, score: Any) -> None:
+    """At once, and no learner sees it."""
+    curriculum = opened(size=16, task_generator=broken(["reward", "", " ", "  "]))
+    walk = Rewarding()
+    walk.reward = reward
+    env = CurriculumEnv(walk, curriculum, score=score)
+    while len(curriculum.failed) < 3:
+        total, info = play(env)
+        assert math.isfinite(total)
+        told = info["curriculum"]
+        assert ("error" in told) == (told["label"] == "walk-reward")
+        if "error" in told:
+            assert told["length"] == 1, "with the step that broke it"
+            assert "reward in a step is" in told["error"]
+
+
+def test_rewards_of_other_kinds(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken(["reward"]))
+    walk = Rewarding()
+    walk.reward = np.array([0.25], dtype=np.float32)
+    _, info = play(CurriculumEnv(walk, curriculum))
+    assert info["curriculum"]["return"] >= 0.25
+    json.dumps(info["curriculum"])
 
 
 # --- failing tasks -------------------------------------------------------------------------------
@@ -381,6 +553,8 @@ def test_broken_tasks_leave_the_pool(opened: Opened) -> None:
 def test_a_step_that_raises_truncates_its_episode(opened: Opened) -> None:
     curriculum = opened(size=64, task_generator=broken(["step", ""]))
     env = CurriculumEnv(Walk(), curriculum)
+    while not curriculum.reports:
+        play(env)
     while len(curriculum.failed) < 5:
         env.reset()
         before, *_ = env.step(0)
@@ -398,16 +572,56 @@ def test_a_step_that_raises_truncates_its_episode(opened: Opened) -> None:
 
 @pytest.mark.parametrize("place", ["apply", "reset", "step"])
 def test_when_all_fail_one_error_has_every_cause(opened: Opened, place: str) -> None:
-    curriculum = opened(size=16, task_generator=broken([place]))
-    env = CurriculumEnv(Walk(), curriculum)
-    with pytest.raises(FailingTasksError, match="10 tasks in a row") as caught:
-        play_many(env)
-    assert len(caught.value.causes) == ATTEMPTS
-    assert caught.value.causes == curriculum.failed
-    assert str(caught.value).count(f"the walk broke in {place}") == ATTEMPTS
-    with pytest.raises(FailingTasksError):
-        play_many(env)
-    assert len(curriculum.failed) == 2 * ATTEMPTS
+    """No task has worked, so no task is at fault: eight starts take none out of the pool."""
+    curriculum = opened(size=4, task_generator=broken([place]))
+    tasks = curriculum.task_ids()
+    for _ in range(8):
+        env = CurriculumEnv(Walk(), curriculum)
+        with pytest.raises(FailingTasksError, match=r"10 tasks in a row.*none was") as caught:
+            play_many(env)
+        assert len(caught.value.causes) == ATTEMPTS
+        assert [task_id for task_id, _ in caught.value.causes] == curriculum.drawn[-11:-1]
+        assert str(caught.value).count(f"the walk broke in {place}") == ATTEMPTS
+    assert not curriculum.failed
+    assert curriculum.task_ids() == tasks
+
+
+@pytest.mark.parametrize("place", ["apply", "reset", "step"])
+def test_when_all_fail_after_one_that_worked_all_are_reported(opened: Opened, place: str) -> None:
+    worked: list[dict[str, Any]] = []
+
+    def fail_later(env: Any, task: Task) -> None:
+        env.set_task(task.params | ({} if worked else {"broken": ""}))
+        worked.append(task.params)
+
+    curriculum = opened(size=64, task_generator=broken([place]))
+    env = CurriculumEnv(Walk(), curriculum, apply_task=fail_later)
+    play(env)
+    for i in (1, 2):
+        with pytest.raises(FailingTasksError, match=r"10 tasks in a row.*all were") as caught:
+            play_many(env)
+        assert caught.value.causes == curriculum.failed[-ATTEMPTS:]
+        assert len(curriculum.failed) == i * ATTEMPTS
+
+
+@pytest.mark.parametrize("place", ["apply", "reset", "step"])
+def test_first_failures_wait_for_an_episode_that_is_finished(opened: Opened, place: str) -> None:
+    curriculum = opened(size=16, task_generator=broken([place, "", " ", "  "]))
+    most = 0
+    for _ in range(50):
+        env, failures = CurriculumEnv(Walk(), curriculum), len(curriculum.failed)
+        _, info = play(env)
+        waiting = [info["curriculum"]] if "error" in info["curriculum"] else []
+        while "error" in info["curriculum"]:
+            assert info["curriculum"]["outcome"] == "pending"
+            assert len(curriculum.failed) == failures
+            _, info = play(env)
+            waiting += [info["curriculum"]] if "error" in info["curriculum"] else []
+        assert len(curriculum.failed) - failures == info["curriculum"]["failures"]
+        told = [(one["task_id"], one["error"]) for one in waiting]
+        assert curriculum.failed[failures:] == told or place != "step"
+        most = max(most, len(curriculum.failed) - failures)
+    assert most > 1
 
 
 def test_episodes_between_failures_reset_the_limit(opened: Opened) -> None:
@@ -450,12 +664,14 @@ class NoOptions(gymnasium.Wrapper[Any, Any, Any, Any]):
 )
 def test_an_environment_that_cannot_take_tasks(opened: Opened, make: Any) -> None:
     curriculum = opened()
-    env = CurriculumEnv(make(), curriculum)
-    with pytest.raises(TaskApplyError, match=r"takes no tasks.*pass apply_task=") as caught:
-        env.reset()
-    ((task_id, text),) = curriculum.failed
-    assert str(env.env) in text
-    assert caught.value.task_id == task_id
+    for _ in range(8):
+        env = CurriculumEnv(make(), curriculum)
+        with pytest.raises(TaskApplyError, match=r"takes no tasks.*pass apply_task=") as caught:
+            env.reset()
+        assert str(env.env) in str(caught.value)
+        assert caught.value.task_id in curriculum.drawn
+        env.close()
+    assert not curriculum.failed
 
 
 @pytest.mark.parametrize(
@@ -483,7 +699,7 @@ def test_an_info_key_in_use(opened: Opened, when: str) -> None:
     curriculum = opened()
     with pytest.raises(TaskApplyError, match="already has the key 'curriculum'"):
         play(CurriculumEnv(Taken(), curriculum))
-    assert len(curriculum.failed) == 1
+    assert not curriculum.failed
 
 
 def test_wrapped_twice(opened: Opened) -> None:
@@ -496,12 +712,104 @@ def test_a_built_environment_with_other_spaces(opened: Opened) -> None:
     class Wider(Walk):
         action_space = gymnasium.spaces.Discrete(3)
 
-    env = CurriculumEnv(Walk(), opened(), apply_task=lambda env, task: Wider())
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, apply_task=lambda env, task: Wider())
     with pytest.raises(TaskApplyError, match=r"action_space Discrete\(3\) differs.*pad"):
         env.reset()
-    wrong = CurriculumEnv(Walk(), opened(), apply_task=lambda env, task: task)
+    wrong = CurriculumEnv(Walk(), curriculum, apply_task=lambda env, task: task)
     with pytest.raises(TaskApplyError, match=r"None or a gymnasium\.Env, not Task"):
         wrong.reset()
+    assert not curriculum.failed
+
+
+def test_a_built_environment_with_other_bounds(opened: Opened) -> None:
+    class Farther(Walk):
+        observation_space = gymnasium.spaces.Box(-1.0, 2.0, (3,), np.float32)
+
+    def build(env: Any, task: Task) -> Farther:
+        built = Farther()
+        built.set_task(task.params)
+        return built
+
+    curriculum = opened()
+    play(CurriculumEnv(Walk(), curriculum, apply_task=build))
+    assert len(curriculum.reports) == 1
+
+
+BOX: Any = gymnasium.spaces.Box
+DISCRETE = gymnasium.spaces.Discrete
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (BOX(0, 1, (2,)), BOX(-5, 5, (2,)), True),
+        (BOX(0, 1, (2,)), BOX(0, 1, (3,)), False),
+        (BOX(0, 1, (2,), np.float32), BOX(0, 1, (2,), np.float64), False),
+        (DISCRETE(3), DISCRETE(3), True),
+        (DISCRETE(3), DISCRETE(4), False),
+        (BOX(0, 1, (), np.int64), DISCRETE(2), False),
+    ],
+)
+def test_which_spaces_are_alike(one: Any, other: Any, *, alike: bool) -> None:
+    assert are_alike(one, other) == are_alike(other, one) == alike
+    nested = gymnasium.spaces.Dict({"a": gymnasium.spaces.Tuple([one]), "b": DISCRETE(2)})
+    same = gymnasium.spaces.Dict({"a": gymnasium.spaces.Tuple([other]), "b": DISCRETE(2)})
+    assert are_alike(nested, same) == alike
+    assert not are_alike(nested, nested["a"])
+    assert not are_alike(nested, gymnasium.spaces.Dict({"a": nested["a"]}))
+    assert not are_alike(nested["a"], gymnasium.spaces.Tuple([one, one]))
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("CartPole-v1", "'CartPole-v1' is no gymnasium.Env"),
+        (SyncVectorEnv([Walk]), "is no gymnasium.Env but a vector environment.*TaskEnv"),
+        (ParallelEnv(), "is no gymnasium.Env"),
+    ],
+)
+@pytest.mark.parametrize("wrapper", [CurriculumEnv, lambda env, _: TaskEnv(env)])
+def test_what_is_no_environment(opened: Opened, env: Any, said: str, wrapper: Any) -> None:
+    with pytest.raises(TaskApplyError, match=said):
+        wrapper(env, opened())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"apply_task": "set_task"}, r"apply_task must be a function of \(env, task\)"),
+        ({"apply_task": lambda env: None}, "apply_task must be a function"),
+        ({"score": 0.5}, r"score must be a function of \(info\)"),
+        ({"score": lambda: 1.0}, "score must be a function"),
+        ({"curriculum": None}, "curriculum must be an open Curriculum"),
+        ({"curriculum": "redis://localhost"}, "curriculum must be an open Curriculum"),
+        ({"curriculum": AsyncMock(AsyncCurriculum)}, "none for asyncio"),
+    ],
+)
+def test_arguments_that_cannot_be_used(opened: Opened, arguments: Any, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        CurriculumEnv(Walk(), **{"curriculum": opened()} | arguments)
+
+
+def test_functions_of_any_kind_pass(opened: Opened) -> None:
+    class Applier:
+        def __call__(self, env: Any, task: Task, *, copied: bool = True) -> None:
+            env.set_task(dict(task.params) if copied else task.params)
+
+    for score in (lambda *infos: 0.5, len, operator.itemgetter("at")):
+        CurriculumEnv(Walk(), opened(), apply_task=Applier(), score=score).reset()
+
+
+def test_an_info_is_json(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken(["step", "", " "]))
+    env = CurriculumEnv(Walk(), curriculum)
+    for _ in range(20):
+        _, info = env.reset()
+        assert json.loads(json.dumps(info["curriculum"])) == info["curriculum"]
+        _, info = play(env)
+        assert json.loads(json.dumps(info["curriculum"])) == info["curriculum"]
+    assert curriculum.failed
 
 
 # --- servers and workers that go -----------------------------------------------------------------
@@ -547,31 +855,41 @@ def test_an_episode_longer_than_the_lease(opened: Opened, server: RunningServer,
     assert sum(completions(curriculum).values()) == 2
 
 
-def test_a_failure_after_the_lease_counts(opened: Opened, server: RunningServer, name: str) -> None:
-    curriculum = opened(task_generator=broken(["step"]))
-    env = CurriculumEnv(Walk(), curriculum)
-    env.reset()
+def at_a_failure(env: CurriculumEnv, curriculum: Watched) -> None:
+    """Play until an episode was finished and the next step will fail."""
+    while not curriculum.reports:
+        play(env)
+    while env.reset()[1]["curriculum"]["label"] != "walk-step":
+        play(env)
     env.step(0)
+
+
+def test_a_failure_after_the_lease_counts(opened: Opened, server: RunningServer, name: str) -> None:
+    curriculum = opened(task_generator=broken(["step", ""]))
+    env = CurriculumEnv(Walk(), curriculum)
+    at_a_failure(env, curriculum)
+    failures = len(curriculum.failed)
     with server.client() as client:
         assert client.zrem(Keys(name).workers, curriculum.worker_id)
         assert client.delete(Keys(name).worker(curriculum.worker_id))
     *_, info = env.step(0)
     assert info["curriculum"]["outcome"] == "applied"
-    assert curriculum.stats()["num_failures"] == 1
+    assert curriculum.stats()["num_failures"] == failures + 1
 
 
 def test_a_failure_waits_for_the_server(opened: Opened) -> None:
-    curriculum = opened(task_generator=broken(["step"]))
+    curriculum = opened(task_generator=broken(["step", ""]))
     env = CurriculumEnv(Walk(), curriculum)
-    play(env)
+    at_a_failure(env, curriculum)
+    failures = len(curriculum.failed)
     curriculum.refusals = [ServerUnavailableError("gone"), ServerUnavailableError("gone")]
     with pytest.raises(ServerUnavailableError):
-        play(env)
+        env.step(0)
     with pytest.raises(ServerUnavailableError):
         env.reset()
-    assert len(curriculum.failed) == 1
+    assert len(curriculum.failed) == failures
     env.reset()
-    assert len(curriculum.failed) == curriculum.stats()["num_failures"] == 2
+    assert len(curriculum.failed) == curriculum.stats()["num_failures"] == failures + 1
 
 
 def test_what_is_not_known_is_not_repeated_by_another_worker(opened: Opened) -> None:

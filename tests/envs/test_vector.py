@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +14,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeLimit, TransformReward
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
 from redis_curriculum.envs import CurriculumEnv, CurriculumVectorEnv, TaskEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
 from redis_curriculum.errors import FailingTasksError, ServerUnavailableError, TaskApplyError
-from redis_curriculum.tasks import Buckets
+from redis_curriculum.tasks import Buckets, Task
 from tests.envs.conftest import Opened
 from tests.envs.worlds import Walk, Watched, broken, completions, config_of, samples
 from tests.lossy import lossy
@@ -53,8 +56,15 @@ def step_many(envs: CurriculumVectorEnv) -> None:
 
 def entries(infos: dict[str, Any], i: int) -> dict[str, Any]:
     """One sub-environment's entries under our key."""
-    told = infos.get("curriculum", {})
-    return {key: told[key][i] for key in told if not key.startswith("_") and told[f"_{key}"][i]}
+    return of_one(infos.get("curriculum", {}), i)
+
+
+def of_one(infos: dict[str, Any], i: int) -> dict[str, Any]:
+    return {
+        key: of_one(column, i) if isinstance(column, dict) else column[i]
+        for key, column in infos.items()
+        if not key.startswith("_") and infos[f"_{key}"][i]
+    }
 
 
 class Player:
@@ -64,6 +74,7 @@ class Player:
         self.envs = envs
         self.mode = envs.metadata["autoreset_mode"]
         self.params: list[Any] = [None] * envs.num_envs
+        self.ids: list[int] = [-1] * envs.num_envs
         self.totals = [0.0] * envs.num_envs
         self.ended: list[list[dict[str, Any]]] = [[] for _ in self.totals]
         self.over = np.zeros(envs.num_envs, dtype=bool)
@@ -79,10 +90,13 @@ class Player:
         told = entries(infos, i)
         assert set(told) == AT_BEGIN
         self.params[i], self.totals[i], self.over[i] = told["params"], 0.0, False
+        self.ids[i] = told["task_id"]
         assert seen[i][0] == 0
         assert infos["length"][i] == told["params"]["length"] == round(seen[i][1] * 16)
 
-    def step(self) -> None:
+    def step(self) -> list[bool]:
+        """Take a step; which sub-environments began an episode in it."""
+        fresh = [False] * self.envs.num_envs
         if self.mode is DISABLED and self.over.any():
             self.reset(options={"reset_mask": self.over.copy()})
         actions = self.rng.integers(2, size=self.envs.num_envs)
@@ -90,22 +104,30 @@ class Player:
         for i in range(self.envs.num_envs):
             if self.over[i]:
                 self.begin(i, infos, seen)
+                fresh[i] = True
                 continue
-            broke = self.params[i].get("broken") == "step"
             expected = self.params[i]["reward"] * (1 + actions[i])
-            assert rewards[i] == expected or (broke and rewards[i] == 0)
-            self.totals[i] += rewards[i]
             if terminated[i] or truncated[i]:
-                self.end(i, infos, seen)
+                total = self.totals[i] + rewards[i]
+                told = self.end(i, infos, seen)
+                fresh[i] = self.mode is SAME_STEP
+                if "error" in told:
+                    assert (rewards[i], terminated[i], truncated[i]) == (0.0, False, True)
+                else:
+                    assert rewards[i] == expected
+                    assert told["return"] == total
             else:
+                assert rewards[i] == expected
+                self.totals[i] += rewards[i]
                 assert round(seen[i][1] * 16) == self.params[i]["length"]
                 assert not entries(infos, i)
+        return fresh
 
-    def end(self, i: int, infos: dict[str, Any], seen: Any) -> None:
+    def end(self, i: int, infos: dict[str, Any], seen: Any) -> dict[str, Any]:
         within = self.mode is SAME_STEP
         told = entries(infos["final_info"] if within else infos, i)
         assert told["params"] == self.params[i]
-        assert told["return"] == self.totals[i]
+        assert told["task_id"] == self.ids[i]
         assert set(told) - AT_BEGIN in (
             {"outcome", "return", "length", "score"},
             {"outcome", "return", "length", "error"},
@@ -114,6 +136,7 @@ class Player:
         self.over[i] = not within
         if within:
             self.begin(i, infos, seen)
+        return told
 
     def finished(self) -> list[tuple[int, float]]:
         return [
@@ -133,6 +156,8 @@ def test_every_episode_counts_once(
     with vector_of(curriculum, kind, 4, mode) as envs:
         player = Player(envs)
         player.reset(seed=1)
+        while not curriculum.reports:  # the server learns the script by it
+            player.step()
         with_an_end = 0
         before = sent(server)
         for _ in range(60):
@@ -212,15 +237,13 @@ def in_lockstep(envs: list[CurriculumEnv], steps: int) -> list[list[dict[str, An
 
 
 def test_single_environments_in_a_vector_environment(opened: Opened) -> None:
-    """Params of different types must not be forced into one array."""
-    mixed = Buckets(label="any", buckets={"length": [1, 2], "reward": [0, 1 / 64], "end": ["goal"]})
-    curriculum = opened(task_generator=mixed)
+    curriculum = opened()
     envs = SyncVectorEnv([lambda: CurriculumEnv(Walk(), curriculum)] * 3)
     envs.reset()
     ended = 0
     for _ in range(30):
-        *_, terminated, _, infos = envs.step(np.zeros(3, dtype=int))
-        for i in np.flatnonzero(terminated):
+        *_, terminated, truncated, infos = envs.step(np.zeros(3, dtype=int))
+        for i in np.flatnonzero(terminated | truncated):
             told = entries(infos, int(i))
             assert told["return"] == told["params"]["length"] * told["params"]["reward"]
             ended += 1
@@ -228,33 +251,180 @@ def test_single_environments_in_a_vector_environment(opened: Opened) -> None:
     envs.close()
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_params_of_several_types_stay_what_they_are(opened: Opened, mode: Any) -> None:
+    """They must not be forced into one array."""
+    lengths: Any = [1, 2.0, "3", None, [4], {"five": 5}]
+    mixed = Buckets(label="any", buckets={"length": lengths})
+
+    def apply(env: Any, task: Task) -> None:
+        env.set_task({"length": 2, "reward": 0, "end": "goal"})
+
+    curriculum = opened(size=48, task_generator=mixed)
+    inner = SyncVectorEnv([lambda: TaskEnv(Walk(), apply_task=apply)] * 3, autoreset_mode=mode)
+    envs = CurriculumVectorEnv(inner, curriculum)
+    _, infos = envs.reset()
+    seen = []
+    for _ in range(40):
+        seen += [entries(infos, i) for i in range(3)]
+        *_, over, _, infos = envs.step(np.zeros(3, dtype=int))
+        if mode is DISABLED and over.any():
+            _, infos = envs.reset(options={"reset_mask": over})
+    told = [one["params"]["length"] for one in seen if one]
+    assert {json.dumps(one) for one in told} == {json.dumps(one) for one in lengths}
+    envs.close()
+
+
 # --- resets by the caller ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_resets_in_mid_episode(opened: Opened, mode: Any) -> None:
-    curriculum = opened(task_generator=broken(["", " "]))
+@pytest.mark.parametrize("seed", [None, 4, [4, None, 6]])
+def test_resets_in_mid_episode(opened: Opened, mode: Any, seed: Any) -> None:
+    curriculum = opened(size=64, task_generator=broken(["", " "]))
     with vector_of(curriculum, SyncVectorEnv, 3, mode) as envs:
         player = Player(envs)
-        player.reset()
-        told = [player.params[i] for i in range(3)]
-        player.reset()
-        assert told == [player.params[i] for i in range(3)], "no step was taken"
-        drawn = sum(curriculum.counts)
-        player.step()
-        player.reset(seed=4)
-        assert told == [player.params[i] for i in range(3)], "there is a seed"
+        player.reset(seed=seed)
+        told, drawn = list(player.ids), sum(curriculum.counts)
+        player.reset(seed=seed)
+        assert told == player.ids, "no step was taken"
         assert sum(curriculum.counts) == drawn
         player.step()
+        player.reset(seed=seed)
+        assert not set(told) & set(player.ids), "whatever the seed"
+        assert sum(curriculum.counts) == drawn + 3
+        told = list(player.ids)
+        player.step()
         options = {"reset_mask": np.array([False, True, False])}
-        player.reset(options=options)
-        assert sum(curriculum.counts) == drawn + 1
-        player.reset(options=options)
-        assert sum(curriculum.counts) == drawn + 1, "it has not been stepped since"
+        player.reset(options=options, seed=seed)
+        assert [a == b for a, b in zip(told, player.ids, strict=True)] == [True, False, True]
+        assert sum(curriculum.counts) == drawn + 4
+        told = list(player.ids)
+        player.reset(options=options, seed=seed)
+        assert told == player.ids, "it has not been stepped since"
+        assert sum(curriculum.counts) == drawn + 4
         assert set(options) == {"reset_mask"}, "it is the caller's"
         for _ in range(20):
             player.step()
     assert sorted(curriculum.reports) == sorted(player.finished())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_a_reset_just_after_an_autoreset_begins_the_same_tasks(
+    opened: Opened, kind: Any, mode: Any
+) -> None:
+    """No step has been taken in what began by itself; of the others one has."""
+    curriculum = opened(size=64, task_generator=broken(["", " "]))
+    with vector_of(curriculum, kind, 3, mode) as envs:
+        player = Player(envs)
+        player.reset()
+        begun_by_itself = 0
+        for _ in range(30):
+            before, drawn = list(player.ids), sum(curriculum.counts)
+            fresh = player.step()
+            told = list(player.ids)
+            begun_by_itself += sum(fresh)
+            if not any(fresh):
+                continue
+            assert all(a != b for a, b, new in zip(before, told, fresh, strict=True) if new)
+            reported = sum(curriculum.counts) - drawn
+            over = sum(player.over)
+            player.reset()
+            kept = [a == b for a, b in zip(told, player.ids, strict=True)]
+            assert kept == fresh
+            abandoned = 3 - sum(fresh) - over
+            assert sum(curriculum.counts) == drawn + reported + abandoned
+        assert begun_by_itself > 5 or mode is DISABLED
+    assert sorted(curriculum.reports) == sorted(player.finished())
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+def test_many_abandoned_episodes_are_noticed(
+    opened: Opened, caplog: pytest.LogCaptureFixture, seed: int | None
+) -> None:
+    curriculum = opened(size=64, task_generator=broken(["", " "]))
+    with vector_of(curriculum) as envs:
+        for _ in range(30):
+            envs.reset(seed=seed)
+            envs.step(np.zeros(3, dtype=int))
+    (record,) = caplog.records
+    assert "30 episodes were reset before their end" in record.getMessage()
+
+
+# --- wrappers in the wrong order -----------------------------------------------------------------
+
+
+class Endless(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Tells of no end."""
+
+    def step(self, action: Any) -> Any:
+        seen, reward, _, _, info = self.env.step(action)
+        return seen, reward, False, False, info
+
+
+class Secretive(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Has infos of its own."""
+
+    def step(self, action: Any) -> Any:
+        *stepped, _ = self.env.step(action)
+        return *stepped, {"own": 1}
+
+
+class Mute(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Tells nothing at a reset."""
+
+    def reset(self, **options: Any) -> Any:
+        return self.env.reset(**options)[0], {}
+
+
+def limited(env: TaskEnv) -> Any:
+    return TimeLimit(env, 2)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize(
+    ("kind", "outside"),
+    [(AsyncVectorEnv, limited), *((SyncVectorEnv, o) for o in (limited, Endless, Secretive, Mute))],
+)
+def test_what_ends_episodes_outside_of_a_task_env_is_refused(
+    opened: Opened, kind: Any, mode: Any, outside: Any
+) -> None:
+    """At the first such episode; what ended well in the same step is reported before."""
+    walks = Buckets(label="w", buckets={"length": [3, 2], "reward": [1 / 64], "end": ["goal"]})
+    curriculum = opened(size=64, task_generator=walks)
+    makers = [lambda: outside(make()), make, make]
+    envs = CurriculumVectorEnv(kind(makers, autoreset_mode=mode), curriculum)
+    actions = np.zeros(3, dtype=int)
+    with pytest.raises(TaskApplyError, match=r"sub-environment 0 .*TaskEnv\(TimeLimit\(env"):
+        refused(envs, actions, mode)
+    well = len(curriculum.reports)
+    assert not curriculum.failed
+    with pytest.raises(TaskApplyError, match="sub-environment 0"):
+        refused(envs, actions, mode)
+    assert sum(completions(curriculum).values()) == len(curriculum.reports) >= well
+    envs.close()
+
+
+def refused(envs: CurriculumVectorEnv, actions: Any, mode: Any, steps: int = 20) -> None:
+    """Play until something is refused."""
+    envs.reset()
+    for _ in range(steps):
+        *_, terminated, truncated, _ = envs.step(actions)
+        over = terminated | truncated
+        if mode is DISABLED and over.any():
+            envs.reset(options={"reset_mask": over})
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_wrappers_outside_of_a_task_env_that_end_nothing(opened: Opened, mode: Any) -> None:
+    curriculum = opened()
+    makers = [lambda: TimeLimit(TransformReward(make(), lambda reward: float(reward) + 1), 50)] * 3
+    envs = CurriculumVectorEnv(SyncVectorEnv(makers, autoreset_mode=mode), curriculum)
+    refused(envs, np.zeros(3, dtype=int), mode)
+    assert len(curriculum.reports) > 10
+    assert all(score < 1 for _, score in curriculum.reports), "rewards as the TaskEnv has them"
+    envs.close()
 
 
 # --- failing tasks -------------------------------------------------------------------------------
@@ -285,10 +455,12 @@ def test_failing_tasks_are_replaced(opened: Opened, kind: Any, mode: Any, place:
 def test_when_all_fail_one_error_has_every_cause(opened: Opened, kind: Any, mode: Any) -> None:
     curriculum = opened(size=16, task_generator=broken(["reset"]))
     with vector_of(curriculum, kind, 2, mode) as envs:
-        with pytest.raises(FailingTasksError, match="10 tasks in a row") as caught:
-            envs.reset()
-        assert len(caught.value.causes) == ATTEMPTS
-        assert len(curriculum.failed) == 2 * ATTEMPTS
+        for _ in range(2):
+            with pytest.raises(FailingTasksError, match="10 tasks in a row") as caught:
+                envs.reset()
+            assert len(caught.value.causes) == ATTEMPTS
+    assert not curriculum.failed
+    assert not curriculum.stats()["num_failures"]
 
 
 def test_async_without_shared_memory(opened: Opened) -> None:
@@ -301,24 +473,98 @@ def test_async_without_shared_memory(opened: Opened) -> None:
     assert sorted(curriculum.reports) == sorted(player.finished())
 
 
+def but_for_two(value: Any) -> Any:
+    """A score function that is bad at walks of two steps."""
+
+    def score(info: dict[str, Any]) -> Any:
+        return value if info["length"] == 2 else 0.5
+
+    return score
+
+
+class Lengths(Walk):
+    """Has the length of the walk in each info; the reward of the last step of some is bad."""
+
+    def __init__(self, reward: Any) -> None:
+        super().__init__()
+        self.reward = reward
+
+    def step(self, action: Any) -> Any:
+        seen, reward, terminated, truncated, info = super().step(action)
+        if self._at == self.task["length"] == 2:
+            reward = self.reward
+        return seen, reward, terminated, truncated, info | {"length": self.task["length"]}
+
+
+BAD = [
+    lambda: TaskEnv(Lengths(0.0), score=but_for_two(None)),
+    lambda: TaskEnv(Lengths(0.0), score=but_for_two(1.5)),
+    lambda: TaskEnv(Lengths(math.nan)),
+    lambda: TaskEnv(Lengths(None)),
+    lambda: TaskEnv(Lengths(7.0)),
+]
+"""Walks of two steps have no score, one outside the range, no reward, or too much of it."""
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize(
+    ("kind", "maker"),
+    [*((SyncVectorEnv, bad) for bad in BAD), *((AsyncVectorEnv, b) for b in BAD[:3])],
+)
+def test_one_bad_score_is_the_failure_of_its_task(
+    opened: Opened, kind: Any, mode: Any, maker: Any
+) -> None:
+    """The others of that step go on, and their results count."""
+    curriculum = opened()
+    envs = CurriculumVectorEnv(kind([maker] * 4, autoreset_mode=mode), curriculum)
+    player = Player(envs)
+    player.reset(seed=3)
+    for _ in range(60):
+        player.step()
+    told = [one for own in player.ended for one in own]
+    bad = [one for one in told if "error" in one]
+    assert len(bad) > 5
+    assert all((one["label"] == "walk-2") == ("error" in one) for one in told)
+    assert sorted(curriculum.failed) == sorted((one["task_id"], one["error"]) for one in bad)
+    assert sorted(curriculum.reports) == sorted(player.finished())
+    assert sum(completions(curriculum).values()) == len(curriculum.reports) == len(told) - len(bad)
+    envs.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_a_score_that_is_none_ends_it_and_loses_nothing(
+def test_where_no_episode_has_a_score_it_is_an_error(opened: Opened, kind: Any, mode: Any) -> None:
+    curriculum = opened(score_range=(10.0, 20.0))
+    for _ in range(8):
+        envs = CurriculumVectorEnv(kind([make] * 3, autoreset_mode=mode), curriculum)
+        with pytest.raises(TaskApplyError, match=r"score_range \[10, 20\]"):
+            refused(envs, np.zeros(3, dtype=int), mode, steps=200)
+        envs.close()
+    assert not curriculum.failed
+    assert not curriculum.quarantine()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_a_wrong_setup_is_an_error_that_loses_no_result(
     opened: Opened, kind: Any, mode: Any
 ) -> None:
-    """The first sub-environment scores; the second cannot, in the same step."""
-    curriculum = opened(
-        task_generator=Buckets(
-            label="w", buckets={"length": [2], "reward": [1 / 64], "end": ["goal"], "n": [1, 2]}
-        )
-    )
-    makers = [make, lambda: TaskEnv(Walk(), score=lambda info: None)]
+    """The first sub-environment scores; the info of the second is in use, in the same step."""
+
+    class Taken(Walk):
+        def step(self, action: Any) -> Any:
+            *stepped, info = super().step(action)
+            return *stepped, info | ({"curriculum": 1} if self._at == 2 else {})
+
+    walks: Any = {"length": [2], "reward": [1 / 64], "end": ["goal"], "n": [1, 2]}
+    curriculum = opened(task_generator=Buckets(label="w", buckets=walks))
+    makers = [make, lambda: TaskEnv(Taken())]
     envs = CurriculumVectorEnv(kind(makers, autoreset_mode=mode), curriculum)
     envs.reset()
     envs.step(np.zeros(2, dtype=int))
-    with pytest.raises(TaskApplyError, match="the score is None"):
+    with pytest.raises(TaskApplyError, match="already has the key"):
         envs.step(np.zeros(2, dtype=int))
-    assert len(curriculum.failed) == 1
+    assert not curriculum.failed
     assert [score for _, score in curriculum.reports] == [1 / 32]
     envs.close()
 
@@ -343,13 +589,38 @@ def test_vector_environments_without_sub_environments(opened: Opened) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_different_spaces(opened: Opened, kind: Any) -> None:
+    class Numbered(Walk):
+        def __init__(self, n: int) -> None:
+            super().__init__()
+            self.observation_space: Any = gymnasium.spaces.Discrete(n)
+
+    makers = [lambda: TaskEnv(Numbered(3)), lambda: TaskEnv(Numbered(4))]
+    envs = kind(makers, observation_mode="different")
+    with pytest.raises(TaskApplyError, match=r"sub-environment 1 has the .* Discrete\(4\).*pad"):
+        CurriculumVectorEnv(envs, opened())
+    envs.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spaces_of_other_bounds(opened: Opened, kind: Any) -> None:
     class Higher(Walk):
         observation_space = gymnasium.spaces.Box(0.0, 2.0, (3,), np.float32)
 
     envs = kind([make, lambda: TaskEnv(Higher())], observation_mode="different")
-    with pytest.raises(TaskApplyError, match=r"sub-environment 1 has the observation_space .*pad"):
-        CurriculumVectorEnv(envs, opened())
+    CurriculumVectorEnv(envs, opened()).reset()
     envs.close()
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        (Walk(), "is no VectorEnv of Gymnasium: wrap it in CurriculumEnv"),
+        ([make], "is no VectorEnv of Gymnasium$"),
+    ],
+)
+def test_what_is_no_vector_environment(opened: Opened, env: Any, said: str) -> None:
+    with pytest.raises(TaskApplyError, match=said):
+        CurriculumVectorEnv(env, opened())
 
 
 # --- with others ---------------------------------------------------------------------------------

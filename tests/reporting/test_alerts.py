@@ -50,7 +50,8 @@ def test_stall_is_a_pool_without_progress_in_an_epoch_that_had_results() -> None
     flat = {"a": 0.005, "b": 0.0}
     assert found(learning_progress=flat) == [(AlertKind.STALL, None)]
     assert found(learning_progress={**flat, "b": 0.0051}) == []
-    assert found(learning_progress=flat, completions={"a": 99}) == []
+    few = {"a": 50, "b": 49}
+    assert found(learning_progress=flat, completions=few, samples=few) == []
     assert found(learning_progress={}) == []
 
 
@@ -67,6 +68,27 @@ def test_failures_are_many_and_a_good_part() -> None:
     assert found(failures={"a": 59}) == []
     assert found(failures={"c": 5}, samples={"a": 10}) == [(AlertKind.FAILURES, "c")]
     assert found(failures={"c": 4}, samples={"a": 10}) == []
+
+
+@pytest.mark.parametrize(
+    ("samples", "completions", "failures", "raised"),
+    [
+        ({"a": 100}, {}, {}, True),
+        ({"a": 50, "b": 50}, {"a": 50}, {}, True),
+        ({"a": 50, "b": 51}, {"a": 50, "b": 1}, {}, False),  # less than half
+        ({"a": 100}, {"a": 45}, {"a": 5}, True),
+        ({"a": 100}, {"a": 45}, {"a": 6}, False),  # failures are reported, too
+        ({"a": 49}, {}, {}, False),  # they may all be under way
+        ({"a": 40}, {"a": 200}, {}, False),  # of the epoch before
+    ],
+)
+def test_unreported_is_a_half_of_many_samples_without_a_result(
+    samples: Any, completions: Any, failures: Any, *, raised: bool
+) -> None:
+    told = alerts(
+        **HEALTHY | {"samples": samples, "completions": completions} | {"failures": failures}
+    )
+    assert (AlertKind.UNREPORTED in [alert.kind for alert in told]) == raised
 
 
 def test_an_alert_says_what_with_its_numbers() -> None:
