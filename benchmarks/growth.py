@@ -31,12 +31,13 @@ def costs(sizes: Sequence[int], rounds: int, calls: int) -> dict[str, dict[int, 
                 return server_us(server, client, [hand.play((), 1) for _ in range(calls)])
 
             def replace(hand: Hand = hand) -> float:
-                return server_us(server, client, [hand.replace() for _ in range(_REPLACED)])
+                calls = [call for _ in range(_REPLACED) for call in hand.replace()]
+                return 2 * server_us(server, client, calls)
 
             work[size] = {"update": update, "draw": draw, "replace": replace}
             if size == sizes[0]:
                 other = Hand(planted)
-                for call in (other.play([(0, 0.5)], 0), other.play((), 1), other.replace()):
+                for call in (other.play([(0, 0.5)], 0), other.play((), 1), *other.replace()):
                     client.script_load(call.script.source)
         # What is compared stands side by side: the machine changes its pace within seconds.
         sides = {f"{what} {size}": work[size][what] for what in GOALS for size in sizes}

@@ -17,9 +17,8 @@ from redis_curriculum._protocol.keys import COUNTS, Keys
 from redis_curriculum._protocol.plan import Run
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum._state.expected import part_of
-from redis_curriculum._store.calls import Call
-from redis_curriculum._store.contracts import REPLACE
-from redis_curriculum._store.fill import replacing
+from redis_curriculum._store.calls import Argument, Call
+from redis_curriculum._store.contracts import REPLACE, RESERVE
 from redis_curriculum._store.play import play
 from redis_curriculum._store.variant import readable
 from redis_curriculum._store.write import Change
@@ -27,6 +26,7 @@ from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, WorkerSettings
 from redis_curriculum.tasks import Single
+from redis_curriculum.tasks.build import build
 from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.task import encode_params
 
@@ -135,14 +135,21 @@ class Hand:
     def play(self, results: Sequence[tuple[int, float]], count: int) -> Run:
         """The one call that reports these results and draws ``count`` tasks."""
         drawn, n = ["0", "unknown", "{}"] * count, len(results)
-        answer = [0, 1, 0, 0, 0, n, *[1] * n, *drawn] if count else [0, 1, *[1] * n]
+        answer = [0, 1, 0, 0, n, *[1] * n, *drawn] if count else [0, 1, *[1] * n]
         return self._sent(play(self.store, results, count), answer)
 
-    def replace(self) -> Run:
-        """The call that evicts one task and creates another; nobody else may create meanwhile."""
-        args = replacing(self.store, 1, self.next_index)
+    def replace(self) -> list[Run]:
+        """The calls that evict one task and create another; nobody else may create meanwhile."""
+        first, config = self.next_index, self.store.config
         self.next_index += 1
-        return self._sent(Change(self.store.script(REPLACE), args), [0, 1])
+        task_id = task_id_at(config.seed, first)
+        spec = build(config.task_generator, task_id)
+        made: list[Argument] = [self.store.config_version, first, self.next_index]
+        made += [first, task_id, spec.label, encode_params(spec.params)]
+        return [
+            self._sent(Change(self.store.script(RESERVE), [1, "replace", ""]), [0, 1]),
+            self._sent(Change(self.store.script(REPLACE), made), [0, 1]),
+        ]
 
     def _sent(self, call: Call[Any], answer: list[Any]) -> Run:
         """What the call sends, which then takes it for answered."""

@@ -71,7 +71,8 @@ def load(client: Any, planted: Planted) -> None:
     other = Hand(planted)
     for call in (other.play([(0, 0.5)], 0), other.play((), 1), other.play([(0, 0.5)], 1)):
         client.script_load(call.script.source)
-    client.script_load(other.replace().script.source)
+    for call in other.replace():
+        client.script_load(call.script.source)
 
 
 def server_rows(server: Server, client: Any, scale: Scale) -> list[Row]:

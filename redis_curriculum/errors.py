@@ -10,6 +10,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
     │   └── InvalidURLError
     ├── ConfigMismatchError                 differences: [(field, stored, given)]
     ├── GeneratorError                      task_id: the task generator raised or broke a rule
+    │   └── Exhausted                       raised by a generator: it has no more tasks
     ├── CurriculumNotFoundError (KeyError)  name
     ├── CurriculumDeletedError              it is marked for deletion, its keys are not all gone
     ├── EmptyPoolError                      there is no task to draw
@@ -100,6 +101,20 @@ class GeneratorError(CurriculumError):
     def __init__(self, message: str, *, task_id: int | None = None) -> None:
         super().__init__(message)
         self.task_id = task_id
+
+
+class Exhausted(GeneratorError):  # noqa: N818 - as StopIteration: a generator says so, it is no error
+    """A task generator raises this when it has no more tasks: the pool plays on with those it has.
+
+    ::
+
+        def generate(self, task_id):
+            if not self.prompts_left:
+                raise Exhausted
+    """
+
+    def __init__(self, message: str = "the task generator has no more tasks") -> None:
+        super().__init__(message)
 
 
 class CurriculumNotFoundError(CurriculumError, KeyError):
@@ -283,11 +298,15 @@ class ServerWarning(UserWarning):
     """The server works, but may lose what a user would expect it to keep."""
 
 
+class GeneratorWarning(UserWarning):
+    """The task generator makes no more tasks: the pool is smaller than it may be, and plays on."""
+
+
 class IndexTakenError(CurriculumError):
-    """Other workers created tasks meanwhile; carries the index to go on with. Internal."""
+    """The indices that a worker had reserved are no longer its own. Internal."""
 
     def __init__(self, next_index: int) -> None:
-        super().__init__(f"the next task index is {next_index}")
+        super().__init__(f"the reservation has ended; the next task index is {next_index}")
         self.next_index = next_index
 
 

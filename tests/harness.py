@@ -43,7 +43,6 @@ class Reply:
 
     repeated: int
     wanted: int
-    next_index: int
     missing: int
     outcomes: list[int]
     tasks: list[tuple[int, str, Any]]
@@ -51,13 +50,13 @@ class Reply:
 
     @classmethod
     def parse(cls, flat: list[Any]) -> Reply:
-        repeated, _, wanted, next_index, missing, n = flat[:6]
-        rest = flat[6 + n :]
+        repeated, _, wanted, missing, n = flat[:5]
+        rest = flat[5 + n :]
         tasks = [
             (int(task_id), label, json.loads(params))
             for task_id, label, params in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
         ]
-        return cls(repeated, wanted, next_index, missing, flat[6 : 6 + n], tasks)
+        return cls(repeated, wanted, missing, flat[5 : 5 + n], tasks)
 
     @property
     def ids(self) -> list[int]:
@@ -85,7 +84,6 @@ class Harness:
         self.worker = worker
         self.lease_ms = lease_ms
         self.sequence = 0
-        self.next_index = 0
         self.generation = 1
         self.quarantine_retained = 1000
         self.version = 1
@@ -155,13 +153,14 @@ class Harness:
         reply: list[Any] = self.call(
             "open", 1, SCHEMA, text, digest, packed_hypers(self.config), state
         )
-        self.generation, self.next_index = reply[2], reply[4]
+        self.generation = reply[2]
         self.keys = Keys(self.keys.name, self.generation)
         return reply
 
-    def register(self, handle: str = "handle") -> int:
+    def register(self, handle: str = "handle", takes: str = "") -> int:
         self.sequence, _ = self.call(
-            "register", self.generation, self.worker, handle, "", 0, self.lease_ms, "host", 1
+            *("register", self.generation, self.worker, handle, "", 0, self.lease_ms, takes),
+            *("host", 1, "", ""),
         )
         return self.sequence
 
@@ -174,15 +173,30 @@ class Harness:
     def resume(self, last: int, following: int) -> int:
         return int(self.call("resume", self.generation, self.worker, last, following))
 
-    def create(
-        self, specs: Sequence[Spec], *, next_index: int | None = None, sequence: int | None = None
+    def reserve(
+        self, count: int, purpose: str = "replace", *, again: str = "", sequence: int | None = None
     ) -> list[int]:
-        """Returns [repeated, created, next_index, missing]."""
-        first = self.next_index if next_index is None else next_index
-        reply: list[int] = self.write(
-            "create", self.version, first, *self.specs(specs, first), sequence=sequence
-        )
-        self.next_index = reply[2]
+        """Returns [repeated, first, count, missing]."""
+        reply: list[int] = self.write("reserve", count, purpose, again, sequence=sequence)
+        return reply
+
+    def made(self, specs: Sequence[Spec], first: int | None) -> list[Argument]:
+        """Arguments of tasks for the indices from ``first`` on; None: reserved before."""
+        at = self.reserve(max(1, len(specs)))[1] if first is None else first
+        return [self.version, at, at + len(specs)]
+
+    def create(
+        self,
+        specs: Sequence[Spec],
+        *,
+        first: int | None = None,
+        sequence: int | None = None,
+        trouble: str = "",
+    ) -> list[int]:
+        """Returns [repeated, created, missing]."""
+        head = self.made(specs, first if sequence is None else first or 0)
+        flat = self.specs(specs, int(head[1]))
+        reply: list[int] = self.write("create", *head, trouble, *flat, sequence=sequence)
         return reply
 
     def record(
@@ -219,14 +233,11 @@ class Harness:
         return Reply.parse(self.write("step", *args, sequence=sequence))
 
     def replace(
-        self, specs: Sequence[Spec], *, next_index: int | None = None, sequence: int | None = None
+        self, specs: Sequence[Spec], *, first: int | None = None, sequence: int | None = None
     ) -> Reply:
-        first = self.next_index if next_index is None else next_index
-        reply = Reply.parse(
-            self.write("replace", self.version, first, *self.specs(specs, first), sequence=sequence)
-        )
-        self.next_index = reply.next_index
-        return reply
+        head = self.made(specs, first if sequence is None else first or 0)
+        flat = self.specs(specs, int(head[1]))
+        return Reply.parse(self.write("replace", *head, *flat, sequence=sequence))
 
     def evict(self, task_ids: Iterable[int], *, sequence: int | None = None) -> list[int]:
         """Returns [repeated, flags...]."""
@@ -241,7 +252,7 @@ class Harness:
     def fail(
         self, task_id: int, error: str, *, permanent: bool = False, sequence: int | None = None
     ) -> list[int]:
-        """Returns [repeated, outcome, next_index, missing]."""
+        """Returns [repeated, outcome, missing]."""
         args = (int(permanent), self.quarantine_retained, task_id, error)
         reply: list[int] = self.write("fail", *args, sequence=sequence)
         return reply

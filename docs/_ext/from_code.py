@@ -240,7 +240,7 @@ def commands() -> str:
 def error_tree() -> str:
     """Return the tree at the top of ``redis_curriculum.errors``, then each error and warning."""
     tree = textwrap.dedent(str(errors.__doc__).partition("::\n\n")[2]).rstrip()
-    names = [name for name in re.findall(r"(\w+Error)\b", tree) if hasattr(errors, name)]
+    names = ["CurriculumError", *re.findall(r"── (\w+)", tree)]
     names += [name for name in vars(errors) if name.endswith("Warning")]
     listed = "\n".join(f".. autoexception:: redis_curriculum.errors.{name}" for name in names)
     return f"```text\n{tree}\n```\n\n```{{eval-rst}}\n{listed}\n```"

@@ -18,6 +18,9 @@ local last_write = call('HGET', worker_key, 'sequence')
 if not last_write then
   return redis.error_reply('RCFENCED ' .. worker)
 end
+if math.floor(sequence / 2 ^ 32) ~= math.floor(last_write / 2 ^ 32) then -- another process has taken the name
+  return redis.error_reply('RCFENCED ' .. worker)
+end
 local ahead = sequence - last_write
 if ahead > 1 then
   return redis.error_reply('RCGAP ' .. last_write)

@@ -2,13 +2,13 @@
 -- repeat answers the same, whatever has become of those tasks: no label and no JSON text holds a line feed.
 -- Needs: call, sequence, meta, count_samples, worker_key
 -- Gives: reply, reply_again
-local function reply(outcomes, drawn, wanted, next_index, missing)
-  local answer = { 0, tonumber(meta[8]), wanted, next_index, missing > 0 and missing or 0, #outcomes }
+local function reply(outcomes, drawn, wanted, missing)
+  local answer = { 0, tonumber(meta[8]), wanted, missing > 0 and missing or 0, #outcomes }
   for i = 1, #outcomes do
-    answer[6 + i] = outcomes[i]
+    answer[5 + i] = outcomes[i]
   end
   count_samples(drawn, answer)
-  local words = sequence .. ' ' .. wanted .. '\n' .. table.concat(answer, '\n', 7 + #outcomes)
+  local words = sequence .. ' ' .. wanted .. '\n' .. table.concat(answer, '\n', 6 + #outcomes)
   call('HSET', worker_key, 'sequence', sequence, 'drawn', words)
   return answer
 end
@@ -16,7 +16,7 @@ end
 local function reply_again()
   local drawn = call('HGET', worker_key, 'drawn') or ''
   local number, wanted, words = string.match(drawn, '^(%d+) (%d+)\n(.*)$')
-  local answer = { 1, tonumber(meta[8]), 0, tonumber(meta[5]), 0, 0 }
+  local answer = { 1, tonumber(meta[8]), 0, 0, 0 }
   if number == sequence then
     answer[3] = tonumber(wanted)
     for word in string.gmatch(words, '[^\n]+') do

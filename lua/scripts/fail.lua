@@ -8,7 +8,7 @@
 -- ARGV[6] quarantine_retained int messages of tasks that went
 -- ARGV[7] task_id int
 -- ARGV[8] error str the message
--- Returns [repeated, 2 quarantined, 1 counted or 0 not in the pool, next_index, missing]
+-- Returns [repeated, 2 quarantined, 1 counted or 0 not in the pool, missing]
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. O(log pool).
 
@@ -18,7 +18,7 @@
 --@include hypers
 local function answer(is_repeated, outcome)
   local size = call('ZCARD', pool .. 'fresh') + call('ZCARD', pool .. 'learning') + call('ZCARD', pool .. 'ripe')
-  return { is_repeated, outcome, tonumber(meta[5]), math.max(0, num_active_tasks - size) }
+  return { is_repeated, outcome, math.max(0, num_active_tasks - size) }
 end
 if repeated then
   return answer(1, 1)

@@ -9,7 +9,7 @@
 -- ARGV[7] replay str ids, separated by spaces, that were drawn before the server lost them: counted, not drawn; or empty
 -- ARGV[8] distinct int so many draws of the caller shall be of different tasks; 0: with repetition. Of a smaller pool none is drawn
 -- ARGV[9] chosen str ids that the caller has chosen by the same probabilities, handed out instead of drawn; or empty
--- Returns [repeated, config_version, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each
+-- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. Expected O(count x log pool); after some 1,024 trials or 64 + 4 x count repeated picks in all the call ends with fewer tasks.
@@ -21,4 +21,4 @@ if repeated then
 end
 --@include draw
 local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
-return reply({}, drawn, wanted, tonumber(meta[5]), num_active_tasks - all_count)
+return reply({}, drawn, wanted, num_active_tasks - all_count)

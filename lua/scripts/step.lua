@@ -10,7 +10,7 @@
 -- ARGV[8] distinct int as in sample
 -- ARGV[9] chosen str as in sample
 -- ARGV[10..] results groups of task_id int, score float [0, 1]
--- Returns [repeated, config_version, wanted, next_index, missing, outcomes n, n outcomes..., then (id, label, params) of each
+-- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. The draws see the results.
@@ -24,4 +24,4 @@ end
 local outcomes = apply_results(results, results_first, results_last)
 --@include draw
 local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
-return reply(outcomes, drawn, wanted, tonumber(meta[5]), num_active_tasks - all_count)
+return reply(outcomes, drawn, wanted, num_active_tasks - all_count)

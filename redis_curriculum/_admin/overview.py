@@ -66,6 +66,8 @@ class Status:
     """Lifetime: each of ``COUNTS``, and ``late``: results that came after their task had gone."""
     epoch_counters: dict[str, int]
     snapshot_running: bool
+    generator_trouble: str | None
+    """Why the pool is not refilled: what the task generator said last; None: it makes tasks."""
     config: dict[str, Any]
 
 
@@ -164,7 +166,8 @@ def _total(server: Server, key: str) -> Plan[int]:
 def status(store: Store) -> Plan[Status]:
     """Read one curriculum's state; some 25 round trips, more with many labels."""
     server, keys = store.server, store.server.keys
-    found = yield from server.command("HMGET", keys.meta, "created_ms", "epoch", "late_count")
+    words = ("HMGET", keys.meta, "generator_trouble", "created_ms", "epoch", "late_count")
+    trouble, *found = yield from server.command(*words)
     created_ms, epoch, late = (int(number or 0) for number in found)
     parts = yield from _parts(server)
     live, expired = yield from _workers(server)
@@ -188,6 +191,7 @@ def status(store: Store) -> Plan[Status]:
         counters={**counters, "late": late},
         epoch_counters=epoch_counters,
         snapshot_running=bool((yield from server.command("EXISTS", keys.snapshot))),
+        generator_trouble=trouble,
         config=store.config.model_dump(mode="json"),
     )
 

@@ -73,8 +73,8 @@ class AsyncCurriculum(AsyncLive):
     the same asyncio task it goes on where it stopped and counts nothing twice. (Use
     ``asyncio.timeout``: before Python 3.12 ``wait_for`` makes every call in a task of its own.)
 
-    On the loop's own time run the task generator's ``generate``, and the reading and writing of a
-    snapshot's lines, 200 tasks at a time.
+    A user's own task generator runs in a thread. On the loop's own time run the reading and writing
+    of a snapshot's lines, 200 tasks at a time.
     """
 
     def __init__(self, address: Address, store: Store, link: AsyncLink) -> None:
@@ -150,8 +150,8 @@ class AsyncCurriculum(AsyncLive):
         """Draw the next task to play; counts as one sample. One round trip.
 
         Raises:
-            EmptyPoolError: There is no task, and this worker has no generator to make one.
-            GeneratorError: The generator failed for 16 task ids in a row.
+            EmptyPoolError: There is no task, and no generator makes one in ``retry_deadline_s``.
+            GeneratorError: Nor can it: it failed for 16 task ids, or has no more (``Exhausted``).
         """
         return (await self._call(play(self._store, (), 1))).tasks[0]
 
@@ -212,7 +212,7 @@ class AsyncCurriculum(AsyncLive):
     ) -> Outcome:
         """Say that a task could not be built or run; it is replaced when that happens too often.
 
-        One round trip; two when the task is replaced. Rules, arguments and outcomes are those of
+        One round trip; three when the task is replaced. Rules, arguments and outcomes are those of
         ``Curriculum.report_failure``: APPLIED, QUARANTINED, EVICTED or DUPLICATE.
         """
         return await self._call(report_failure(self._store, task_id, error, permanent=permanent))

@@ -78,7 +78,7 @@ class Curriculum(Live):
     ) -> Self:
         """Create the curriculum and fill its pool, or attach to the one of that name.
 
-        Three round trips, and one more for every ``worker.chunk`` tasks of a new or empty pool.
+        Three round trips, and two more for every ``worker.chunk`` tasks of a new or empty pool.
         What a pool lacks otherwise the next draws add. A curriculum of an older schema is migrated
         first, with a line in the log (INFO) and some five round trips per 100 tasks.
 
@@ -169,8 +169,8 @@ class Curriculum(Live):
         """Draw the next task to play; counts as one sample. One round trip.
 
         Raises:
-            EmptyPoolError: There is no task, and this worker has no generator to make one.
-            GeneratorError: The generator failed for 16 task ids in a row.
+            EmptyPoolError: There is no task, and no generator makes one in ``retry_deadline_s``.
+            GeneratorError: Nor can it: it failed for 16 task ids, or has no more (``Exhausted``).
         """
         return self._call(play(self._store, (), 1)).tasks[0]
 
@@ -238,7 +238,7 @@ class Curriculum(Live):
         next one that has. Any score resets the row. Scores and averages do not move, unless
         ``config.algorithm.failure_score`` is set: then it is applied like any score.
 
-        One round trip; two when the task is replaced.
+        One round trip; three when the task is replaced.
 
         Args:
             task_id: The task.

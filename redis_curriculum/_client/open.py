@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.requirements import (
     audit,
     durability,
@@ -18,7 +19,8 @@ from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import Filling
-from redis_curriculum._store.generate import can_generate, new_tasks
+from redis_curriculum._store.generate import can_generate
+from redis_curriculum._store.making import tried_out
 from redis_curriculum._store.once import Worker
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.variant import packed_hypers
@@ -69,8 +71,8 @@ def opening(
     server = server_of(address, name, settings)
     name = server.keys.name
     config = _checked(config, generator)
-    if config is not None and can_generate(config):
-        next(new_tasks(config, 0, 1))  # a generator that always fails leaves no curriculum behind
+    if config is not None and (yield InThread(partial(can_generate, config))):
+        yield from tried_out(config, settings.retry_deadline_s)
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
@@ -87,6 +89,7 @@ def opening(
     if not created:
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
+    yield InThread(partial(can_generate, config))  # the store finds what this has built
     store = Store(server.at(generation), config, settings, epoch, worker=worker)
     store.configure(config, version)
     store.worker.meet(info)
@@ -94,7 +97,7 @@ def opening(
         enforce(kept, address.public)
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
-        yield from Filling(next_index, config.num_active_tasks - size).plan(store)
+        yield from Filling(config.num_active_tasks - size, is_patient=True).plan(store)
     return store
 
 
@@ -108,7 +111,9 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
         former.worker.serve(former.server, former.reindex)
         raise
     store.unfinished.caller = former.unfinished.caller
-    store.configure(store.config.bind_as(former.config), store.config_version)
+    config = store.config.bind_as(former.config)
+    yield InThread(partial(can_generate, config))  # the store finds what this has built
+    store.configure(config, store.config_version)
     return store
 
 

@@ -1,13 +1,14 @@
 """Plans and their requests: what is to be done, without a socket.
 
-A plan is a generator. Each value that it yields is one request (``Run``, ``Command``, ``Sleep``).
-The plan receives the reply, or the error is raised at the ``yield``. So the blocking and the
-asyncio handle run the same plans.
+A plan is a generator. Each value that it yields is one request: ``Run``, ``Command``, ``Sleep``,
+``Wait`` or ``InThread``. The plan receives the reply, or the error is raised at the ``yield``. So
+the blocking and the asyncio handle run the same plans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -46,7 +47,22 @@ class Sleep:
     seconds: float
 
 
-Request = Run | Command | Sleep
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until something is done, but no longer than some seconds; the reply is None."""
+
+    future: Future[Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InThread:
+    """Call a function that may block; an event loop goes on meanwhile. The reply is its result."""
+
+    function: Callable[[], Any]
+
+
+Request = Run | Command | Sleep | Wait | InThread
 Plan = Generator[Request, Any, T]
 
 

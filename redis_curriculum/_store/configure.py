@@ -13,11 +13,13 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._store.contracts import CONFIGURE
-from redis_curriculum._store.generate import can_generate, new_tasks
+from redis_curriculum._store.generate import can_generate
+from redis_curriculum._store.making import is_custom, tried_out
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import canonical_json
@@ -29,7 +31,6 @@ from redis_curriculum.errors import (
     InvalidInputError,
     UnindexedError,
 )
-from redis_curriculum.tasks.build import custom_generators
 
 Changes = list[tuple[str, Any, Any]]
 """Dotted field, old value, new value."""
@@ -52,6 +53,7 @@ def configure(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Pla
             )  # the object of a generator may be another
             return changes
         changes = found
+        yield from _try_out(store, config)
         try:
             version = yield from _send(store, config, changes, token)
         except ConfigChangedError:
@@ -78,14 +80,15 @@ def _changed(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Curr
             " of lowest rank go"
         )
         raise InvalidInputError("num_active_tasks", rule, config.num_active_tasks)
-    makes_others = (old.task_generator, old.invariants) != (
-        config.task_generator,
-        config.invariants,
-    )
-    is_ours = store.playing or not any(custom_generators(config.task_generator))
-    if makes_others and is_ours and can_generate(config):
-        next(new_tasks(config, 0, 1))  # one that always fails would stop every worker
     return config
+
+
+def _try_out(store: Store, config: CurriculumConfig) -> Plan[None]:
+    """Make a task by a new generator: one that always fails would stop every worker."""
+    if config.makes_as(store.config) or (is_custom(config) and not store.playing):
+        return
+    if (yield InThread(partial(can_generate, config))):
+        yield from tried_out(config, store.settings.retry_deadline_s)
 
 
 def _send(store: Store, config: CurriculumConfig, changes: Changes, token: str) -> Plan[int]:

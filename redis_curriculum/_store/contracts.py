@@ -19,8 +19,11 @@ REGISTER: Final = bind(
     "previous",
     "sequence",
     "lease_ms",
+    "takes",
     "host",
     "pid",
+    "machine",
+    "born",
 )
 LEAVE: Final = bind("leave", "generation", "worker", "token", "sequence")
 RENEW: Final = bind("renew", "generation", "worker", "sequence", "lease_ms")
@@ -28,8 +31,10 @@ RESUME: Final = bind("resume", "generation", "worker", "last", "next")
 RECORD: Final = contract("record", *WRITE_HEAD, rest="results")
 SAMPLE: Final = contract("sample", *WRITE_HEAD, *DRAW)
 STEP: Final = contract("step", *WRITE_HEAD, *DRAW, rest="results")
-CREATE: Final = contract("create", *WRITE_HEAD, "config_version", "next_index", rest="specs")
-REPLACE: Final = contract("replace", *WRITE_HEAD, "config_version", "next_index", rest="specs")
+RESERVE: Final = contract("reserve", *WRITE_HEAD, "count", "purpose", "again")
+MADE: Final = ("config_version", "first", "through")
+CREATE: Final = contract("create", *WRITE_HEAD, *MADE, "trouble", rest="specs")
+REPLACE: Final = contract("replace", *WRITE_HEAD, *MADE, rest="specs")
 EVICT: Final = contract("evict", *WRITE_HEAD, rest="task_ids")
 SET_LABEL: Final = contract("set_label", *WRITE_HEAD, "task_id", "label")
 FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", "task_id", "error")

@@ -25,6 +25,8 @@ from redis_curriculum._protocol.requirements import Finding, audit, enforce, par
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import LEAVE, REGISTER, RENEW, RESUME
+from redis_curriculum._store.process import born, machine
+from redis_curriculum._store.waiting import Waiting
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
     ConfigChangedError,
@@ -41,6 +43,7 @@ from redis_curriculum.errors import (
     UnindexedError,
     WorkerError,
     WorkerFencedError,
+    WorkerInUseError,
 )
 
 _LEAVING_S: Final = 0.25
@@ -194,12 +197,20 @@ class Worker:
                 return
 
     def _register(self, first: int | None = None) -> Plan[None]:
+        """Enter this worker. Where another holds its name, wait for that until the deadline."""
         life, lease_ms = self._life, self.settings.lease_ms
-        seen = life.first if first is None else first
-        claim = (life.token, life.previous, seen)
-        started, host = time.monotonic(), socket.gethostname()[:64]
-        request = self._run(life, REGISTER, *claim, lease_ms, host, os.getpid())
-        last, reaped = yield from self.server.ask(request)
+        claim = (life.token, life.previous, life.first if first is None else first, lease_ms)
+        pid, takes = os.getpid(), "*" if self.settings.take_over else ""
+        process = (socket.gethostname()[:64], pid, machine(), born(pid))
+        waiting, reply, started = Waiting(self.server), None, 0.0
+        while reply is None:
+            started = time.monotonic()
+            try:
+                request = self._run(life, REGISTER, *claim, takes, *process)
+                reply = yield from self.server.ask(request)
+            except WorkerInUseError:
+                takes = yield from waiting.for_name(life.worker_id)
+        last, reaped = reply
         sequence = life.sequence if life.is_registered else last
         life.reaped, life.sequence, life.lease_from = reaped, sequence, started
         life.is_registered = True

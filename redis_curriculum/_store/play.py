@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic_core import from_json
 
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._store.calls import Argument, Call, Write
-from redis_curriculum._store.contracts import CREATE, RECORD, REPLACE, SAMPLE, STEP
+from redis_curriculum._store.calls import Argument, Write
+from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
 from redis_curriculum._store.distinct import choosing, too_few
-from redis_curriculum._store.fill import creating, replacing
+from redis_curriculum._store.fill import POLL_S, Supplied
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
 from redis_curriculum.errors import (
     ConfigChangedError,
     EmptyPoolError,
-    GeneratorError,
     IndexTakenError,
     InvalidInputError,
 )
@@ -37,7 +37,7 @@ def play(
 
 
 @dataclass(slots=True)
-class Play(Call[Step]):
+class Play(Supplied[Step]):
     """Results to report and a number of tasks to draw, and how far that has come."""
 
     results: list[tuple[int, float]]
@@ -58,7 +58,13 @@ class Play(Call[Step]):
 
     def steps(self, store: Store) -> Plan[Step]:
         """One round trip a chunk, and those that fill the pool."""
+        self.begin_waiting(store)
         while self.sent < len(self.results) or self.drawn < self.count or self.answer:
+            if self.write is None and self.answer:
+                self.write = yield from self._asked_for(store, self.answer)
+                if self.write is None:
+                    self.answer = None  # the draws go on from the pool
+                    continue
             if self.write is None:
                 if self.is_short and not (self.answer or self.chosen):
                     left = self.count - self.drawn
@@ -67,43 +73,74 @@ class Play(Call[Step]):
             write = self.write
             try:
                 reply = yield from store.worker.send(self)
-            except IndexTakenError as taken:  # other workers created tasks first: make others
-                assert self.answer is not None  # noqa: S101 - only what it asks for needs an index
-                self.answer.next_index = taken.next_index
+            except IndexTakenError:
+                store.maker.batch = None
             except ConfigChangedError:
-                yield from self._reload(store)
+                yield from self._go_by_new_settings(store)
             else:
-                if write.script.name != CREATE.name and reply[1] != store.config_version:
-                    self.is_begun = True
-                    yield from self._reload(store)
-                self._take(store, write, reply)
+                yield from self._accept(store, write, reply)
         return Step(self.tasks, self.outcomes)
 
-    def _reload(self, store: Store) -> Plan[None]:
-        """Take over changed settings. The next task is made by the new generator, if by any."""
-        yield from store.reload()
+    def _accept(self, store: Store, write: Write, reply: list[Any]) -> Plan[None]:
+        """Take an answer over."""
+        if write.script.name == RESERVE.name:
+            yield from self._reserved(store, write, reply)
+        elif write.script.name == CREATE.name:
+            self._created(store, write, reply[2])
+        else:
+            if reply[1] != store.config_version:
+                self.is_begun = True
+                yield from self._go_by_new_settings(store)
+            self._take(store, write, reply)
+
+    def _go_by_new_settings(self, store: Store) -> Plan[None]:
+        """Take them over. The next task is made by the new generator, if by any."""
+        yield from self.reload(store)
         if self.answer and not self._asks_for_more(store, self.answer):
             self.answer = None
 
-    def _following(self, store: Store) -> tuple[Script, list[Argument]]:
-        """What to send next: what the last answer asks for, else the next chunk."""
+    def _asked_for(self, store: Store, answer: Drawn) -> Plan[Write | None]:
+        """What brings the tasks that the last answer asks for; None: not now."""
+        if not store.can_generate:
+            raise self._stuck(store, answer, "this worker has no task generator to fill it")
+        stuck = self._is_stuck(store, answer)
+        write = yield from self.supplying(store, answer.missing, answer.wanted, patient=stuck)
+        begins = write is None or write.script.name == RESERVE.name
+        if stuck and begins and time.monotonic() >= self.waits_until:
+            waited = f"{store.settings.retry_deadline_s:g} s (retry_deadline_s)"
+            raise self._stuck(store, answer, f"its tasks are still being made after {waited}")
+        return write
+
+    def _reserved(self, store: Store, write: Write, reply: list[Any]) -> Plan[None]:
+        """Go on to make tasks, or without, if others make all that the pool lacks."""
         answer = self.answer
-        if answer and not store.can_generate:
+        if not self.take_reserved(store, write, reply):
             self.answer = None
-            there = store.config.num_active_tasks - answer.missing
-            if there:
-                raise too_few(self.count, there)
-            raise EmptyPoolError(
-                "the pool is empty, and this worker has no task generator to fill it"
-            )
-        try:
-            if answer and answer.wanted:
-                return store.script(REPLACE), replacing(store, answer.wanted, answer.next_index)
-            if answer:
-                return store.script(CREATE), creating(store, answer.missing, answer.next_index)
-        except GeneratorError:  # the pool stays as it is; made again, the call goes on without
+            if answer and self._is_stuck(store, answer):
+                yield Sleep(POLL_S)
+
+    def _created(self, store: Store, write: Write, missing: int) -> None:
+        answer = self.answer
+        trouble, *specs = write.args[len(MADE) :]
+        if trouble or specs:  # else the generator failed for these ids: try others
             self.answer = None
-            raise
+        self.take_created(store, write, missing)
+        if trouble and not specs and answer and self._is_stuck(store, answer):
+            raise self._stuck(store, answer, str(trouble))
+
+    def _is_stuck(self, store: Store, answer: Drawn) -> bool:
+        """Whether there is nothing to draw, or too little."""
+        return answer.missing == store.config.num_active_tasks or self._is_too_few(store, answer)
+
+    def _stuck(self, store: Store, answer: Drawn, why: str) -> EmptyPoolError:
+        self.answer = None
+        there = store.config.num_active_tasks - answer.missing
+        if there:
+            return too_few(self.count, there)
+        return EmptyPoolError(f"the pool is empty, and {why}")
+
+    def _following(self, store: Store) -> tuple[Script, list[Argument]]:
+        """The next chunk."""
         batch = self.results[self.sent : self.sent + store.settings.chunk]
         flat: list[Argument] = [item for result in batch for item in result]
         last = self.sent + len(batch) == len(self.results)
@@ -112,15 +149,13 @@ class Play(Call[Step]):
             return store.script(RECORD), flat
         chosen = self.chosen[:draws]
         apart = self.count if self.distinct and not chosen else 0
-        head: list[Argument] = [len(chosen) or draws, int(store.can_generate), ""]
+        may_replace = store.can_generate and store.maker.is_free
+        head: list[Argument] = [len(chosen) or draws, int(may_replace), ""]
         head += [apart, " ".join(map(str, chosen))]
         return store.script(STEP if batch else SAMPLE), [*head, *flat]
 
     def _take(self, store: Store, write: Write, reply: list[Any]) -> None:
         """Take the answer over; only the last line counts."""
-        if write.script.name == CREATE.name:
-            self.answer, self.write = None, None
-            return
         batch = min(store.settings.chunk, len(self.results) - self.sent)
         answer, outcomes, handed_out, is_short = None, reply[2:], 0, self.is_short
         if write.script.name != RECORD.name:
@@ -132,6 +167,8 @@ class Play(Call[Step]):
                 if self.chosen:
                     handed_out = int(write.args[0]) - answer.wanted
                 is_short = self.distinct and not self._is_too_few(store, answer)
+            else:
+                store.maker.end(write.args[1])
         repeated = [Outcome.DUPLICATE] * batch
         self.outcomes[self.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in outcomes]
         more = answer if answer and self._asks_for_more(store, answer) else None
@@ -150,19 +187,19 @@ class Play(Call[Step]):
     def _asks_for_more(self, store: Store, answer: Drawn) -> bool:
         if store.can_generate:
             return bool(answer.wanted or answer.missing)
-        nothing = answer.missing == store.config.num_active_tasks
-        return nothing or self._is_too_few(store, answer)
+        return self._is_stuck(store, answer)
 
 
 class Drawn:
     """What sample, step and replace answer."""
 
-    __slots__ = ("missing", "next_index", "outcomes", "tasks", "wanted")
+    missing: int
+    __slots__ = ("missing", "outcomes", "tasks", "wanted")
 
     def __init__(self, reply: list[Any]) -> None:
-        _, _, self.wanted, self.next_index, self.missing, n = reply[:6]
-        self.outcomes = reply[6 : 6 + n]
-        flat = reply[6 + n :]
+        _, _, self.wanted, self.missing, n = reply[:5]
+        self.outcomes = reply[5 : 5 + n]
+        flat = reply[5 + n :]
         self.tasks = [
             Task(int(task_id), label, from_json(params))
             for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)

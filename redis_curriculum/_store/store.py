@@ -9,15 +9,17 @@ same call is made again. Both check their input before anything is sent. Both ha
 from __future__ import annotations
 
 import logging
+from functools import partial
 from reprlib import repr as short
 from typing import Final
 
 from redis_curriculum._protocol.asking import Server
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.scripts import Contract, Script
 from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.contracts import REINDEX
 from redis_curriculum._store.generate import can_generate
+from redis_curriculum._store.making import Maker
 from redis_curriculum._store.once import Worker
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -63,11 +65,13 @@ class Store:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
         self.unfinished.clear()
+        self.maker = Maker()
 
     def configure(self, config: CurriculumConfig, version: int = 1) -> None:
         """Go by a config from now on: as it was read or written, with its version."""
         self.config, self.config_version = config, version
         self.can_generate = self.playing and can_generate(config)
+        self.maker = Maker()
         self.variant = variant_of(config.algorithm)
         self._scripts: dict[str, Script] = {}
 
@@ -84,8 +88,14 @@ class Store:
         self.check_generation(generation)
         if int(version) == self.config_version:
             return
-        before, config = self.config, CurriculumConfig.from_json(text)
-        self.configure(config.bind_as(before), int(version))
+        before, maker = self.config, self.maker
+        config = CurriculumConfig.from_json(text).bind_as(before)
+        if self.playing:
+            yield InThread(partial(can_generate, config))  # the store finds what this has built
+        self.configure(config, int(version))
+        if config.makes_as(before):
+            self.maker = maker
+            maker.go_on(self.config_version)
         changed = before.differences(config)
         found = (f"{field} {short(old)} -> {short(new)}" for field, old, new in changed)
         log.info("curriculum %r goes by new settings: %s", self.server.keys.name, ", ".join(found))

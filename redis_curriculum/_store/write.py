@@ -12,12 +12,12 @@ from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import EVICT, FAIL, SET_LABEL
 from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.store import OUTCOMES, Store
+from redis_curriculum._store.text import message_of
 from redis_curriculum._values.rules import validate_label, validate_task_id
 from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.tasks.outcome import Outcome
 
 QUARANTINE_RETAINED: Final = 1000
-MOST_ERROR_CHARACTERS: Final = 500
 
 
 def evict(store: Store, task_id: object) -> Change:
@@ -66,41 +66,13 @@ class Failure(Call[Outcome]):
     filling: Filling | None = field(default=None, init=False, compare=False)
 
     def steps(self, store: Store) -> Plan[Outcome]:
-        """One round trip; two when the task is replaced."""
+        """One round trip; three when the task is replaced."""
         if self.write is None:
             self.write = Write(self.script, self.args)
-        repeated, outcome, next_index, missing = yield from store.worker.send(self)
+        repeated, outcome, missing = yield from store.worker.send(self)
         found = Outcome.DUPLICATE if repeated else OUTCOMES[outcome]
         if store.can_generate and found in (Outcome.QUARANTINED, Outcome.DUPLICATE):
-            self.filling = self.filling or Filling(next_index, missing)
+            self.filling = self.filling or Filling(missing, is_patient=False)
             with suppress(CurriculumError):  # the report stands; the next draw fills or says why
                 yield from self.filling.steps(store)
         return found
-
-
-def message_of(error: object) -> str:
-    """Return one printable line of at most 500 characters.
-
-    Raises:
-        InvalidInputError: It is neither an exception nor a text with something in it.
-    """
-    if isinstance(error, BaseException):
-        text = f"{type(error).__name__}: {_text_of(error)}".removesuffix(": ")
-    elif isinstance(error, str):
-        text = error
-    else:
-        raise InvalidInputError("error", "an exception or a text", error)
-    text = " ".join(text[: 8 * MOST_ERROR_CHARACTERS].split())
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    if not text:
-        raise InvalidInputError("error", "an exception or a text that says something", error)
-    if len(text) > MOST_ERROR_CHARACTERS:
-        return text[: MOST_ERROR_CHARACTERS - 3] + "..."
-    return text
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
-        return ""

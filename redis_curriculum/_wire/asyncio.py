@@ -9,10 +9,10 @@ from typing import Any
 from redis import asyncio as redis
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Plan, T
+from redis_curriculum._protocol.plan import InThread, Plan, T, Wait
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, InThread, Step, Steps
+from redis_curriculum._wire.steps import Connect, Drop, Exchange, Step, Steps
 
 
 class AsyncLink(Link):
@@ -66,7 +66,22 @@ async def _perform(step: Step) -> Any:
         return await _drop(step.connection)
     if isinstance(step, InThread):
         return await asyncio.to_thread(step.function)
+    if isinstance(step, Wait):
+        return await _wait(step)
     return await asyncio.sleep(step.seconds)
+
+
+async def _wait(step: Wait) -> None:
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(done.set)
+
+    step.future.add_done_callback(tell)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(step.seconds):
+            await done.wait()
 
 
 async def _drop(connection: Any) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import wait
 from contextlib import suppress
 from typing import Any
 
 import redis
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Command, Plan, T, Words, one
+from redis_curriculum._protocol.plan import Command, InThread, Plan, T, Wait, Words, one
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, InThread, Step, Steps
+from redis_curriculum._wire.steps import Connect, Drop, Exchange, Step, Steps
 
 
 class DirectLink(Link):
@@ -65,5 +66,8 @@ def _perform(step: Step) -> Any:
     if isinstance(step, Drop):
         with suppress(exceptions.RedisError, OSError):
             step.connection.disconnect()
+        return None
+    if isinstance(step, Wait):
+        wait([step.future], step.seconds)
         return None
     return step.function() if isinstance(step, InThread) else time.sleep(step.seconds)

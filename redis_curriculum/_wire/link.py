@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Command, Plan, Run, T, Words
+from redis_curriculum._protocol.plan import Command, InThread, Plan, Run, T, Words
 from redis_curriculum._wire.options import Place, client_options, places, sentinel_options
 from redis_curriculum._wire.primary import named_by_sentinel, owner_of_slot
 from redis_curriculum._wire.refusals import is_elsewhere, text_of, translate
@@ -24,7 +24,6 @@ from redis_curriculum._wire.steps import (
     Connect,
     Drop,
     Exchange,
-    InThread,
     Steps,
     Text,
     converse,

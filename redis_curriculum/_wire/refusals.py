@@ -71,10 +71,11 @@ def _stale(detail: str) -> CurriculumError:
 _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCSTALE": _stale,
     "RCFENCED": lambda detail: WorkerFencedError(
-        f"the lease of worker {detail} has ended; register() makes this handle a new worker"
+        f"the lease of worker {detail} has ended, or another process has taken its name;"
+        " register() makes this handle a new worker"
     ),
     "RCINUSE": lambda detail: WorkerInUseError(
-        f"worker id {detail!r} belongs to another live process; choose another"
+        f"worker id {detail!r} belongs to another process, whose lease runs; choose another"
     ),
     "RCGAP": lambda detail: SequenceGapError(
         f"the server has seen this worker's writes only up to number {detail}", last=int(detail)

@@ -9,13 +9,13 @@ the plan may yield further steps before it ends. Only ``GeneratorExit`` allows n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Final, NamedTuple
 
 import hiredis
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Sleep, T
+from redis_curriculum._protocol.plan import InThread, Sleep, T, Wait
 
 Text = tuple[str | bytes, ...]
 """A command and its arguments. No numbers: hiredis crashes the process if Ctrl-C comes while it
@@ -51,13 +51,7 @@ class Drop(NamedTuple):
     connection: Any
 
 
-class InThread(NamedTuple):
-    """Call a function that blocks; nobody else waits for it. The result is what it returns."""
-
-    function: Callable[[], Any]
-
-
-Step = Connect | Exchange | Drop | InThread | Sleep
+Step = Connect | Exchange | Drop | InThread | Sleep | Wait
 Steps = Generator[Step, Any, T]
 """A plan of a link, which returns a ``T``."""
 

@@ -84,6 +84,7 @@ def status(name: Name, *, url: Url = None, json: AsJson = False) -> None:
             (f"epoch {found.epoch}", _counts(found.epoch_counters)),
             ("snapshot", "one is being written" if found.snapshot_running else "none is running"),
             ("algorithm", _algorithm(found.config["algorithm"])),
+            *([("generator", found.generator_trouble)] if found.generator_trouble else []),
         ]
     )
 

@@ -152,6 +152,11 @@ class CurriculumConfig(FrozenModel):
             update={"task_generator": bind_generator(self.task_generator, generator)}
         )
 
+    def makes_as(self, other: CurriculumConfig) -> bool:
+        """Whether it makes the same task of every id."""
+        own = (self.task_generator, self.invariants)
+        return own == (other.task_generator, other.invariants)
+
     def bind_as(self, former: CurriculumConfig) -> Self:
         """Return a copy that uses the user's objects as ``former`` does, where it names them."""
         generator = bind_as(self.task_generator, former.task_generator)

@@ -27,6 +27,10 @@ class WorkerSettings(FrozenModel):
     prefix: Annotated[str | None, BeforeValidator(_check_prefix)] = Field(
         default=None, description="What every key begins with; None: what the URL says, or nothing."
     )
+    take_over: bool = Field(
+        default=False,
+        description="Take the place of a live worker of that name; its next call is fenced.",
+    )
     lease_ms: Annotated[int, In("[1000, 86400000]")] = Field(
         default=300_000, description="Milliseconds without a call after which it counts as dead."
     )

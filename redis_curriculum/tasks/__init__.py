@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from redis_curriculum.tasks.buckets import Buckets, Single, Span
 from redis_curriculum.tasks.custom import Custom
+from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.outcome import Outcome, Step
 from redis_curriculum.tasks.task import Task, TaskGenerator, TaskSpec
 from redis_curriculum.tasks.weighted import Generator, WeightedSet
@@ -20,4 +21,5 @@ __all__ = [
     "TaskGenerator",
     "TaskSpec",
     "WeightedSet",
+    "task_id_at",
 ]

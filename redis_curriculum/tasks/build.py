@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redis_curriculum._values.rules import canonical_json, validate_label
-from redis_curriculum.errors import GeneratorError, InvalidInputError
+from redis_curriculum.errors import Exhausted, GeneratorError, InvalidInputError
 from redis_curriculum.tasks.custom import Custom, path_of
 from redis_curriculum.tasks.task import TaskGenerator, TaskSpec, encode_params, plain_params
 from redis_curriculum.tasks.weighted import WeightedSet
@@ -66,11 +66,14 @@ def build(
         invariants: Params that every task must have, with exactly these values.
 
     Raises:
+        Exhausted: The generator raised it: it has no more tasks.
         GeneratorError: The generator raised, or what it returned is not a TaskSpec with a valid
             label and params that are a JSON object of at most 64 KiB and keep the invariants.
     """
     try:
         spec = generator.generate(task_id)
+    except Exhausted:
+        raise
     except Exception as error:
         message = f"the generator failed for task {task_id}: {type(error).__name__}: {error}"
         raise GeneratorError(message, task_id=task_id) from error

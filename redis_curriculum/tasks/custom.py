@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
 from functools import lru_cache
-from typing import Any, Literal
+from types import ModuleType
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
@@ -80,21 +82,58 @@ class Custom(BaseGenerator):
 
     def make(self, task_id: int, place: str) -> TaskSpec:  # noqa: ARG002 - theirs to choose
         """Ask the user's object."""
-        generator = self._instance
-        if generator is None:
-            if self.arguments is None:
-                raise GeneratorError(
-                    f"the task generator {self.path} cannot be rebuilt from its path;"
-                    " pass it as generator= when opening",
-                    task_id=task_id,
-                )
-            generator = _build_custom(self.path, canonical_json(self.arguments))
-        return generator.generate(task_id)
+        return self.built().generate(task_id)
+
+    def built(self) -> TaskGenerator:
+        """Return the user's object; the first time it is built, if it was not passed.
+
+        Raises:
+            GeneratorError: It was not passed, and its class is not here or cannot be rebuilt.
+        """
+        if self._instance is not None:
+            return self._instance
+        if self.arguments is None:
+            raise GeneratorError(
+                f"the task generator {self.path} cannot be rebuilt from its path;"
+                " pass it as generator= when opening"
+            )
+        return _build_custom(self.path, canonical_json(self.arguments))
 
 
 def path_of(generator: object) -> str:
-    """Return the import path of an object's class."""
-    return f"{type(generator).__module__}:{type(generator).__qualname__}"
+    """Return the import path of an object's class: the same in every process of a program.
+
+    The main module is ``__main__`` in one process and ``__mp_main__`` in those that
+    multiprocessing has spawned. If it was run with ``python -m``, both have a name to import.
+    """
+    kind = type(generator)
+    module = kind.__module__
+    if module in _MAIN:
+        module = _name_of_main(kind) or "__main__"
+    return f"{module}:{kind.__qualname__}"
+
+
+_MAIN: Final = ("__main__", "__mp_main__")
+
+
+def _name_of_main(kind: type) -> str | None:
+    """By what name others can import a class of the main module."""
+    main = sys.modules.get(kind.__module__)
+    spec = getattr(main, "__spec__", None)  # of the program; of a profiler that runs it, too
+    return spec.name if spec and _found(main, kind.__qualname__) is kind else None
+
+
+def _found(module: object, name: str) -> object:
+    for part in name.split("."):
+        module = getattr(module, part, None)
+    return module
+
+
+def _loaded(module: str) -> ModuleType:
+    """Import a module, unless it is the main one under its other name: it would run twice."""
+    main = sys.modules.get("__main__")
+    is_main = getattr(getattr(main, "__spec__", None), "name", None) == module
+    return main if main and is_main else importlib.import_module(module)
 
 
 @lru_cache(maxsize=64)
@@ -109,7 +148,7 @@ def _build_custom(path: str, arguments: str) -> TaskGenerator:
 def _import(path: str) -> object:
     module, _, name = path.partition(":")
     try:
-        target: object = importlib.import_module(module)
+        target: object = _loaded(module)
         for part in name.split("."):
             target = getattr(target, part)
     except Exception as error:
@@ -120,7 +159,7 @@ def _import(path: str) -> object:
 def _arguments_of(generator: object) -> dict[str, Any] | None:
     """The keyword arguments that rebuild an object, or None where that cannot be known."""
     kind = type(generator)
-    if kind.__module__ == "__main__":
+    if kind.__module__ in _MAIN and not _name_of_main(kind):
         return None
     try:
         if _import(path_of(generator)) is not kind:

@@ -88,6 +88,7 @@ def test_status(cli: Cli, curriculum: Curriculum, url: str) -> None:
         "counters": {**counts, "late": 0},
         "epoch_counters": counts,
         "snapshot_running": False,
+        "generator_trouble": None,
     }
     text = cli("status", curriculum.name).out
     assert re.search(r"^tasks +11 of 12: fresh 5, learning 0, ripe 6$", text, re.MULTILINE)
@@ -157,7 +158,7 @@ def test_workers(cli: Cli, curriculum: Curriculum, server: RunningServer) -> Non
         "worker_id": curriculum.worker_id,
         "host": os.uname().nodename,
         "pid": os.getpid(),
-        "sequence": 123,
+        "sequence": 124,
         "live": True,
     }
     text = cli("workers", curriculum.name).out

@@ -88,8 +88,9 @@ class Scene:
     def judge(self, before: Counter[str], answer: Any) -> None:
         """The counts have grown as by one call, and the answer is that call's."""
         grown = self.grown(before)
-        if self.case.gaps and "created" not in grown:  # the reply was lost: the next draw fills
-            grown["created"] = self.case.gaps
+        missing = SIZE - len(self.pool())
+        if missing and "created" in self.case.counted:  # a reply was lost: the next draw fills
+            grown["created"] = grown.get("created", 0) + missing
         assert grown == self.case.counted
         self.case.judge(answer)
 

@@ -24,6 +24,7 @@ from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, Wo
 from redis_curriculum.errors import (
     CurriculumError,
     GeneratorError,
+    GeneratorWarning,
     InvalidInputError,
     InvalidURLError,
     KeyTypeError,
@@ -437,17 +438,17 @@ def test_a_generator_that_breaks_later_loses_nothing(
         ids = curriculum.task_ids()
         curriculum.evict(ids[0])
         generator.one_in = 1
-        with pytest.raises(GeneratorError, match="disk gone"):
-            curriculum.next_task((ids[1], 0.5))
-        task = curriculum.next_task((ids[1], 0.5))
+        with pytest.warns(GeneratorWarning, match="disk gone"):
+            task = curriculum.next_task((ids[1], 0.5))
         record = curriculum.get_task_stats(ids[1])
         assert record is not None
-        assert record.completion_count == 1, "the call made again is the same one"
+        assert record.completion_count == 1
         found = [curriculum.get_task_stats(task_id) for task_id in curriculum.task_ids()]
         assert {r.task_id: r.sample_count for r in found if r} == {
             task_id: int(task_id == task.task_id) for task_id in ids[1:]
         }
         generator.one_in = 2**60
+        curriculum._store.maker._rests_until = 0.0  # noqa: SLF001 - instead of waiting a second
         curriculum.get_task()
         assert len(curriculum.task_ids()) == 4
         assert_whole(server, curriculum)

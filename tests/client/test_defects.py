@@ -393,13 +393,14 @@ def test_a_full_pool_is_said_and_loses_no_task(server: RunningServer, name: str)
     with connect(server) as client:
         harness = Harness(client, name, text_config(hypers, num_active_tasks=3))
         specs: list[Spec] = [(100 + i, "a", {}) for i in range(5)]
-        _, created, next_index, missing = harness.create(specs)
-        assert (created, next_index, missing) == (3, 3, 0), "the rest keeps its numbers"
-        _, created, next_index, missing = harness.create(specs[3:])
-        assert (created, next_index, missing) == (0, 3, 0)
+        _, created, missing = harness.create(specs)
+        assert (created, missing) == (3, 0)
+        assert harness.reserve(1)[1] == 3, "the rest keeps its numbers"
+        _, created, missing = harness.create(specs[3:])
+        assert (created, missing) == (0, 0)
         harness.record([(101, 0.5)])
         reply = harness.replace(specs[3:])
-        assert (reply.ids, reply.next_index, reply.missing) == ([103], 4, 0), "room was made"
+        assert (reply.ids, reply.missing) == ([103], 0), "room was made"
         assert sorted(r.task_id for r in records(client, harness.keys, harness.hypers)) == [
             100,
             102,

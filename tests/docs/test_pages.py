@@ -53,7 +53,7 @@ def test_what_to_do_when_has_every_error_and_warning() -> None:
 
 
 def _names(cell: str) -> list[str]:
-    return re.findall(r"`(\w+(?:Error|Warning))`", cell)
+    return re.findall(r"`(\w+(?:Error|Warning)|Exhausted)`", cell)
 
 
 def test_what_to_do_when_names_the_codes() -> None:

@@ -334,14 +334,14 @@ def test_a_number_reused_or_skipped_by_hand(own_server: RunningServer) -> None:
 
 
 def test_the_id_of_another_live_worker(own_server: RunningServer) -> None:
-    named = settings_of(worker_id="same", retry_deadline_s=5.0)
+    named = settings_of(worker_id="same", retry_deadline_s=0.5)
     with Curriculum.open(own_server.url, "x", config_of(), worker=named) as first:
         first.get_task()
         with Curriculum.open(own_server.url, "x", worker=named) as second:
-            started = time.monotonic()
-            with pytest.raises(WorkerInUseError, match="same") as caught:
+            with pytest.raises(
+                WorkerInUseError, match=r"same.*pid.*runs for another \d+ s"
+            ) as caught:
                 second.get_task()
-            assert time.monotonic() - started < 5, "not retried"
             assert caught.value.applied == "no"
         first.get_task()
         assert held_by(first).handed.total() == 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redis_curriculum._store.write import MOST_ERROR_CHARACTERS, message_of
+from redis_curriculum._store.text import MOST_ERROR_CHARACTERS, message_of
 from redis_curriculum.errors import InvalidInputError
 
 

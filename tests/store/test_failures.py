@@ -12,7 +12,12 @@ import pytest
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.errors import GeneratorError, InvalidInputError, ServerUnavailableError
+from redis_curriculum.errors import (
+    GeneratorError,
+    GeneratorWarning,
+    InvalidInputError,
+    ServerUnavailableError,
+)
 from redis_curriculum.tasks import Buckets, Outcome, TaskSpec
 from tests.harness import Harness, connect, text_config
 from tests.lossy import lossy
@@ -164,12 +169,16 @@ def test_a_generator_that_fails_does_not_unsay_the_report(url: str, name: str) -
     with Curriculum.open(url, name, config) as curriculum:
         moody.works = False
         bad = curriculum.task_ids()[0]
-        assert curriculum.report_failure(bad, "x", permanent=True) is QUARANTINED
+        with pytest.warns(GeneratorWarning, match="plays on with 2 of 3 tasks.*no more maps"):
+            assert curriculum.report_failure(bad, "x", permanent=True) is QUARANTINED
+        curriculum.get_task()  # it has been said
+        for _ in range(2):
+            assert curriculum.report_failure(curriculum.task_ids()[0], "x", permanent=True)
         with pytest.raises(GeneratorError, match="no more maps"):
-            curriculum.get_task()  # says it, and does not go on for ever
+            curriculum.get_task()  # there is nothing left to play on with
         moody.works = True
-        for _ in range(2):  # the first is the call that failed, made again
-            curriculum.get_task()
+        curriculum.get_task()  # an empty pool is filled at once, however lately that failed
+        curriculum.get_task()
         assert len(curriculum.task_ids()) == 3
 
 

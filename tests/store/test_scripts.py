@@ -88,14 +88,33 @@ def test_open_without_a_config_creates_nothing(empty: Harness) -> None:
 
 
 def test_a_handle_that_registers_again_learns_its_last_number(harness: Harness) -> None:
-    assert harness.sequence == 1
-    assert harness.register() == 1
+    assert harness.sequence == 2
+    assert harness.register() == 2
 
 
 def test_a_live_workers_id_is_not_given_away(harness: Harness) -> None:
     with pytest.raises(WorkerInUseError, match="'w0'"):
         harness.register("other handle")
-    assert harness.register() == 1
+    with pytest.raises(WorkerInUseError, match="'w0'"):
+        harness.register("other handle", takes="12345")
+    assert harness.register() == 2
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["the one that was entered then", "any"])
+def test_a_live_workers_place_is_taken_by_who_says_so(harness: Harness, *, named: bool) -> None:
+    entered = harness.client.hget(harness.keys.worker("w0"), "started")
+    assert harness.register("other handle", takes=entered if named else "*") == 0
+
+
+def test_an_earlier_process_of_that_name_is_fenced(harness: Harness) -> None:
+    """Whichever way its numbers differ: they are of another life."""
+    for ours, theirs in ((3 * 2**32, 7 * 2**32), (7 * 2**32, 3 * 2**32)):
+        harness.client.hset(harness.keys.worker("w0"), "sequence", theirs)
+        for number in (ours, ours + 1, ours + 2):
+            with pytest.raises(WorkerFencedError):
+                harness.record([(0, 0.5)], sequence=number)
+    harness.client.hset(harness.keys.worker("w0"), "sequence", 7 * 2**32)
+    assert harness.record([(0, 0.5)], sequence=7 * 2**32 + 1) == [0, 1]
 
 
 def test_the_id_of_a_dead_worker_is_free_and_counts_from_0(harness: Harness) -> None:
@@ -159,8 +178,8 @@ def test_only_the_handle_itself_leaves(harness: Harness) -> None:
 def test_resume_skips_numbers_the_server_has_lost(harness: Harness) -> None:
     with pytest.raises(SequenceGapError) as caught:
         harness.resume(0, 5)
-    assert caught.value.last == 1
-    assert harness.resume(1, 5) == 1
+    assert caught.value.last == 2
+    assert harness.resume(2, 5) == 1
     assert harness.record([(0, 0.5)], sequence=5) == [1]
     assert harness.record([(0, 0.5)], sequence=6) == [0, 1]
     harness.worker = "who"
@@ -172,9 +191,9 @@ def test_resume_skips_numbers_the_server_has_lost(harness: Harness) -> None:
 
 
 def test_create_fills_the_room_there_is(empty: Harness) -> None:
-    assert empty.create([(0, "a", {}), (1, "a", {}), (2, "b", {})]) == [0, 3, 3, 1]
-    assert empty.create([(5, "b", {}), (6, "b", {})]) == [0, 1, 4, 0]
-    assert empty.create([(7, "b", {})]) == [0, 0, 4, 0]
+    assert empty.create([(0, "a", {}), (1, "a", {}), (2, "b", {})]) == [0, 3, 1]
+    assert empty.create([(5, "b", {}), (6, "b", {})]) == [0, 1, 0]
+    assert empty.create([(7, "b", {})]) == [0, 0, 0]
     assert empty.client.smembers(empty.keys.label("b")) == {"2", "5"}
     events = [fields for _, fields in empty.client.xrange(empty.keys.events)]
     assert events == [
@@ -184,10 +203,11 @@ def test_create_fills_the_room_there_is(empty: Harness) -> None:
 
 
 def test_create_skips_indices_whose_task_failed_to_generate(empty: Harness) -> None:
-    reply = empty.write("create", 1, 0, 3, 30, "a", "{}", 8, 80, "a", "{}")
-    assert reply == [0, 2, 9, 2]
+    assert empty.reserve(9) == [0, 0, 9, 4]
+    reply = empty.write("create", 1, 0, 9, "", 3, 30, "a", "{}", 8, 80, "a", "{}")
+    assert reply == [0, 2, 2]
     with pytest.raises(IndexTakenError) as caught:
-        empty.create([], next_index=8)
+        empty.create([], first=0)
     assert caught.value.next_index == 9
 
 
@@ -250,10 +270,10 @@ def test_replace_takes_the_lowest_and_only_as_many_as_may_go(harness: Harness) -
         harness.record([(1, 0.5), (2, score), (3, 0.5)])
     reply = harness.replace([(10 + i, "new", {"i": i}) for i in range(4)])
     assert reply.ids == [10, 11, 12]  # task 0 is under-sampled
-    assert (reply.next_index, reply.missing) == (7, 0)
+    assert reply.missing == 0
     assert harness.client.smembers(harness.keys.label("new")) == {"10", "11", "12"}
     assert harness.replace([(20, "new", {})]).ids == []
-    assert harness.next_index == 7
+    assert harness.reserve(1)[1] == 7, "the next one has the first index without a task"
 
 
 def test_replace_without_specs_replaces_nothing(harness: Harness) -> None:

@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
 
     @property
     def last_id(self) -> int:
-        return self.harness.next_index
+        return int(self.client.hget(self.harness.keys.meta, "next_index"))
 
     def some_results(self, chosen: list[tuple[int, float]]) -> list[tuple[int, float]]:
         return [(self.some_id(pick), score) for pick, score in chosen]
@@ -130,15 +130,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(names=st.lists(labels, max_size=12))
     def create(self, names: list[str]) -> None:
-        specs, first = self.specs(names), self.harness.next_index
+        specs = self.specs(names)
         fitting = specs[: self.room()]
         reply = self.harness.create(specs)
         self.model.create(fitting)
-        after = first + len(fitting)
-        assert reply == [0, len(fitting), after, self.room()]
+        assert reply == [0, len(fitting), self.room()]
         number = self.harness.sequence
-        self.again = lambda: self.harness.create(specs, next_index=first, sequence=number)
-        self.answer = [1, 0, after, self.room()]
+        self.again = lambda: self.harness.create(specs, sequence=number)
+        self.answer = [1, 0, self.room()]
 
     @rule(chosen=results)
     def record(self, chosen: list[tuple[int, float]]) -> None:
@@ -175,13 +174,13 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.room() == 0)
     @rule(names=st.lists(labels, max_size=4))
     def replace(self, names: list[str]) -> None:
-        specs, first = self.specs(names), self.harness.next_index
+        specs = self.specs(names)
         replaced = len(self.model.replace(specs))
         reply = self.harness.replace(specs)
         assert reply.tasks == specs[:replaced]
-        assert (reply.next_index, reply.missing) == (first + replaced, 0)
+        assert reply.missing == 0
         number = self.harness.sequence
-        self.again = lambda: self.harness.replace(specs, next_index=first, sequence=number).tasks
+        self.again = lambda: self.harness.replace(specs, sequence=number).tasks
         self.answer = reply.tasks
 
     @rule(chosen=st.lists(picks, min_size=1, max_size=3))
@@ -205,11 +204,11 @@ class Machine(RuleBasedStateMachine):
     def fail(self, pick: int, *, permanent: bool, error: str) -> None:
         task_id = self.some_id(pick)
         outcome = self.model.fail(task_id, error, permanent=permanent)
-        after = [self.harness.next_index, self.room()]
-        assert self.harness.fail(task_id, error, permanent=permanent) == [0, outcome, *after]
+        after = self.room()
+        assert self.harness.fail(task_id, error, permanent=permanent) == [0, outcome, after]
         number = self.harness.sequence
         self.again = lambda: self.harness.fail(task_id, error, permanent=permanent, sequence=number)
-        self.answer = [1, 1, *after]
+        self.answer = [1, 1, after]
 
     @rule()
     def end_epoch(self) -> None:
@@ -282,13 +281,13 @@ class Machine(RuleBasedStateMachine):
         self.harness.worker = "w0"
 
     @rule(away=st.sampled_from([-1, 1, 50]), names=st.lists(labels, max_size=2))
-    def taken_index(self, away: int, names: list[str]) -> None:
-        """Tasks generated for another index than the next are refused."""
+    def not_reserved(self, away: int, names: list[str]) -> None:
+        """Tasks for indices that the worker has not reserved are refused."""
         right = self.last_id
         specs: list[Spec] = [(10**9 + i, label, {}) for i, label in enumerate(names)]
         for write in (self.harness.create, self.harness.replace):
             with pytest.raises(IndexTakenError) as caught:
-                write(specs, next_index=right + away)
+                write(specs, first=right + away)
             assert caught.value.next_index == right
 
     def writes(self, chosen: list[tuple[int, float]], number: int) -> list[Callable[[], Any]]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import T
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, InThread, Step, Steps
+from redis_curriculum._protocol.plan import InThread, T
+from redis_curriculum._wire.steps import Connect, Drop, Exchange, Step, Steps
 
 Node = tuple[str, int]
 Words = tuple[str | bytes, ...]

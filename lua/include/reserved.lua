@@ -1,0 +1,19 @@
+-- reserved: the tasks that come are for indices that this worker has reserved, from `first` on. Nothing is written before.
+-- Needs: meta, worker, first, load_reservations, store_reservations
+-- Gives: end_reservation
+local reservations, mine = load_reservations(), nil
+for _, r in ipairs(reservations) do
+  if r.worker == worker and r.at == tonumber(first) then
+    mine = r
+  end
+end
+if not mine then
+  return redis.error_reply('RCINDEX ' .. meta[5])
+end
+
+-- From `at` on its indices have no task.
+local function end_reservation(at)
+  mine.worker, mine.number, mine.fills, mine.since = '*', '0', '0', 0
+  mine.at, mine.count = tonumber(at), mine.at + mine.count - at
+  store_reservations(reservations)
+end
