@@ -12,6 +12,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
     ├── GeneratorError                      task_id: the task generator raised or broke a rule
     │   └── Exhausted                       raised by a generator: it has no more tasks
     ├── CurriculumNotFoundError (KeyError)  name
+    ├── CurriculumExistsError               name: there is one, and resume is "never"
     ├── CurriculumDeletedError              it is marked for deletion, its keys are not all gone
     ├── EmptyPoolError                      there is no task to draw
     ├── TaskNotFoundError (KeyError)        task_id
@@ -123,6 +124,16 @@ class CurriculumNotFoundError(CurriculumError, KeyError):
     def __init__(self, name: str | None = None) -> None:
         which = "this curriculum is no longer" if name is None else f"no curriculum named {name!r}"
         super().__init__(f"{which} on this server; open it with a config")
+        self.name = name
+
+
+class CurriculumExistsError(CurriculumError):
+    """A curriculum of that name exists, and ``resume`` is ``"never"``; nothing was changed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'curriculum {name!r} exists, and resume is "never"; choose another name, or delete it'
+        )
         self.name = name
 
 

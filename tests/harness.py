@@ -8,6 +8,7 @@ given goes to the server as it is, so that a test can also pass nonsense.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -151,7 +152,7 @@ class Harness:
         state = " ".join(map(str, RandomStream.from_seed(self.config.seed).state))
         text, digest = self.config.to_json(), self.config.sha256()
         reply: list[Any] = self.call(
-            "open", 1, SCHEMA, text, digest, packed_hypers(self.config), state
+            "open", 1, SCHEMA, text, digest, packed_hypers(self.config), state, secrets.token_hex(4)
         )
         self.generation = reply[2]
         self.keys = Keys(self.keys.name, self.generation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from redis_curriculum._protocol.keys import COUNTS, EPOCH, PARTS, Keys
+from redis_curriculum._protocol.keys import COUNTS, EPOCH, PARTS, Keys, index_of
 from redis_curriculum._values.rules import NAME
 
 TEAM: Final = "team-a:"
@@ -13,6 +13,7 @@ TEAM: Final = "team-a:"
 _ANY: Final = Keys("NAME", 987654321)
 _LABEL, _ID = "LABEL", 123456789
 _SPELLED: Final = {
+    index_of(): "zset",
     _ANY.meta: "hash",
     _ANY.workers: "zset",
     _ANY.worker(_LABEL): "hash",

@@ -6,6 +6,7 @@
 -- ARGV[4] config_sha256 str of that JSON
 -- ARGV[5] packed_hypers doubles the numbers of that config
 -- ARGV[6] random str first state of the random stream, six integers
+-- ARGV[7] creator str tells the retry of a call from another's; empty: only attach
 -- Returns [created, schema, generation, config, next_index, num_tasks, epoch, config_version]; [] where there is none and no config was given
 -- Errors RCTYPE key: something else stands at one of our keys; RCDELETED: it is marked for deletion; nothing was written
 -- Atomic.
@@ -19,7 +20,8 @@ end
 if other_than('hash', meta_key) then
   return redis.error_reply('RCTYPE ' .. meta_key)
 end
-local found = call('HMGET', meta_key, 'schema', 'generation', 'config', 'next_index', 'epoch', 'config_version')
+local found = call('HMGET', meta_key, 'schema', 'generation', 'config', 'next_index', 'epoch', 'config_version',
+  'creator')
 local at = prefix .. 'g' .. (found[2] or generation) .. ':'
 local own = { 'zset', prefix .. 'workers', 'stream', prefix .. 'events', 'zset', at .. 'fresh', 'zset', at .. 'learning',
   'zset', at .. 'ripe', 'hash', at .. 'labels', 'zset', at .. 'inactive', 'hash', at .. 'weight_sums',
@@ -31,8 +33,9 @@ for i = 1, #own, 2 do
 end
 if found[1] then
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
-  return { 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size, tonumber(found[5]),
-    tonumber(found[6] or 1) }
+  local created = found[7] and found[7] == creator -- and the reply was lost
+  return { created and 1 or 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size,
+    tonumber(found[5]), tonumber(found[6] or 1) }
 end
 if config == '' then
   return {}
@@ -44,5 +47,5 @@ end
 generation = (call('GET', prefix .. 'deleted') or 0) + 1
 call('HSET', meta_key, 'schema', schema, 'generation', generation, 'config', config, 'config_sha256', config_sha256,
   'hypers', packed_hypers, 'config_version', 1, 'epoch', 0, 'created_ms', now_ms(), 'random', random, 'next_index', 0,
-  'late_count', 0)
+  'late_count', 0, 'creator', creator)
 return { 1, tonumber(schema), generation, config, 0, 0, 0, 1 }

@@ -1,18 +1,19 @@
 """Least privilege: the ACL of a worker of one curriculum, and of somebody who only looks.
 
-Keys: the curriculum's own and no others. Commands: those that this library sends, and those inside
-the scripts, for Redis checks these too; hence a script, whoever wrote it, can do nothing that its
-caller may not do directly. EVAL stays refused: scripts are sent once, with SCRIPT LOAD.
+Keys: the curriculum's own, and the index of names. Commands: those that this library sends, and
+those inside the scripts, for Redis checks these too; hence a script, whoever wrote it, can do
+nothing that its caller may not do directly. EVAL stays refused: scripts are sent once, with SCRIPT
+LOAD.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from redis_curriculum._protocol.keys import Keys, as_pattern
+from redis_curriculum._protocol.keys import Keys, as_pattern, index_of
 from redis_curriculum._protocol.scripts import load, names
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum._values.rules import validate_name
@@ -38,12 +39,15 @@ READING: Final = (
 """What is sent to look at a curriculum. SCAN shows the names of all keys, but no content."""
 WRITING: Final = ("get", "scard", "unlink")
 """What is sent beside that to restore and to clear away."""
+NAMING: Final = ("zadd", "zscan")
+"""What is sent to the index of names: to add one, to read them."""
 CLUSTER: Final = ("asking", "cluster|slots", "eval")
 """What a cluster needs beside that: to know where slots are, and EVAL to ask one that moves."""
 VIEWED: Final = ("numbers", "read")
 """The scripts that read for a viewer."""
 
 _SETINFO_SINCE: Final = (7, 2)
+_SELECTORS_SINCE: Final = (7, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,17 @@ def acl_lines(
     scripts = _commands(names())
     looking = _commands(VIEWED)
     return AclLines(
-        worker=_line(keys, "worker", common | set(WRITING) | scripts),
-        viewer=_line(keys, "viewer", common | looking),
+        worker=_line(keys, "worker", common | set(WRITING) | scripts, _index(keys, number, NAMING)),
+        viewer=_line(keys, "viewer", common | looking, _index(keys, number, NAMING[1:])),
     )
+
+
+def _index(keys: Keys, number: tuple[int, ...], commands: Sequence[str]) -> str:
+    """The right to the index of names: where a server can say so, for these commands only."""
+    index = index_of(keys.key_prefix)
+    if number < _SELECTORS_SINCE:
+        return f"~{index}"
+    return f"(~{index} {' '.join(f'+{command}' for command in commands)})"
 
 
 def _commands(scripts: Iterable[str]) -> set[str]:
@@ -81,8 +93,8 @@ def _commands(scripts: Iterable[str]) -> set[str]:
     return {c for name in scripts for variant in variants for c in load(name, variant).commands}
 
 
-def _line(keys: Keys, role: str, commands: set[str]) -> str:
+def _line(keys: Keys, role: str, commands: set[str], index: str) -> str:
     allowed = " ".join(f"+{command}" for command in sorted(commands))
     user = f"{keys.name}-{role}"
     pattern = f"~{as_pattern(keys.prefix)}*"
-    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels {pattern} {allowed}"
+    return f"ACL SETUSER {user} reset on >PASSWORD resetchannels {pattern} {allowed} {index}"

@@ -8,17 +8,21 @@ removing is safe. So a deletion is a mark, then steps; ``gc`` ends one that was 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from redis_curriculum._protocol.asking import Server
-from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._admin.names import nodes, split, tidy
+from redis_curriculum._protocol.asking import Node, Server
+from redis_curriculum._protocol.keys import ROOT, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import is_older
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET, REAP
+from redis_curriculum._wire.urls import Address
 from redis_curriculum.errors import CurriculumNotFoundError
 
 _CHUNK: Final = 500
+_DELETED: Final = "deleted curriculum"
 _WITHOUT_END: Final = -1  # PTTL's answer
 _LOOKS: Final = 8
 """How often one deletion looks for what has come meanwhile; ``gc`` removes what comes later."""
@@ -47,12 +51,22 @@ class _Claims:
     deleting: str | None
     """Its last generation."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is none, or one of a schema that this library can tell leftovers of."""
+        return self.schema in (None, str(SCHEMA)) or is_older(self.schema)
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a curriculum, or will be."""
+        return self.current is not None or self.staged is not None
+
     def leftover(self, name: str) -> str | None:
         """Say what kind of leftover a key (without its prefix) is; None: it is needed."""
-        if name == "deleted":
+        if name == "deleted" or not self.is_known:
             return None
         if self.deleting is not None:
-            return "deleted curriculum"
+            return _DELETED
         head = name.partition(":")[0]
         if head.startswith("g") and head[1:].isdecimal():
             return self._of_generation(head[1:])
@@ -76,23 +90,89 @@ def gc(server: Server, *, dry_run: bool = False) -> Plan[list[Leftover]]:
     once; one round trip per 500 leftover keys. One of an unknown schema is left alone.
     """
     keys = server.keys
-    claims = yield from _claims(server)
-    if not (claims.schema in (None, str(SCHEMA)) or is_older(claims.schema)):
-        return []
-    leftovers: dict[str, list[str]] = {}
-    for key in (yield from server.scan_keys(keys.prefix)):
-        short = key.removeprefix(keys.prefix)
-        kind = claims.leftover(short)
-        if kind:
-            leftovers.setdefault(kind, []).append(short)
-    counts: Counter[str] = Counter()
-    for kind, shorts in sorted(leftovers.items()):
-        counts[kind] = len(shorts) if dry_run else (yield from _collect(server, shorts))
-    if claims.deleting is None:
-        counts["expired workers"] = yield from _expired(server, dry_run=dry_run)
-    elif not dry_run:
-        counts["deleted curriculum"] += yield from _forget(server, claims.deleting)
-    return [Leftover(keys.name, kind, count) for kind, count in counts.items() if count]
+    return (yield from _Sweep([server], keys.key_prefix, keys.prefix).gc(dry_run=dry_run))
+
+
+def gc_all(address: Address, deadline_s: float, *, dry_run: bool = False) -> Plan[list[Leftover]]:
+    """Do the same for every curriculum, in one walk, and make the index of names agree with it."""
+    each = yield from nodes(address, deadline_s)
+    sweep = _Sweep(each, address.prefix, f"{address.prefix}{ROOT}{{")
+    found = yield from sweep.gc(dry_run=dry_run)
+    if not dry_run:
+        yield from tidy(address, deadline_s, sweep.live)
+    return found
+
+
+class _Sweep:
+    """Walks over the keys of some nodes that begin with ``stem``, and removes what may go."""
+
+    def __init__(self, each: Sequence[Node], key_prefix: str, stem: str) -> None:
+        self._nodes, self._key_prefix, self._stem = each, key_prefix, stem
+        self._known: dict[str, tuple[Server, _Claims]] = {}
+        """The curricula that were met, and who may still need something of them."""
+
+    @property
+    def live(self) -> set[str]:
+        """Names of the curricula that exist, or are being restored."""
+        return {name for name, (_, claims) in self._known.items() if claims.live}
+
+    def gc(self, *, dry_run: bool) -> Plan[list[Leftover]]:
+        """Remove what nobody needs, or only say what there is."""
+        counts: Counter[tuple[str, str]] = Counter()
+        found = yield from self._walk()
+        for name, (server, claims) in sorted(self._known.items()):
+            for kind, shorts in sorted(found.get(name, {}).items()):
+                gone = len(shorts) if dry_run else (yield from _collect(server, sorted(shorts)))
+                counts[name, kind] = gone
+            if claims.deleting is None and claims.is_known:
+                gone = yield from _expired(server, dry_run=dry_run)
+                counts[name, "expired workers"] = gone
+        if not dry_run:
+            yield from self._end_deletions(counts)
+        return [Leftover(name, kind, count) for (name, kind), count in counts.items() if count]
+
+    def _walk(self) -> Plan[dict[str, dict[str, set[str]]]]:
+        """Return the keys that may go, by curriculum and kind, without the curriculum's prefix."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for node in self._nodes:
+            cursor, page = yield from node.scan_page("0", self._stem)
+            while True:
+                for key in page:
+                    place = split(key, self._key_prefix)
+                    if place:
+                        _, claims = yield from self._claims(place[0], node.deadline_s)
+                        kind = claims.leftover(place[1])
+                        if kind:
+                            found.setdefault(place[0], {}).setdefault(kind, set()).add(place[1])
+                if cursor == "0":
+                    break
+                cursor, page = yield from node.scan_page(cursor, self._stem)
+        return found
+
+    def _claims(self, name: str, deadline_s: float) -> Plan[tuple[Server, _Claims]]:
+        if name not in self._known:
+            server = Server(Keys(name, key_prefix=self._key_prefix), deadline_s)
+            self._known[name] = server, (yield from _claims(server))
+        return self._known[name]
+
+    def _end_deletions(self, counts: Counter[tuple[str, str]]) -> Plan[None]:
+        """Remove what came between the look and the mark; once nothing is left, free the names."""
+        ending = {n for n, (_, claims) in self._known.items() if claims.deleting is not None}
+        for _ in range(_LOOKS if ending else 0):
+            found = yield from self._walk()
+            for name in sorted(ending):
+                server, claims = self._known[name]
+                shorts = found.get(name, {}).get(_DELETED)
+                gone = 0
+                if shorts:
+                    gone = yield from _collect(server, sorted(shorts))
+                    counts[name, _DELETED] += gone
+                else:
+                    yield from server.at(int(claims.deleting or 0)).run(FORGET, _REMEMBER_MS)
+                if not gone:  # done, or others have ended it and the name is in use again
+                    ending.discard(name)
+            if not ending:
+                break
 
 
 def delete(server: Server) -> Plan[int]:
@@ -130,22 +210,6 @@ def _collect(server: Server, shorts: list[str]) -> Plan[int]:
     for start in range(0, len(shorts), _CHUNK):
         (count,) = yield from server.run(COLLECT, *shorts[start : start + _CHUNK])
         removed += count
-    return removed
-
-
-def _forget(server: Server, generation: str) -> Plan[int]:
-    """Remove what came between the look and the mark; once nothing is left, end the deletion."""
-    keys, removed = server.keys, 0
-    for _ in range(_LOOKS):
-        found = yield from server.scan_keys(keys.prefix)
-        shorts = [key.removeprefix(keys.prefix) for key in found if key != keys.deleted]
-        if not shorts:
-            yield from server.at(int(generation)).run(FORGET, _REMEMBER_MS)
-            return removed
-        gone = yield from _collect(server, shorts)
-        removed += gone
-        if not gone:  # others have ended the deletion, and the name is in use again
-            break
     return removed
 
 

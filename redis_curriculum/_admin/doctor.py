@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from redis_curriculum._admin.backup import server_config
-from redis_curriculum._admin.overview import CurriculumRow, curricula
+from redis_curriculum._admin.overview import curricula
 from redis_curriculum._protocol.asking import Node
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.plan import Plan
@@ -21,7 +21,7 @@ _FSYNC: Final = {
 
 
 def diagnose(address: Address, node: Node) -> Plan[list[Finding]]:
-    """Look at everything; some five round trips, and more with many curricula."""
+    """Look at everything of one node; some five round trips."""
     info = yield from node.info()
     persistent = address.kind != "embedded" or bool(address.path)
     findings = audit(info, persistent=persistent)
@@ -32,7 +32,16 @@ def diagnose(address: Address, node: Node) -> Plan[list[Finding]]:
             findings.append(Finding("warn", "CONFIG is denied: appendfsync and save are not known"))
         else:
             findings += _settings(config)
-    return [*findings, *_schemas((yield from curricula(node, address.prefix)))]
+    return findings
+
+
+def schemas(address: Address, deadline_s: float) -> Plan[list[Finding]]:
+    """Look at the schema of every curriculum."""
+    rows = yield from curricula(address, deadline_s)
+    findings = [schema_finding(row.name, row.schema) for row in rows]
+    others = [finding for finding in findings if finding]
+    known = len(rows) - len(others)
+    return [*others, Finding("pass", f"{known} curricula of schema {SCHEMA}")]
 
 
 def _settings(config: Callable[[str], str]) -> list[Finding]:
@@ -53,10 +62,3 @@ def _settings(config: Callable[[str], str]) -> list[Finding]:
             "CONFIG SET appendonly yes (and in redis.conf)",
         )
     ]
-
-
-def _schemas(rows: list[CurriculumRow]) -> list[Finding]:
-    findings = [schema_finding(row.name, row.schema) for row in rows]
-    others = [finding for finding in findings if finding]
-    known = len(rows) - len(others)
-    return [*others, Finding("pass", f"{known} curricula of schema {SCHEMA}")]

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from redis_curriculum._protocol.asking import Node, Server
-from redis_curriculum._protocol.keys import COUNTS, PARTS, ROOT, SCHEMA, Keys
+from redis_curriculum._admin.names import candidates
+from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.requirements import require_schema
 from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
-from redis_curriculum._values.rules import NAME
+from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumNotFoundError, KeyTypeError, PermissionDeniedError
-
-_NAME: Final = re.compile(re.escape(ROOT) + rf"\{{({NAME})\}}:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +105,15 @@ def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
     return store
 
 
-def names(node: Node, key_prefix: str) -> Plan[list[str]]:
-    """Names of which the node has any key at all, sorted; walks over all its keys."""
-    found = yield from node.scan_keys(f"{key_prefix}{ROOT}{{")
-    matches = (_NAME.match(key, len(key_prefix)) for key in found)
-    return sorted({match[1] for match in matches if match})
+def curricula(address: Address, deadline_s: float) -> Plan[list[CurriculumRow]]:
+    """List a server's curricula by name; those that this user may not read are left out.
 
-
-def curricula(node: Node, key_prefix: str) -> Plan[list[CurriculumRow]]:
-    """List a node's curricula; those that this user may not read are left out."""
+    Some nine round trips each. Walks over no keys, unless the index of names is not complete.
+    """
     rows = []
-    for name in (yield from names(node, key_prefix)):
+    for name in (yield from candidates(address, deadline_s)):
         try:
-            row = yield from _row(Server(Keys(name, key_prefix=key_prefix), node.deadline_s))
+            row = yield from _row(Server(Keys(name, key_prefix=address.prefix), deadline_s))
         except (KeyTypeError, PermissionDeniedError):
             continue
         rows += [row] if row else []

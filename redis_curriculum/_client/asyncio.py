@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from redis_curriculum._client.handle import checked_results, located
+from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loop
+from redis_curriculum._client.handle import checked_results
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.live import AsyncLive
-from redis_curriculum._client.open import opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -63,7 +64,7 @@ class Opening(Generic[H]):
             await self._handle.close()
 
 
-class AsyncCurriculum(AsyncLive):
+class AsyncCurriculum(AsyncCatalogue, AsyncLive):
     """A ``Curriculum`` for one event loop; every method takes, does and raises what its twin does.
 
     A handle is one worker with one connection: tasks of the loop may share it, their calls then
@@ -90,6 +91,7 @@ class AsyncCurriculum(AsyncLive):
         name: str,
         config: CurriculumConfig | None = None,
         *,
+        resume: ResumeMode = "allow",
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
     ) -> Opening[Self]:
@@ -100,8 +102,9 @@ class AsyncCurriculum(AsyncLive):
         """
 
         async def opened() -> Self:
-            async with _connecting(url, worker) as (address, settings, link):
-                store = await drive(opening(address, name, config, settings, generator), link)
+            async with connecting_in_loop(url, worker) as (address, settings, link):
+                plan = opening(address, name, config, settings, generator, resume=resume)
+                store = await drive(plan, link)
                 return cls(address, store, link)
 
         return Opening(opened())
@@ -131,7 +134,7 @@ class AsyncCurriculum(AsyncLive):
             intake = await asyncio.to_thread(
                 take_in, Path(path), overrides, force=force, shrink=shrink
             )
-            async with _connecting(url, worker) as (address, settings, link):
+            async with connecting_in_loop(url, worker) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)
@@ -381,17 +384,3 @@ class AsyncCurriculum(AsyncLive):
     def _begin_anew(self) -> None:
         self._lock = asyncio.Lock()
         self._link = AsyncLink(self._address, self._store.settings.timeout_s)
-
-
-@asynccontextmanager
-async def _connecting(
-    url: str, worker: WorkerSettings | None
-) -> AsyncIterator[tuple[Address, WorkerSettings, AsyncLink]]:
-    """A link for a handle to keep; closed if there will be none."""
-    address, settings = located(url, worker)
-    link = AsyncLink(address, settings.timeout_s)
-    try:
-        yield address, settings, link
-    except BaseException:
-        await link.close()
-        raise

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from redis_curriculum._client.catalogue import Catalogue, connecting
 from redis_curriculum._client.handle import (
     checked_results,
     live_generator,
-    located,
 )
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.live import Live
-from redis_curriculum._client.open import opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -42,7 +42,7 @@ from redis_curriculum.tasks.task import Task, TaskGenerator
 T = TypeVar("T")
 
 
-class Curriculum(Live):
+class Curriculum(Catalogue, Live):
     """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
 
     Nothing of the pool is kept here: every method asks the server, so what one worker wrote every
@@ -73,40 +73,38 @@ class Curriculum(Live):
         name: str,
         config: CurriculumConfig | None = None,
         *,
+        resume: ResumeMode = "allow",
         worker: WorkerSettings | None = None,
         generator: TaskGenerator | None = None,
     ) -> Self:
         """Create the curriculum and fill its pool, or attach to the one of that name.
 
-        Three round trips, and two more for every ``worker.chunk`` tasks of a new or empty pool.
-        What a pool lacks otherwise the next draws add. A curriculum of an older schema is migrated
-        first, with a line in the log (INFO) and some five round trips per 100 tasks.
+        Three round trips; three more for a new one, and two for every ``worker.chunk`` tasks of a
+        new or empty pool. What a pool lacks otherwise the next draws add. The log (INFO) says which
+        of the two it was, and what the curriculum holds. One of an older schema is migrated first,
+        which the log says too, in some five round trips per 100 tasks.
 
         Args:
-            url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
-                ``redis+cluster://`` or ``embedded://``; the password may also come from the
-                environment variable ``REDIS_CURRICULUM_PASSWORD``.
+            url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``embedded://`` or
+                ``redis+cluster://``; the password may be in ``REDIS_CURRICULUM_PASSWORD`` instead.
             name: 1 to 128 characters of ``A-Z a-z 0-9 _ . - = , / + @ ~ [ ]``.
             config: What to create; None attaches to what is there.
+            resume: "allow" creates or attaches, "never" only creates, "must" only attaches.
             worker: How this handle talks to the server.
             generator: Your own generator, where the config cannot rebuild it from its path.
 
         Raises:
             InvalidInputError: An argument breaks a rule; nothing was sent.
-            CurriculumNotFoundError: There is none of that name, and no config was given.
+            CurriculumNotFoundError: There is none, and no config was given, or resume="must".
+            CurriculumExistsError: There is one, and resume="never".
             ConfigMismatchError: ``config`` differs from the stored one; lists every field.
             MigrationError: It is of an older schema, and workers of the older version are live.
             UnsupportedServerError: The server is too old or would drop records.
             ServerError: The server could not be reached or refused.
         """
-        address, settings = located(url, worker)
-        link = DirectLink(address, settings.timeout_s)
-        try:
-            store = drive(opening(address, name, config, settings, generator), link)
-        except BaseException:
-            link.close()
-            raise
-        return cls(address, store, link)
+        with connecting(url, worker) as (address, settings, link):
+            store = drive(opening(address, name, config, settings, generator, resume=resume), link)
+            return cls(address, store, link)
 
     @classmethod
     def restore(
@@ -149,19 +147,13 @@ class Curriculum(Live):
             InvalidInputError: An override is unknown or breaks a rule.
         """
         intake = take_in(Path(path), overrides, force=force, shrink=shrink)
-        address, settings = located(url, worker)
-        link = DirectLink(address, settings.timeout_s)
-        try:
-            name = intake.manifest.name if name is None else name
+        name = intake.manifest.name if name is None else name
+        with connecting(url, worker) as (address, settings, link):
             server = server_of(address, name, settings)
             plan = restoring(server, address.public, intake, replace=replace, progress=progress)
             drive(plan, link)
             attaching = opening(address, name, None, settings, generator, fill=intake.is_to_fill)
-            store = drive(attaching, link)
-        except BaseException:
-            link.close()
-            raise
-        return cls(address, store, link)
+            return cls(address, drive(attaching, link), link)
 
     # --- playing ---------------------------------------------------------------------------------
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA, Keys
@@ -21,6 +24,7 @@ from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.making import tried_out
+from redis_curriculum._store.names import announce
 from redis_curriculum._store.once import Worker
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.variant import packed_hypers
@@ -28,8 +32,18 @@ from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import ConfigMismatchError, CurriculumNotFoundError, InvalidInputError
+from redis_curriculum.errors import (
+    ConfigMismatchError,
+    CurriculumExistsError,
+    CurriculumNotFoundError,
+    InvalidInputError,
+)
 from redis_curriculum.tasks.task import TaskGenerator
+
+log: Final = logging.getLogger("redis_curriculum")
+
+ResumeMode: TypeAlias = Literal["allow", "never", "must"]
+"""Whether ``open`` may attach to a curriculum that is there, or must."""
 
 
 def server_of(address: Address, name: object, settings: WorkerSettings) -> Server:
@@ -49,10 +63,11 @@ def opening(
     settings: WorkerSettings,
     generator: TaskGenerator | None,
     *,
+    resume: ResumeMode = "allow",
     fill: bool = False,
     worker: Worker | None = None,
 ) -> Plan[Store]:
-    """Audit the server, create or attach; three round trips, more while filling the pool.
+    """Audit the server, attach or create; three round trips, more while creating.
 
     It is filled where it is new (whoever comes first) or empty, or if ``fill``. A later gap is for
     the next draw: who attaches changes nothing, and a resumed run draws what it would have drawn.
@@ -63,14 +78,16 @@ def opening(
         InvalidInputError: The name, the config or the generator cannot be used.
         GeneratorError: The generator fails for 16 task ids in a row.
         KeyTypeError: Something else stands at one of our keys.
-        CurriculumNotFoundError: There is none of that name, and no config was given.
+        CurriculumNotFoundError: There is none of that name, and ``resume`` is "must" or no config
+            was given.
+        CurriculumExistsError: There is one, and ``resume`` is "never".
         ConfigMismatchError: ``config`` differs from the stored one.
         MigrationError: Its keys are of an older schema, and its workers are live.
         UnsupportedServerError: The server would lose data, or its keys are of another version.
     """
     server = server_of(address, name, settings)
     name = server.keys.name
-    config = _checked(config, generator)
+    config = _checked(config, generator, resume)
     if config is not None and (yield InThread(partial(can_generate, config))):
         yield from tried_out(config, settings.retry_deadline_s)
     info = yield from server.info()
@@ -78,15 +95,16 @@ def opening(
     failing = [finding for finding in kept if finding.level == "fail"]
     fixed = address.kind not in ("sentinel", "cluster")
     enforce(audit(info, fixed=fixed, persistent=False) + failing, address.public)
-    reply = yield from server.run(OPEN, *_arguments(config))
-    if reply and is_older(reply[1]):
-        yield from migrate(server)
-        reply = yield from server.run(OPEN, *_arguments(config))
+    reply = yield from _found(server, resume)
     if not reply:
-        raise CurriculumNotFoundError(name)
+        if config is None or resume == "must":
+            raise CurriculumNotFoundError(name)
+        reply = yield from _made(server, config)
     created, schema, generation, stored, next_index, size, epoch, version = reply
     require_schema(name, schema)
     if not created:
+        if resume == "never":  # another process was quicker
+            raise CurriculumExistsError(name)
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
     yield InThread(partial(can_generate, config))  # the store finds what this has built
@@ -95,6 +113,9 @@ def opening(
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
         enforce(kept, address.public)
+        log.info("created %r, epoch 0", name)
+    elif log.isEnabledFor(logging.INFO):
+        log.info((yield from _told(store)))
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
         yield from Filling(config.num_active_tasks - size, is_patient=True).plan(store)
@@ -117,21 +138,62 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
     return store
 
 
+def _found(server: Server, resume: ResumeMode) -> Plan[list[Any]]:
+    """Attach to what is there, migrated if it is of an older schema; [] where nothing is."""
+    nothing = [SCHEMA, "", "", "", "", ""]
+    found: list[Any] = yield from server.run(OPEN, *nothing)
+    if found and resume == "never":
+        raise CurriculumExistsError(server.keys.name)
+    if found and is_older(found[1]):
+        yield from migrate(server)
+        found = yield from server.run(OPEN, *nothing)
+    return found
+
+
+def _made(server: Server, config: CurriculumConfig) -> Plan[list[Any]]:
+    """Create it; where somebody else does so at the same time, attach to theirs."""
+    yield from announce(server)
+    state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
+    own = [config.to_json(), config.sha256(), packed_hypers(config), state, secrets.token_hex(8)]
+    made: list[Any] = yield from server.run(OPEN, SCHEMA, *own)
+    return made
+
+
+def _told(store: Store) -> Plan[str]:
+    """Say to what a handle has attached; three round trips, more with hundreds of labels."""
+    server, keys = store.server, store.server.keys
+    (created_ms,) = yield from server.command("HMGET", keys.meta, "created_ms")
+    results = sum((yield from server.scan_counts(keys.count("completions"))).values())
+    since = _ago(int(created_ms or 0), (yield from server.now_ms()))
+    return f"attached to {keys.name!r}: {results:,} results, created {since}, epoch {store.epoch}"
+
+
+def _ago(then_ms: int, now_ms: int) -> str:
+    """Say how long ago a moment was; days are those of the local calendar."""
+    then, now = (datetime.fromtimestamp(ms / 1000, UTC).astimezone() for ms in (then_ms, now_ms))
+    days, minutes = (now.date() - then.date()).days, (now_ms - then_ms) // 60_000
+    if days > 1:
+        return f"{days} days ago"
+    if days == 1 and minutes >= 12 * 60:
+        return "yesterday"
+    for count, unit in ((minutes // 60, "hour"), (minutes, "minute")):
+        if count > 0:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
 def _checked(
-    config: CurriculumConfig | None, generator: TaskGenerator | None
+    config: CurriculumConfig | None, generator: TaskGenerator | None, resume: object
 ) -> CurriculumConfig | None:
+    if not isinstance(resume, str) or resume not in get_args(ResumeMode):
+        raise InvalidInputError("resume", '"allow", "never" or "must"', resume)
+    if config is None and resume == "never":
+        raise InvalidInputError("config", 'given where resume is "never"', config)
     if config is not None and not isinstance(config, CurriculumConfig):
         raise InvalidInputError("config", "a CurriculumConfig", config)
     if config is not None and generator is not None:
         config = config.bind(generator)
     return config
-
-
-def _arguments(config: CurriculumConfig | None) -> list[Any]:
-    if config is None:
-        return [SCHEMA, "", "", "", ""]
-    state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
-    return [SCHEMA, config.to_json(), config.sha256(), packed_hypers(config), state]
 
 
 def _agreed(

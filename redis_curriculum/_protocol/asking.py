@@ -33,8 +33,8 @@ class Node:
     Each method is a plan. It sends requests that read, or that do the same whenever they come.
     """
 
-    def __init__(self, key: str, deadline_s: float) -> None:
-        self.key = key
+    def __init__(self, key: str, deadline_s: float, place: tuple[str, int] | None = None) -> None:
+        self.key, self.place = key, place
         """Requests go to the node that holds it."""
         self.deadline_s = deadline_s
         """How long one request is retried."""
@@ -54,7 +54,7 @@ class Node:
 
     def command(self, *words: str | float) -> Plan[Any]:
         """Send one command."""
-        return self.ask(Command(words, self.key))
+        return self.ask(Command(words, self.key, self.place))
 
     def info(self, *sections: str) -> Plan[dict[str, str]]:
         """Read INFO, or some of its sections."""
@@ -92,11 +92,16 @@ class Node:
         found: set[str] = set()
         cursor = "0"
         while True:
-            words = ("SCAN", cursor, "MATCH", f"{as_pattern(prefix)}*", "COUNT", 1000)
-            cursor, part = yield from self.command(*words)
+            cursor, part = yield from self.scan_page(cursor, prefix)
             found.update(part)
-            if str(cursor) == "0":
+            if cursor == "0":
                 return list(found)
+
+    def scan_page(self, cursor: str, prefix: str) -> Plan[tuple[str, list[str]]]:
+        """Look at some 1,000 keys; return the next cursor ("0": done) and those that match."""
+        words = ("SCAN", cursor, "MATCH", f"{as_pattern(prefix)}*", "COUNT", 1000)
+        cursor, part = yield from self.command(*words)
+        return str(cursor), part
 
 
 class Server(Node):

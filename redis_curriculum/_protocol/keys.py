@@ -38,6 +38,14 @@ def as_pattern(text: str) -> str:
     return re.sub(r"([*?\[\]\\])", r"\\\1", text)
 
 
+def index_of(key_prefix: str = "") -> str:
+    """Sorted set: name of a curriculum -> when somebody was about to create it, or saw it, ms.
+
+    One for each operator's prefix; in a cluster, in a slot of its own.
+    """
+    return f"{key_prefix}{ROOT}names"
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of one generation of one curriculum; plain text, no server involved."""

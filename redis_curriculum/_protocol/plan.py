@@ -33,11 +33,13 @@ class Run:
 class Command:
     """Send one command that reads, or does the same whenever it comes.
 
-    ``key`` says to which node of a cluster.
+    ``key`` says to which node of a cluster; for a command about no key, ``place`` does.
     """
 
     words: Words
     key: str
+    place: tuple[str, int] | None = None
+    """Host and port."""
 
 
 @dataclass(frozen=True, slots=True)

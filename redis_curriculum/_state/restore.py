@@ -20,6 +20,7 @@ from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
 from redis_curriculum._store.contracts import FLIP
+from redis_curriculum._store.names import announce
 from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.errors import (
     CurriculumError,
@@ -55,6 +56,8 @@ def restoring(
     # Whoever creates it now begins after the generation of a deleted curriculum.
     deleted = yield from server.command("GET", server.keys.deleted)
     server = server.at(int(current or int(deleted or 0) + 1) + 1)
+    if current is None:
+        yield from announce(server)
     stage = Stage(server, current or "", intake)
     try:
         yield from stage.write(progress)

@@ -95,7 +95,7 @@ END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", rest="labels")
 
 OPEN: Final = bind(
-    "open", "generation", "schema", "config", "config_sha256", "packed_hypers", "random"
+    "open", "generation", "schema", "config", "config_sha256", "packed_hypers", "random", "creator"
 )
 
 DELETE: Final = bind("delete", "generation")

@@ -72,6 +72,9 @@ class Link:
                     if isinstance(request, Run):
                         reply = yield from self._run(request)
                     elif isinstance(request, Command):
+                        if request.place and request.place != self._here():
+                            host, port = request.place
+                            yield from self._leave({"host": host, "port": port})
                         reply = yield from self.send(request.words, request.key)
                     else:
                         reply = yield request
@@ -155,6 +158,11 @@ class Link:
             return (yield from converse(other, ("ASKING",), text))[-1]
         except FAILURES as error:  # ASK or MOVED again, too: it went back, or on
             raise translate(error, self._address, applied="unknown") from error
+
+    def _here(self) -> tuple[Any, Any] | None:
+        """Host and port of the node to which the connection goes."""
+        place = self._place
+        return (place.get("host"), place.get("port")) if self._connection and place else None
 
     def _leave(self, place: Place | None = None) -> Steps[None]:
         """Close the connection; the next one goes to ``place``, else to the primary."""

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from redis_curriculum._admin import cleanup, overview
+from redis_curriculum._admin import cleanup
 from redis_curriculum._admin.acl import acl_lines
-from redis_curriculum._admin.doctor import diagnose
+from redis_curriculum._admin.doctor import diagnose, schemas
 from redis_curriculum._protocol.keys import ROOT
 from redis_curriculum._protocol.requirements import parse_info
 from redis_curriculum._state.migrate import migrating
@@ -42,13 +42,13 @@ def gc(
     Staged and old generations, copies of dead snapshots, expired workers, and what is left of
     deleted curricula. Nothing that a live process may need.
     """
-    found = []
     with session(url, WORKING) as server:
-        for node in [server] if name else server.nodes():
-            for each in (
-                [name] if name else node.run(overview.names(node.node, node.address.prefix))
-            ):
-                found += node.run(cleanup.gc(node.about(each), dry_run=dry_run))
+        if name is not None:
+            plan = cleanup.gc(server.about(name), dry_run=dry_run)
+        else:
+            deadline_s = server.settings.retry_deadline_s
+            plan = cleanup.gc_all(server.address, deadline_s, dry_run=dry_run)
+        found = server.run(plan)
     if json:
         print_json({"dry_run": dry_run, "removed": found})
     elif found:
@@ -110,6 +110,8 @@ def doctor(
             where = node.address.public
             findings = node.run(diagnose(node.address, node.node))
             found += [{"server": where, **finding._asdict()} for finding in findings]
+        findings = server.run(schemas(server.address, server.settings.retry_deadline_s))
+        found += [{"server": server.address.public, **finding._asdict()} for finding in findings]
     if json:
         print_json(found)
     else:

@@ -41,11 +41,8 @@ def add_to(app: typer.Typer) -> None:
 
 def list_(*, url: Url = None, json: AsJson = False) -> None:
     """List the server's curricula."""
-    rows = []
     with session(url) as server:
-        for node in server.nodes():
-            rows += node.run(overview.curricula(node.node, node.address.prefix))
-    rows.sort(key=lambda row: row.name)
+        rows = server.run(overview.curricula(server.address, server.settings.retry_deadline_s))
     if json:
         print_json(rows)
         return

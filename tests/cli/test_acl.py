@@ -20,12 +20,20 @@ from redis_curriculum import (
     LearningProgressConfig,
     Outcome,
 )
-from redis_curriculum._admin.acl import CLUSTER, CONNECTING, READING, SCRIPTING, WRITING, acl_lines
-from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._admin.acl import (
+    CLUSTER,
+    CONNECTING,
+    NAMING,
+    READING,
+    SCRIPTING,
+    WRITING,
+    acl_lines,
+)
+from redis_curriculum._protocol.keys import Keys, index_of
 from redis_curriculum._protocol.scripts import commands_at, folder
 from redis_curriculum._wire.blocking import DirectLink
 from redis_curriculum._wire.urls import parse
-from redis_curriculum.errors import PermissionDeniedError, ScriptError
+from redis_curriculum.errors import PermissionDeniedError, ScriptError, ServerWarning
 from tests.cli.conftest import MAZES, Cli
 from tests.families import whole
 from tests.harness import connect
@@ -212,7 +220,7 @@ def test_a_missing_command_is_named(
         Curriculum.open(url, name, CONFIG)
     assert denied.value.command in (command, command.partition("|")[0])
     assert str(denied.value.command) in str(denied.value)
-    assert denied.value.applied == ("unknown" if command in ("hincrby", "xadd", "time") else "no")
+    assert denied.value.applied == ("unknown" if command in ("hincrby", "xadd") else "no")
 
 
 def test_a_scripts_line_says_what_it_calls() -> None:
@@ -240,15 +248,52 @@ def test_all_that_is_sent_is_in_the_lists(every_server: RunningServer) -> None:
     """Each word of the package that is a command is a worker's, or an operator's."""
     with connect(every_server) as client:
         known = {entry[0].upper() for entry in client.execute_command("COMMAND")}
-    lists = (*CONNECTING, *SCRIPTING, *READING, *WRITING, *CLUSTER)
+    lists = (*CONNECTING, *SCRIPTING, *READING, *WRITING, *CLUSTER, *NAMING)
     listed = {command.partition("|")[0].upper() for command in lists}
-    operators = {"CONFIG", "BGSAVE", "BGREWRITEAOF"}
+    operators = {"CONFIG", "BGSAVE", "BGREWRITEAOF", "ZREMRANGEBYSCORE"}
     passed = {"HSET", "SADD", "SET", "ZADD", "PERSIST"}  # to the script stage
     found: set[str] = set()
     for path in Path(redis_curriculum.__file__).parent.rglob("*.py"):
         found.update(re.findall(r"\"([A-Z_]{3,})\"", path.read_text()))
     assert {"HMGET", "SCAN", "EVALSHA", "ZCARD", "CONFIG"} <= found
     assert (found & known) - operators - passed <= listed
+
+
+def test_the_index_of_names_can_be_read_and_added_to(
+    every_server: RunningServer, lines: dict[str, str], name: str
+) -> None:
+    """From Redis 7 on no more than that; a viewer may only read, whatever the version."""
+    index = index_of()
+    worker, viewer = (
+        DirectLink(parse(admit(every_server, lines[role])), 5.0) for role in ("worker", "viewer")
+    )
+    worker.call(("ZADD", index, "1", "another"), index)
+    for link in (worker, viewer):
+        assert link.call(("ZSCAN", index, "0"), index) == ["0", ["another", "1"]]
+    writing = [("ZADD", index, "2", "x"), ("ZREM", index, "x"), ("UNLINK", index)]
+    has_selectors = not lines["version"].startswith("6.")
+    for link, refused in ((viewer, writing), (worker, writing[1:] if has_selectors else [])):
+        for words in refused:
+            with pytest.raises(PermissionDeniedError):
+                link.call(words, index)
+        link.close()
+
+
+def test_a_worker_of_an_older_line_may_still_create(
+    cli: Cli, every_server: RunningServer, lines: dict[str, str], name: str
+) -> None:
+    """It is told that the index lacks the name; the next ``gc`` adds it."""
+    assert cli("list", "--json", url=every_server.url).json == []  # from now on it is complete
+    older = re.sub(r" \(.*\)| ~rc:names", "", lines["worker"])
+    assert older != lines["worker"]
+    url = admit(every_server, older)
+    with pytest.warns(ServerWarning, match=r"cannot be added to the index rc:names"):
+        Curriculum.open(url, name, CONFIG).close()
+    Curriculum.open(url, name, CONFIG).close()
+    assert [row["name"] for row in cli("list", "--json", url=url).json] == [name]  # it walks
+    assert cli("list", "--json", url=every_server.url).json == []
+    assert cli("gc", url=every_server.url).code == 0
+    assert [row["name"] for row in cli("list", "--json", url=every_server.url).json] == [name]
 
 
 def test_versions() -> None:

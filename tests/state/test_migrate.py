@@ -232,7 +232,8 @@ def test_open_says_so_in_the_log(
     with caplog.at_level(logging.INFO, "redis_curriculum"):
         Curriculum.open(server.url, name).close()
         Curriculum.open(server.url, name).close()
-    (line,) = caplog.messages
+    line, *attached = caplog.messages
+    assert [text.partition(":")[0] for text in attached] == [f"attached to {name!r}"] * 2
     assert line == f"curriculum {name!r}: schema 1 to {SCHEMA}, 20 tasks"
 
 

@@ -59,6 +59,7 @@ def test_open_creates_once_and_then_answers_what_is_stored(empty: Harness) -> No
     assert empty.open() == [0, SCHEMA, 1, config.to_json(), 0, 0, 0, 1]
     meta = empty.client.hgetall(empty.keys.meta)
     assert raw(meta.pop("hypers")) == packed_hypers(config)
+    assert len(meta.pop("creator")) == 8
     assert int(meta.pop("created_ms")) == pytest.approx(time.time() * 1000, abs=60_000)
     assert meta == {
         "schema": str(SCHEMA),
@@ -73,14 +74,14 @@ def test_open_creates_once_and_then_answers_what_is_stored(empty: Harness) -> No
     }
     empty.create([(7, "a", {})])
     other = text_config(HYPERS, seed=99)
-    reply = empty.call("open", 1, SCHEMA, other.to_json(), other.sha256(), "", "1 1 1 1 1 1")
+    reply = empty.call("open", 1, SCHEMA, other.to_json(), other.sha256(), "", "1 1 1 1 1 1", "")
     assert reply == [0, SCHEMA, 1, config.to_json(), 1, 1, 0, 1]
     assert empty.stream_state == RandomStream.from_seed(3).state
 
 
 def test_open_without_a_config_creates_nothing(empty: Harness) -> None:
     empty.wipe()
-    assert empty.call("open", 1, SCHEMA, "", "", "", "") == []
+    assert empty.call("open", 1, SCHEMA, "", "", "", "", "") == []
     assert empty.client.exists(empty.keys.meta) == 0
 
 
