@@ -13,7 +13,7 @@ JOBS ?= --numprocesses auto --maxprocesses 4
 help:
 	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z ]+):.*## /  make \1 # /' | column -t -s '#'
 
-demo: $(VENV)/demo.stamp  ## train on generated FrozenLake maps, learning progress beside uniform
+demo: $(VENV)/demo.stamp  ## train an agent, the default curriculum beside uniform draws
 	$(BIN)/redis-curriculum demo $(ARGS)
 
 test: $(VENV)/test.stamp  ## the tests

@@ -40,6 +40,7 @@ nitpick_ignore = [
     ("py:class", "redis_curriculum._client.asyncio.Opening"),  # to be awaited or entered at once
     # Class variables' types, written without their module.
     ("py:class", "Draw"),
+    ("py:class", "Eviction"),
     ("py:class", "Path"),
     ("py:class", "Statistic"),
     # Protocols: what a handle or an environment must have.

@@ -77,7 +77,9 @@ class InvalidInputError(CurriculumError, ValueError):
         super().__init__(f"{field} must be {rule}, got {_short(value)}")
         self.field = field
         self.rule = rule
-        self.value = without_password(value) if isinstance(value, str) else value
+        self.value: object = value
+        if isinstance(value, str) and (shown := without_password(value)) != value:
+            self.value = shown
 
 
 class InvalidURLError(InvalidInputError):

@@ -118,9 +118,9 @@ def take_in(
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
     config, forced = _agreed(manifest, overrides or {}, force=force)
+    room = _Room(manifest, config)
     totals, ranks = Totals(config.algorithm), []
     intake = Intake(manifest, config, forced, totals, [], partial(read, path))
-    room = _Room(manifest, config)
     for line in lines:
         if isinstance(line, LabelLine):
             room.take(line)

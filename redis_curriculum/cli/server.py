@@ -37,7 +37,7 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the picture.")] = Path("out"),
 ) -> None:
-    """Train an agent with the default curriculum and with uniform draws."""
+    """Train an agent: the default curriculum beside uniform draws."""
     run_demo(family=family, seconds=seconds, workers=workers, seed=seed, url=redis, out=out)
 
 

@@ -90,11 +90,11 @@ def test_the_demo_gets_what_is_asked_for(
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(server, "run_demo", lambda **options: asked.append(options))
     assert cli("demo").code == 0
-    words = ("--seconds", 6.5, "--workers", 2, "--seed", 1, "--redis", "redis://h", "--out", "x")
-    assert cli("demo", *words).code == 0
+    words = ("--family", "lakes", "--seconds", 6.5, "--workers", 2, "--seed", 1)
+    assert cli("demo", *words, "--redis", "redis://h", "--out", "x").code == 0
     usual = {"seconds": 120.0, "workers": 4, "seed": 0, "url": None, "out": Path("out")}
     chosen = {"seconds": 6.5, "workers": 2, "seed": 1, "url": "redis://h", "out": Path("x")}
-    assert asked == [usual, chosen]
+    assert asked == [{"family": "rooms", **usual}, {"family": "lakes", **chosen}]
 
 
 @pytest.mark.slow

@@ -177,7 +177,7 @@ def test_nothing_can_be_changed_afterwards() -> None:
 @pytest.mark.parametrize(
     ("field", "good", "bad"),
     [
-        ("worker_id", [None, "w-0", "x" * 64], ["", "a b", "x" * 65, 3]),
+        ("worker_id", [None, "w-0", "x" * 128], ["", "a b", "x" * 129, 3]),
         ("lease_ms", [1000, 86_400_000], [999, 86_400_001, 5.0]),
         ("timeout_s", [0.001, 3600], [0, 3601]),
         ("retry_deadline_s", [0, 86_400], [-1, 86_401]),

@@ -28,7 +28,7 @@ def expected(model: type[FrozenModel], prefix: str | None) -> Iterator[list[str]
         if field.is_required():
             default = "required"
         elif name == "algorithm":
-            default = "`LearningProgressConfig()`"
+            default = "`DebiasedProgressConfig()`"
         else:
             default = f"`{field.get_default(call_default_factory=True)!r}`"
         cells = [f"`{name}`", default]

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from redis_curriculum.scorers import LearningProgressConfig, Scorer, UniformConfig, kinds
+from redis_curriculum.scorers import (
+    DebiasedProgressConfig,
+    LearningProgressConfig,
+    Scorer,
+    UniformConfig,
+    kinds,
+)
 from redis_curriculum.testing import ScorerContract
 
 SETTINGS: dict[str, Scorer] = {
+    "debiased_progress": DebiasedProgressConfig(),
+    "debiased_progress by tasks": DebiasedProgressConfig.fast(
+        label_mass="tasks", power=1, replacement_rate=0.1
+    ),
     "learning_progress": LearningProgressConfig(),
     "learning_progress of tasks": LearningProgressConfig(pooling="task", exploration="bonus"),
     "learning_progress above a baseline": LearningProgressConfig.stable(
