@@ -339,6 +339,10 @@ class MissingScriptError(ServerError):
     """The server has forgotten a script; it must be sent whole. Internal."""
 
 
+class UnknownCommandError(ScriptError):
+    """The server, or a proxy before it, does not know a command. Internal."""
+
+
 class LostWritesWarning(UserWarning):
     """The server lost acknowledged writes that the worker cannot replay."""
 

@@ -274,8 +274,15 @@ class Harness:
         return reply
 
     def read(self, task_ids: Iterable[int]) -> list[dict[str, str]]:
-        flats = self.call("read", self.generation, *task_ids)
-        return [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in flats]
+        return [self.whole("task", self.keys.task(task_id)) for task_id in task_ids]
+
+    def whole(self, holder: Holder, key: str) -> dict[str, str]:
+        """A task's or label's hash, with its statistics printed by name."""
+        fields = dict(self.client.hgetall(key))
+        if "stats" not in fields:
+            return fields
+        statistics = self.hypers.unpacked(holder, raw(fields.pop("stats")))
+        return {**fields, **{name: f"{value:.17g}" for name, value in statistics.items()}}
 
     # --- state -----------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ It can lose a reply, the worst fault ("done, but nobody was told"), or let other
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis_curriculum import Curriculum
@@ -18,6 +18,9 @@ from redis_curriculum._wire.steps import Steps
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import WorkerSettings
 from redis_curriculum.errors import ServerUnavailableError
+
+MANY = "many"
+"""For ``lose``: several commands that read, in one round trip."""
 
 
 class LossyLink(DirectLink):
@@ -36,12 +39,22 @@ class LossyLink(DirectLink):
             self.meddle()
         reply = yield from super().send(words, key)
         self._begun = self._begun or self._is(self.begin, words)
-        if self._is(self.lose, words):
+        self._lose(self._is(self.lose, words))
+        return reply
+
+    def send_all(self, each: Sequence[Words], key: str) -> Steps[list[Any]]:
+        if self._begun and self.meddle:
+            self.meddle()
+        replies = yield from super().send_all(each, key)
+        self._lose(self.lose == MANY)
+        return replies
+
+    def _lose(self, is_the_one: bool) -> None:
+        if is_the_one:
             self.skip -= 1
             if self.skip < 0:
                 self.lose, self.skip = "", 0
                 raise ServerUnavailableError("the reply was lost", applied="unknown")
-        return reply
 
     @staticmethod
     def _is(script: str, words: Words) -> bool:

@@ -15,6 +15,7 @@
 -- Atomic. O(words). What may be refused comes first: nothing of the old generation goes before the new one has its place.
 
 --@include keys
+--@include digest
 --@include event
 local live = call('HMGET', meta_key, 'generation', 'restored', 'epoch')
 if live[2] == token then

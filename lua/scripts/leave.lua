@@ -9,6 +9,7 @@
 -- Atomic.
 
 --@include keys
+--@include digest
 local worker_key = prefix .. 'worker:' .. worker
 local entry = call('HMGET', worker_key, 'token', 'sequence')
 if entry[1] ~= token then

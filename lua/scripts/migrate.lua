@@ -12,6 +12,7 @@
 -- Atomic. O(1). Epochs, random stream and counters of meta stay as they are.
 
 --@include keys
+--@include digest
 --@include clock
 --@include event
 local live = call('HMGET', meta_key, 'generation', 'restored', 'schema')

@@ -9,6 +9,7 @@
 -- Atomic. O(workers).
 
 --@include keys
+--@include digest
 --@include clock
 --@include reader
 --@include stored_hypers

@@ -7,6 +7,7 @@
 -- Atomic.
 
 --@include keys
+--@include digest
 if call('HGET', prefix .. 'snapshot', 'token') ~= token then
   return 0
 end

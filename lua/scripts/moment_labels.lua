@@ -10,6 +10,7 @@
 -- Atomic. Changes no label.
 
 --@include keys
+--@include digest
 --@include reader
 --@include exporter
 local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot')

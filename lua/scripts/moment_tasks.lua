@@ -9,6 +9,7 @@
 -- Atomic. Changes no task.
 
 --@include keys
+--@include digest
 --@include reader
 --@include exporter
 --@include record

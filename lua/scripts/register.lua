@@ -16,6 +16,7 @@
 -- Atomic.
 
 --@include keys
+--@include digest
 --@include clock
 --@include reap
 local current = call('HGET', meta_key, 'generation')
@@ -27,7 +28,7 @@ reap(now) -- first: it may take an older entry of this very worker
 local holder, entered = unpack(call('HMGET', worker_key, 'token', 'started'))
 if holder and holder ~= token then
   local lease_end = call('ZSCORE', prefix .. 'workers', worker)
-  local is_given = holder == previous or takes == '*' or takes == entered
+  local is_given = holder == redis.sha1hex(previous) or takes == '*' or takes == entered
   if not is_given and lease_end and tonumber(lease_end) >= now then
     return redis.error_reply('RCINUSE ' .. worker)
   end

@@ -9,6 +9,7 @@
 -- Atomic.
 
 --@include keys
+--@include digest
 local live = call('HGET', meta_key, 'generation') or ''
 if live ~= current then
   return redis.error_reply('RCSTALE ' .. (live == '' and 'gone' or live))

@@ -9,7 +9,12 @@ from typing import Final
 
 from redis_curriculum._protocol.asking import Node
 from redis_curriculum._protocol.plan import Plan, Sleep
-from redis_curriculum.errors import PermissionDeniedError, ScriptError, ServerRefusedError
+from redis_curriculum.errors import (
+    PermissionDeniedError,
+    ScriptError,
+    ServerRefusedError,
+    UnsupportedServerError,
+)
 
 _PAUSE_S: Final = 0.1
 
@@ -57,6 +62,8 @@ def _when_idle(node: Node) -> Plan[Mapping[str, str]]:
     busy = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
     while True:
         info = yield from node.info("persistence")
+        if not info:
+            raise UnsupportedServerError("INFO is not answered here: a save cannot be waited for")
         if not any(info.get(field, "0") != "0" for field in busy):
             return info
         yield Sleep(_PAUSE_S)

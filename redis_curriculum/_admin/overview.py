@@ -211,7 +211,7 @@ def labels(store: Store) -> Plan[list[LabelRow]]:
     sums = np.bincount(table[there, 0].astype(np.intp), shares, len(names))
     chance = dict(zip(names, sums.tolist(), strict=True))
     of_label = store.config.algorithm.names("label")
-    statistics, _ = yield from read.numbers(store, "progress", of_label, known)
+    statistics, _ = yield from read.numbers(store, "label", of_label, known)
     counts = {}
     for what in COUNTS:
         counts[what] = yield from server.scan_counts(keys.count(what))

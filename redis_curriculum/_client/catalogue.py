@@ -10,7 +10,7 @@ from redis_curriculum._admin.names import names
 from redis_curriculum._client.handle import located
 from redis_curriculum._client.open import server_of
 from redis_curriculum._wire import asyncio, blocking
-from redis_curriculum._wire.urls import Address
+from redis_curriculum._wire.urls import Address, Credentials
 from redis_curriculum.config.worker import WorkerSettings
 
 Connected = tuple[Address, WorkerSettings, blocking.DirectLink]
@@ -18,9 +18,11 @@ ConnectedInLoop = tuple[Address, WorkerSettings, asyncio.AsyncLink]
 
 
 @contextmanager
-def connecting(url: object, worker: WorkerSettings | None) -> Iterator[Connected]:
+def connecting(
+    url: object, worker: WorkerSettings | None, credentials: Credentials | None
+) -> Iterator[Connected]:
     """Yield a link for a handle to keep; it is closed if there will be none."""
-    address, settings = located(url, worker)
+    address, settings = located(url, worker, credentials)
     link = blocking.DirectLink(address, settings.timeout_s)
     try:
         yield address, settings, link
@@ -31,10 +33,10 @@ def connecting(url: object, worker: WorkerSettings | None) -> Iterator[Connected
 
 @asynccontextmanager
 async def connecting_in_loop(
-    url: object, worker: WorkerSettings | None
+    url: object, worker: WorkerSettings | None, credentials: Credentials | None
 ) -> AsyncIterator[ConnectedInLoop]:
     """Do the same for asyncio."""
-    address, settings = located(url, worker)
+    address, settings = located(url, worker, credentials)
     link = asyncio.AsyncLink(address, settings.timeout_s)
     try:
         yield address, settings, link
@@ -47,7 +49,12 @@ class Catalogue:
     """Calls about a server's curricula, whatever handles there are."""
 
     @staticmethod
-    def names(url: str, *, worker: WorkerSettings | None = None) -> list[str]:
+    def names(
+        url: str,
+        *,
+        worker: WorkerSettings | None = None,
+        credentials: Credentials | None = None,
+    ) -> list[str]:
         """Return the names of the server's curricula that this user may read, sorted.
 
         One round trip, and one for each. On a server whose index of names is not complete (of an
@@ -56,8 +63,9 @@ class Catalogue:
         Args:
             url: The server, as for ``open``; with a prefix, the names under that prefix.
             worker: How to talk to the server.
+            credentials: As for ``open``.
         """
-        address, settings = located(url, worker)
+        address, settings = located(url, worker, credentials)
         link = blocking.DirectLink(address, settings.timeout_s)
         try:
             return blocking.drive(names(address, settings.retry_deadline_s), link)
@@ -65,7 +73,13 @@ class Catalogue:
             link.close()
 
     @staticmethod
-    def delete(url: str, name: str, *, worker: WorkerSettings | None = None) -> int:
+    def delete(
+        url: str,
+        name: str,
+        *,
+        worker: WorkerSettings | None = None,
+        credentials: Credentials | None = None,
+    ) -> int:
         """Delete a curriculum, whoever uses it, and return how many keys have gone.
 
         Its workers get ``CurriculumNotFoundError`` with their next call. If it is interrupted, the
@@ -76,11 +90,12 @@ class Catalogue:
             url: The server, as for ``open``.
             name: The curriculum's name.
             worker: How to talk to the server.
+            credentials: As for ``open``.
 
         Raises:
             CurriculumNotFoundError: There is none of that name.
         """
-        address, settings = located(url, worker)
+        address, settings = located(url, worker, credentials)
         server = server_of(address, name, settings)
         link = blocking.DirectLink(address, settings.timeout_s)
         try:
@@ -93,12 +108,17 @@ class AsyncCatalogue:
     """The same for asyncio."""
 
     @staticmethod
-    async def names(url: str, *, worker: WorkerSettings | None = None) -> list[str]:
+    async def names(
+        url: str,
+        *,
+        worker: WorkerSettings | None = None,
+        credentials: Credentials | None = None,
+    ) -> list[str]:
         """Return the names of the server's curricula that this user may read, sorted.
 
         Arguments and cost are those of ``Curriculum.names``.
         """
-        address, settings = located(url, worker)
+        address, settings = located(url, worker, credentials)
         link = asyncio.AsyncLink(address, settings.timeout_s)
         try:
             return await asyncio.drive(names(address, settings.retry_deadline_s), link)
@@ -106,12 +126,18 @@ class AsyncCatalogue:
             await link.close()
 
     @staticmethod
-    async def delete(url: str, name: str, *, worker: WorkerSettings | None = None) -> int:
+    async def delete(
+        url: str,
+        name: str,
+        *,
+        worker: WorkerSettings | None = None,
+        credentials: Credentials | None = None,
+    ) -> int:
         """Delete a curriculum, whoever uses it, and return how many keys have gone.
 
         Arguments, cost and errors are those of ``Curriculum.delete``.
         """
-        address, settings = located(url, worker)
+        address, settings = located(url, worker, credentials)
         server = server_of(address, name, settings)
         link = asyncio.AsyncLink(address, settings.timeout_s)
         try:

@@ -12,7 +12,7 @@ from redis_curriculum._store.once import RENEWALS_PER_LEASE
 from redis_curriculum._store.play import MOST_DRAWS, Play, play
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum._wire.urls import Address, parse
+from redis_curriculum._wire.urls import Address, Credentials, parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
@@ -110,6 +110,14 @@ class Handle(ABC):
             raise InvalidInputError("count", rule, count)
         return play(self._store, finished, number, distinct=distinct)
 
+    def _settings(self) -> dict[str, Any]:
+        """Return the arguments of ``open`` with which another process gets a handle like this."""
+        return {
+            "worker": self._store.settings.model_copy(update={"worker_id": None}),
+            "generator": live_generator(self.config),
+            "credentials": self._address.credentials,
+        }
+
     @abstractmethod
     def _begin_anew(self) -> None:
         """Replace lock and connection, which another process holds."""
@@ -127,16 +135,20 @@ def checked_results(results: object) -> list[tuple[int, float]]:
     return found
 
 
-def located(url: object, worker: WorkerSettings | None) -> tuple[Address, WorkerSettings]:
+def located(
+    url: object, worker: WorkerSettings | None, credentials: Credentials | None
+) -> tuple[Address, WorkerSettings]:
     """Return where the server is and how to talk to it; None is the default settings.
 
     Raises:
-        InvalidInputError: The URL or the settings cannot be used, or name two prefixes.
+        InvalidInputError: The URL, the settings or the credentials cannot be used, or name two
+            prefixes or passwords.
     """
     if worker is not None and not isinstance(worker, WorkerSettings):
         raise InvalidInputError("worker", "a WorkerSettings", worker)
     settings = worker or WorkerSettings()
-    return parse(url).with_prefix(settings.prefix), settings
+    address = parse(url).with_prefix(settings.prefix).with_credentials(credentials)
+    return address, settings
 
 
 def live_generator(config: CurriculumConfig) -> TaskGenerator | None:

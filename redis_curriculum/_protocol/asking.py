@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from redis_curriculum._protocol.keys import Keys, as_pattern
-from redis_curriculum._protocol.plan import Command, Plan, Request, Run, Sleep
+from redis_curriculum._protocol.plan import Command, Commands, Plan, Request, Run, Sleep, Words
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.requirements import parse_info
 from redis_curriculum._protocol.scripts import Script
@@ -18,10 +19,21 @@ from redis_curriculum.errors import (
     SequenceGapError,
     ServerRefusedError,
     ServerUnavailableError,
+    UnknownCommandError,
 )
 
 RETRIABLE_CODES: Final = frozenset(
-    {"BUSY", "READONLY", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK"}
+    {
+        "BUSY",
+        "READONLY",
+        "NOREPLICAS",
+        "NOSCRIPT",
+        "TRYAGAIN",
+        "CLUSTERDOWN",
+        "MASTERDOWN",
+        "MOVED",
+        "ASK",
+    }
 )
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 1.0
@@ -56,9 +68,16 @@ class Node:
         """Send one command."""
         return self.ask(Command(words, self.key, self.place))
 
+    def commands(self, each: Sequence[Words]) -> Plan[list[Any]]:
+        """Send several commands that read, in one round trip; texts in the replies are bytes."""
+        return self.ask(Commands(each, self.key))
+
     def info(self, *sections: str) -> Plan[dict[str, str]]:
-        """Read INFO, or some of its sections."""
-        return parse_info((yield from self.command("INFO", *sections)))
+        """Read INFO, or some of its sections; nothing where a proxy does not know it."""
+        try:
+            return parse_info((yield from self.command("INFO", *sections)))
+        except UnknownCommandError:
+            return {}
 
     def now_ms(self) -> Plan[int]:
         """Read the server's clock."""

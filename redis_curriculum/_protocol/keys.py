@@ -71,7 +71,10 @@ class Keys:
         return f"{self.prefix}workers"
 
     def worker(self, worker_id: str) -> str:
-        """Hash: last applied sequence number, tasks of the last draw, host, pid, started."""
+        """Hash: last applied sequence number, tasks of the last draw, host, pid, started.
+
+        And the SHA-1 of its token: the token itself stands nowhere on the server.
+        """
         return f"{self.prefix}worker:{worker_id}"
 
     @property
@@ -89,7 +92,10 @@ class Keys:
 
     @property
     def snapshot(self) -> str:
-        """Hash, expires with the exporter: token and moment of a snapshot, check or migration."""
+        """Hash, expires with the exporter: moment of a snapshot, check or migration.
+
+        And the SHA-1 of its token.
+        """
         return f"{self.prefix}snapshot"
 
     @property

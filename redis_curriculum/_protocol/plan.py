@@ -1,8 +1,8 @@
 """Plans and their requests: what is to be done, without a socket.
 
-A plan is a generator. Each value that it yields is one request: ``Run``, ``Command``, ``Sleep``,
-``Wait`` or ``InThread``. The plan receives the reply, or the error is raised at the ``yield``. So
-the blocking and the asyncio handle run the same plans.
+A plan is a generator. Each value that it yields is one request: ``Run``, ``Command``,
+``Commands``, ``Sleep``, ``Wait`` or ``InThread``. The plan receives the reply, or the error is
+raised at the ``yield``. So the blocking and the asyncio handle run the same plans.
 """
 
 from __future__ import annotations
@@ -43,6 +43,17 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Commands:
+    """Send several commands that read, in one round trip; the reply is the list of their replies.
+
+    Texts are bytes, as stored. The commands may see different moments.
+    """
+
+    each: Sequence[Words]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait; the reply is None."""
 
@@ -64,7 +75,7 @@ class InThread:
     function: Callable[[], Any]
 
 
-Request = Run | Command | Sleep | Wait | InThread
+Request = Run | Command | Commands | Sleep | Wait | InThread
 Plan = Generator[Request, Any, T]
 
 

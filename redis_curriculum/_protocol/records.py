@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 STATS: Final = "stats"
-"""The field that holds the exact statistics, packed; scripts print it when they read."""
+"""The field that holds the exact statistics, packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,12 @@ class TaskRecord:
 
     @classmethod
     def parse(
-        cls, task_id: int, label_hash: int, fields: Mapping[str, str], statistics: Sequence[str]
+        cls, task_id: int, label_hash: int, fields: Mapping[str, Any], statistics: Sequence[str]
     ) -> TaskRecord:
-        """Read a record as the scripts answer it; unknown fields (of newer writers) are left out.
+        """Read a record from texts; unknown fields (of newer writers) are left out.
 
-        ``statistics`` are the names of those that the family keeps of a task.
+        ``statistics`` are the names of those that the family keeps of a task. In ``fields`` they
+        may be numbers.
         """
         known = {name: _READ[name](text) for name, text in fields.items() if name in _READ}
         found = {name: float(fields[name]) if name in fields else None for name in statistics}

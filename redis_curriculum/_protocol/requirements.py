@@ -23,6 +23,13 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
+_UNSEEN: Final = Finding(
+    "warn",
+    "INFO is not answered here: version, role, eviction policy and persistence are not known",
+    "see that the server is Redis 6.2 or newer, a primary, with maxmemory-policy noeviction",
+)
+
+
 def parse_info(text: str) -> dict[str, str]:
     """Read the reply of INFO."""
     lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
@@ -33,17 +40,21 @@ def audit(info: Mapping[str, str], *, fixed: bool = True, persistent: bool = Tru
     """Judge a server by its INFO.
 
     Args:
-        info: As ``parse_info`` gives it.
+        info: As ``parse_info`` gives it; empty where INFO is not answered.
         fixed: Whether this very server must be the primary; not where Sentinel or a cluster may
             have made another one so a moment ago.
         persistent: Whether it is meant to survive a restart.
     """
+    if not info:
+        return [_UNSEEN]
     role = [_role(info)] if fixed else []
     return [_version(info), _eviction(info), *role, *(durability(info) if persistent else [])]
 
 
 def durability(info: Mapping[str, str]) -> list[Finding]:
     """Judge what a server keeps when it dies."""
+    if not info:
+        return []
     return [_persistence(info), _last_save(info)]
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -57,7 +58,7 @@ class Contract:
 class Script(Contract):
     """One script: what to send, and what its header promises."""
 
-    source: str
+    source: str = field(repr=False)
     sha: str
 
     @property
@@ -68,6 +69,10 @@ class Script(Contract):
 
 _loaded: Final[dict[str, Script]] = {}
 """Every script this process may have sent, by SHA-1: whatever the family."""
+
+
+_families: Final[set[Variant]] = set()
+"""The scorer families of the curricula that this process works on."""
 
 
 @cache
@@ -107,10 +112,20 @@ def load(name: str, variant: Variant = Variant()) -> Script:  # noqa: B008  # fr
         rest=contract.rest,
         errors=contract.errors,
         source=source,
-        sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
+        sha=_sha(source),
     )
     _loaded[script.sha] = script
     return script
+
+
+def probe(name: str) -> Script:
+    """Return a script of ``lua/probes``: it looks at a server, and at no curriculum."""
+    source = (folder() / "probes" / f"{name}.lua").read_text(encoding="utf-8")
+    return Script(name, (), None, frozenset(), source, _sha(source))
+
+
+def _sha(source: str) -> str:
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 def _read(name: str) -> tuple[str, str, str]:
@@ -172,6 +187,22 @@ def _commands_in(text: str) -> list[str]:
     for literal, passed in _CALL.findall(text):
         found.update(_PASSED if passed else (literal,))
     return sorted(command.lower() for command in found)
+
+
+def all_of(variants: Iterable[Variant]) -> list[Script]:
+    """Return every script of some scorer families, each once."""
+    found = [load(name, variant) for variant in variants for name in names()]
+    return list({script.sha: script for script in found}.values())
+
+
+def use(variant: Variant) -> None:
+    """Note that this process works on a curriculum of that scorer family."""
+    _families.add(variant)
+
+
+def in_use() -> list[Script]:
+    """Return every script of the scorer families that this process works on."""
+    return all_of(_families)
 
 
 def loaded(sha: str) -> Script | None:

@@ -38,8 +38,6 @@ REPLACE: Final = contract("replace", *WRITE_HEAD, *MADE, rest="specs")
 EVICT: Final = contract("evict", *WRITE_HEAD, rest="task_ids")
 SET_LABEL: Final = contract("set_label", *WRITE_HEAD, "task_id", "label")
 FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", "task_id", "error")
-READ: Final = contract("read", "generation", rest="task_ids")
-NUMBERS: Final = contract("numbers", "generation", "family", "count", rest="names")
 
 MOMENT_BEGIN: Final = contract("moment_begin", "generation", "token", "lease_ms")
 MOMENT_TASKS: Final = contract("moment_tasks", "generation", "token", "lease_ms", rest="task_ids")

@@ -41,6 +41,7 @@ from redis_curriculum.errors import (
     ServerError,
     StaleGenerationError,
     UnindexedError,
+    UnknownCommandError,
     WorkerError,
     WorkerFencedError,
     WorkerInUseError,
@@ -219,6 +220,8 @@ class Worker:
         """Look at the server again, with each renewal: its settings may have changed meanwhile."""
         try:
             info = parse_info((yield Command(("INFO",), self.server.key)))
+        except UnknownCommandError:
+            info = {}
         except CurriculumError as error:
             error.applied = "no"  # the write that follows has not been sent
             raise

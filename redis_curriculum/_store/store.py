@@ -15,7 +15,7 @@ from typing import Final
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.plan import InThread, Plan
-from redis_curriculum._protocol.scripts import Contract, Script
+from redis_curriculum._protocol.scripts import Contract, Script, use
 from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.contracts import REINDEX
 from redis_curriculum._store.generate import can_generate
@@ -24,7 +24,7 @@ from redis_curriculum._store.once import Worker
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import StaleGenerationError
+from redis_curriculum.errors import CurriculumNotFoundError, StaleGenerationError
 from redis_curriculum.tasks.outcome import Outcome
 
 log = logging.getLogger("redis_curriculum")
@@ -73,6 +73,7 @@ class Store:
         self.can_generate = self.playing and can_generate(config)
         self.maker = Maker()
         self.variant = variant_of(config.algorithm)
+        use(self.variant)
         self._scripts: dict[str, Script] = {}
 
     def reload(self) -> Plan[None]:
@@ -110,8 +111,11 @@ class Store:
         """Refuse another generation than the one that this store believes in.
 
         Raises:
+            CurriculumNotFoundError: There is none any more.
             StaleGenerationError: A restore replaced the state.
         """
+        if found is None:
+            raise CurriculumNotFoundError
         if found != str(self.server.keys.generation):
             raise StaleGenerationError(
                 "a restore replaced this curriculum's state; reopen() takes this handle there"

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Final
 
-from redis_curriculum._protocol.scripts import folder
+from redis_curriculum._protocol.scripts import Script, all_of, folder
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.scorers.base import Scorer, as_numbers, hyperparameters, lengths
+from redis_curriculum.scorers.registry import family, kinds
 from redis_curriculum.scorers.statistics import Holder, Statistics
 
 READABLE: Final = ("completion_count", "learning_progress", "success_rate_ema")
@@ -50,6 +51,12 @@ def variant_of(scorer: Scorer) -> Variant:
     of_task, of_label = (scorer.stored(holder) for holder in _HOLDERS)
     aliases = tuple(sorted(scorer.aliases.items()))
     return _variant(type(scorer), of_task, of_label, aliases, tuple(lengths(scorer).items()))
+
+
+def every_script() -> list[Script]:
+    """Return every script of every installed family, whatever its settings; each once."""
+    layouts = [scorer for kind in kinds() for scorer in family(kind).layouts()]
+    return all_of({variant_of(scorer) for scorer in layouts})
 
 
 _HOLDERS: Final[tuple[Holder, Holder]] = ("task", "label")

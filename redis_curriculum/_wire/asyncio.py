@@ -12,7 +12,15 @@ from redis import exceptions
 from redis_curriculum._protocol.plan import InThread, Plan, T, Wait
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, Step, Steps
+from redis_curriculum._wire.steps import (
+    Connect,
+    Drop,
+    Exchange,
+    ExchangeAll,
+    Step,
+    Steps,
+    first_error,
+)
 
 
 class AsyncLink(Link):
@@ -46,12 +54,8 @@ async def _run(steps: Steps[T]) -> T:
 
 
 async def _perform(step: Step) -> Any:
-    if isinstance(step, Exchange):
-        connection = step.connection
-        # One timeout around all of it; redis-py's own makes a task for each write.
-        async with asyncio.timeout(connection.socket_connect_timeout):
-            await connection.send_packed_command(step.packed, check_health=False)
-            return await connection.read_response(disconnect_on_error=False)  # the plan does
+    if isinstance(step, (Exchange, ExchangeAll)):
+        return await _exchange(step)
     if isinstance(step, Connect):
         timeouts = {"socket_timeout": None, "socket_connect_timeout": step.timeout_s}
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
@@ -69,6 +73,24 @@ async def _perform(step: Step) -> Any:
     if isinstance(step, Wait):
         return await _wait(step)
     return await asyncio.sleep(step.seconds)
+
+
+async def _exchange(step: Exchange | ExchangeAll) -> Any:
+    connection = step.connection
+    # One timeout around all of it; redis-py's own makes a task for each write.
+    async with asyncio.timeout(connection.socket_connect_timeout):
+        await connection.send_packed_command(step.packed, check_health=False)
+        if isinstance(step, ExchangeAll):
+            return first_error([await _read(connection) for _ in step.commands])
+        return await connection.read_response(disconnect_on_error=False)  # the plan does
+
+
+async def _read(connection: Any) -> Any:
+    """Read one of several replies; an error is returned, so that the others are read too."""
+    try:
+        return await connection.read_response(disable_decoding=True, disconnect_on_error=False)
+    except exceptions.ResponseError as error:
+        return error
 
 
 async def _wait(step: Wait) -> None:

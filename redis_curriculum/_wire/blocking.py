@@ -13,7 +13,15 @@ from redis import exceptions
 from redis_curriculum._protocol.plan import Command, InThread, Plan, T, Wait, Words, one
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, Step, Steps
+from redis_curriculum._wire.steps import (
+    Connect,
+    Drop,
+    Exchange,
+    ExchangeAll,
+    Step,
+    Steps,
+    first_error,
+)
 
 
 class DirectLink(Link):
@@ -54,6 +62,9 @@ def _perform(step: Step) -> Any:
     if isinstance(step, Exchange):
         step.connection.send_packed_command(step.packed, check_health=False)
         return step.connection.read_response()
+    if isinstance(step, ExchangeAll):
+        step.connection.send_packed_command(step.packed, check_health=False)
+        return first_error([_read(step.connection) for _ in step.commands])
     if isinstance(step, Connect):
         timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), step.timeout_s)
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
@@ -71,3 +82,11 @@ def _perform(step: Step) -> Any:
         wait([step.future], step.seconds)
         return None
     return step.function() if isinstance(step, InThread) else time.sleep(step.seconds)
+
+
+def _read(connection: Any) -> Any:
+    """Read one of several replies; an error is returned, so that the others are read too."""
+    try:
+        return connection.read_response(disable_decoding=True)
+    except exceptions.ResponseError as error:
+        return error

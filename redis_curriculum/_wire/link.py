@@ -8,14 +8,15 @@ redis-py's retries are off. A failed write is repeated with its own number, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Command, InThread, Plan, Run, T, Words
+from redis_curriculum._protocol.plan import Command, Commands, InThread, Plan, Run, T, Words
+from redis_curriculum._protocol.scripts import Script, in_use
 from redis_curriculum._wire.options import Place, client_options, places, sentinel_options
 from redis_curriculum._wire.primary import named_by_sentinel, owner_of_slot
 from redis_curriculum._wire.refusals import is_elsewhere, text_of, translate
@@ -24,18 +25,32 @@ from redis_curriculum._wire.steps import (
     Connect,
     Drop,
     Exchange,
+    ExchangeAll,
     Steps,
     Text,
     converse,
 )
 from redis_curriculum._wire.tls import connect_first
 from redis_curriculum._wire.urls import Address
-from redis_curriculum.errors import CurriculumError, MissingScriptError, ServerUnavailableError
+from redis_curriculum.errors import (
+    AuthenticationError,
+    CurriculumError,
+    MissingScriptError,
+    PermissionDeniedError,
+    ServerRefusedError,
+    ServerUnavailableError,
+    UnknownCommandError,
+)
 
 if TYPE_CHECKING:
     from redis_curriculum._wire.embedded import Attachment
 
 MOST_REDIRECTS: Final = 5
+_NO_SCRIPTS: Final = (
+    "NOSCRIPT: the server does not have this library's scripts (it was started anew, or SCRIPT"
+    " FLUSH was sent), and this user may not load them. Run `redis-curriculum acl --load` as a user"
+    " who may"
+)
 
 
 class Link:
@@ -76,6 +91,8 @@ class Link:
                             host, port = request.place
                             yield from self._leave({"host": host, "port": port})
                         reply = yield from self.send(request.words, request.key)
+                    elif isinstance(request, Commands):
+                        reply = yield from self.send_all(request.each, request.key)
                     else:
                         reply = yield request
                 except CurriculumError as error:
@@ -100,15 +117,33 @@ class Link:
         Raises:
             CurriculumError: As ``translate`` says.
         """
-        text = tuple([w if isinstance(w, (str, bytes)) else repr(w) for w in words])
+        text = _text(words)
+        try:
+            return (yield from self._send(lambda to: Exchange(to, text), key))
+        except exceptions.AskError as error:
+            return (yield from self._ask(self._named_by(error), text))
+
+    def send_all(self, each: Sequence[Words], key: str) -> Steps[list[Any]]:
+        """Send several commands about ``key`` at once; return the replies, texts as bytes.
+
+        Raises:
+            CurriculumError: As ``translate`` says; while the slot moves to another node, a
+                ``ServerRefusedError``: some of the keys are here, some there.
+        """
+        texts = tuple([_text(words) for words in each])
+        try:
+            replies: list[Any] = yield from self._send(lambda to: ExchangeAll(to, texts), key)
+        except exceptions.AskError as error:
+            raise translate(error, self._address) from error
+        return replies
+
+    def _send(self, exchange: Callable[[Any], Exchange | ExchangeAll], key: str) -> Steps[Any]:
         for _ in range(MOST_REDIRECTS):
             connection = self._connection or (yield from self._open(key))
             try:
-                return (yield from self._exchange(connection, text))
-            except exceptions.MovedError as error:  # first: to redis-py it is an AskError
+                return (yield from self._exchange(exchange(connection)))
+            except exceptions.MovedError as error:  # to redis-py it is an AskError
                 yield from self._leave(self._named_by(error))
-            except exceptions.AskError as error:
-                return (yield from self._ask(self._named_by(error), text))
         raise ServerUnavailableError(f"{self._address.public}: redirected without end")
 
     def _run(self, request: Run) -> Steps[Any]:
@@ -117,24 +152,46 @@ class Link:
         key, in_cluster = request.key, self._address.kind == "cluster"
         tail = (2, key, f"{key}:absent", *request.args) if in_cluster else (1, key, *request.args)
         evaluate = ("EVALSHA", request.script.sha, *tail)
-        with suppress(MissingScriptError):
+        with suppress(MissingScriptError, UnknownCommandError):
             return (yield from self.send(evaluate, key))
-        yield from self.send(("SCRIPT", "LOAD", request.script.source), key)
-        with suppress(MissingScriptError):
-            return (yield from self.send(evaluate, key))
-        # Flushed in between, or the slot is moving to a node that was not asked to load it.
-        return (yield from self.send(("EVAL", request.script.source, *tail), key))
-
-    def _exchange(self, connection: Any, text: Text) -> Steps[Any]:
-        self._connection = None  # until its reply has been read
+        if (yield from self._load(request.script, key)):
+            with suppress(MissingScriptError, UnknownCommandError):
+                return (yield from self.send(evaluate, key))
+        # Flushed in between, or the slot is moving to a node that was not asked to load it, or
+        # this user may load nothing, or a proxy has no SCRIPT.
         try:
-            reply = yield Exchange(connection, text)
+            return (yield from self.send(("EVAL", request.script.source, *tail), key))
+        except PermissionDeniedError as error:
+            if error.command != "eval":
+                raise
+            raise ServerRefusedError(_NO_SCRIPTS, code="NOSCRIPT") from error
+
+    def _load(self, script: Script, key: str) -> Steps[bool]:
+        """Load a script, and all that others may call beside it: they may not be allowed to."""
+        try:
+            yield from self.send(("SCRIPT", "LOAD", script.source), key)
+        except (PermissionDeniedError, UnknownCommandError):
+            return False
+        others = in_use()
+        if not others:
+            return True
+        with suppress(PermissionDeniedError, UnknownCommandError):
+            known = yield from self.send(("SCRIPT", "EXISTS", *(s.sha for s in others)), key)
+            missing = [s for s, is_there in zip(others, known, strict=True) if not is_there]
+            if missing:
+                yield from self.send_all([("SCRIPT", "LOAD", s.source) for s in missing], key)
+        return True
+
+    def _exchange(self, step: Exchange | ExchangeAll) -> Steps[Any]:
+        connection, self._connection = step.connection, None  # until its reply has been read
+        try:
+            reply = yield step
         except exceptions.ResponseError as error:
             self._connection = connection
             if isinstance(error, exceptions.AskError):
                 raise
             refusal = translate(error, self._address)
-            if is_elsewhere(refusal):
+            if is_elsewhere(refusal) or isinstance(refusal, AuthenticationError):
                 yield from self._leave()
             raise refusal from error
         except GeneratorExit:
@@ -150,8 +207,9 @@ class Link:
 
     def _ask(self, place: Place, text: Text) -> Steps[Any]:
         """Ask another node, to which the slot is on its way, this once."""
+        options = yield from self._login()
         try:
-            other = yield Connect({**self._options, **place}, self._timeout_s)
+            other = yield Connect({**options, **place}, self._timeout_s)
         except FAILURES as error:
             raise translate(error, self._address) from error
         try:
@@ -176,19 +234,28 @@ class Link:
         return {"host": error.host or here, "port": error.port}
 
     def _open(self, key: str) -> Steps[Any]:
+        options = yield from self._login()
         place, self._place = self._place, None
         try:
             if self._address.kind == "embedded":
                 place = yield InThread(self._attach)
             elif place is None:
-                place = yield from self._find(key)
-            connection = yield from self._connect({**self._options, **place})
+                place = yield from self._find(key, options)
+            connection = yield from self._connect({**options, **place})
         except FAILURES as error:
             raise translate(error, self._address) from error
         self._connection, self._place = connection, place
         return connection
 
-    def _find(self, key: str) -> Steps[Place]:
+    def _login(self) -> Steps[dict[str, Any]]:
+        """Return how to talk to a server, with the user and the password of now."""
+        if self._address.credentials:  # whoever keeps secrets may be asked over a network
+            username, password = yield InThread(self._address.login)
+        else:
+            username, password = self._address.login()
+        return {**self._options, "username": username, "password": password}
+
+    def _find(self, key: str, options: dict[str, Any]) -> Steps[Place]:
         """Ask the hosts of the URL, one after the other, for the primary that holds ``key``.
 
         A host that hangs costs its own time-out and no other's. Whoever knows is asked first next
@@ -197,7 +264,7 @@ class Link:
         kind, hosts = self._address.kind, self._hosts
         if kind not in ("sentinel", "cluster"):
             return hosts[0]
-        options = sentinel_options(self._options) if kind == "sentinel" else self._options
+        options = sentinel_options(options) if kind == "sentinel" else options
         failures: dict[str, Exception] = {}
         for host in hosts:
             try:
@@ -239,3 +306,7 @@ class Link:
             if self._attachment:
                 self._attachment.close()
                 self._attachment = None
+
+
+def _text(words: Words) -> Text:
+    return tuple([w if isinstance(w, (str, bytes)) else repr(w) for w in words])

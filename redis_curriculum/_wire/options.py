@@ -23,7 +23,7 @@ def places(address: Address) -> list[Place]:
 
 def client_options(address: Address) -> dict[str, Any]:
     """Return the arguments for how to talk to a server: text in and out, RESP2."""
-    options = _TEXT | {"username": address.username, "password": address.secret, "db": address.db}
+    options: dict[str, Any] = _TEXT | {"db": address.db}
     if address.tls:
         _check_files(address)
         options |= {"ssl_check_hostname": True, **address.tls_options}

@@ -38,6 +38,7 @@ from redis_curriculum.errors import (
     SnapshotRunningError,
     StaleGenerationError,
     UnindexedError,
+    UnknownCommandError,
     UnsupportedServerError,
     WorkerFencedError,
     WorkerInUseError,
@@ -96,7 +97,7 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         " killed, try again in half a minute"
     ),
     "RCRESTORE": lambda detail: SnapshotRunningError(
-        f"another restore or migration (token {detail}) is at work on this curriculum; if it was"
+        f"another restore or migration (claim {detail}) is at work on this curriculum; if it was"
         " killed, try again in a minute"
     ),
     "RCCHANGED": lambda detail: MigrationError(
@@ -125,6 +126,15 @@ _WRONG_URL: Final = {
     "No such master": "with a service that the Sentinels know",
 }
 _ARGUMENTS: Final = re.compile(r",? with args beginning with:.*", re.DOTALL)
+_SOURCE: Final = re.compile(r"[`'\"\s]*-- [a-z_]+: .*", re.DOTALL)
+"""A script, from its first line on: whoever quotes a command quotes that."""
+_UNKNOWN: Final = re.compile(
+    r"\b(?:unknown|unsupported|invalid|disabled) (?:sub)?command"
+    r"|\bcommand\b.*\b(?:unknown|unsupported|disabled)"
+    r"|\bcommand\b.*\bnot (?:supported|implemented|allowed(?! (?:from|in)))",
+    re.IGNORECASE,
+)
+"""How servers and proxies say that they do not know a command."""
 _SERVER_CODE: Final = re.compile(
     r"\b(WRONGTYPE|OOM|MISCONF|READONLY|NOREPLICAS|NOPERM|BUSY|LOADING|TRYAGAIN|CLUSTERDOWN"
     r"|MASTERDOWN|MOVED|ASK)\b"
@@ -152,7 +162,8 @@ def translate(error: Exception, address: Address, *, applied: Applied = "no") ->
     if isinstance(error, exceptions.RedisError):
         error.args = (text,)  # a traceback shows it too
     if isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in text:
-        where = "" if address.password else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
+        given = address.password or address.credentials
+        where = "" if given else f" (set {PASSWORD_VARIABLE}, or put it in the URL)"
         if address.kind == "sentinel":
             where += f" (that of the Sentinels is in {SENTINEL_PASSWORD_VARIABLE})"
         return AuthenticationError(f"{address.public}: wrong user or password{where}: {text}")
@@ -171,8 +182,8 @@ def translate(error: Exception, address: Address, *, applied: Applied = "no") ->
 
 
 def text_of(error: Exception) -> str:
-    """Return what an error says, without a password or the arguments of a command (a script)."""
-    text = _ARGUMENTS.sub("", without_password(str(error)))
+    """Return what an error says, without a password or a script."""
+    text = _SOURCE.sub("", _ARGUMENTS.sub("", without_password(str(error))))
     return text or type(error).__name__
 
 
@@ -193,7 +204,8 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
         )
     known = _SERVER_CODE.search(text) or _SERVER_CODE.search(_code_of(error))
     if known is None:
-        return ScriptError(f"the server refused a call: {text}")
+        kind = UnknownCommandError if _UNKNOWN.search(text) else ScriptError
+        return kind(f"the server refused a call: {text}")
     if known[1] == "WRONGTYPE":
         return KeyTypeError(f"something else stands at one of our keys: {text}", applied="unknown")
     hint = f" ({_HINTS[known[1]]})" if known[1] in _HINTS else ""

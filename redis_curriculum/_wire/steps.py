@@ -45,15 +45,42 @@ class Exchange(NamedTuple):
         return [hiredis.pack_command(self.words)]  # type: ignore[arg-type]  # not of one word
 
 
+class ExchangeAll(NamedTuple):
+    """Send several commands at once and read all replies; texts in them are bytes, as stored.
+
+    Once all have been read, the first error reply among them is raised.
+    """
+
+    connection: Any
+    commands: tuple[Text, ...]
+
+    @property
+    def packed(self) -> list[bytes]:
+        """What goes over the wire."""
+        return [hiredis.pack_command(words) for words in self.commands]  # type: ignore[arg-type]
+
+
 class Drop(NamedTuple):
     """Close a connection, without waiting for the other side. It never fails."""
 
     connection: Any
 
 
-Step = Connect | Exchange | Drop | InThread | Sleep | Wait
+Step = Connect | Exchange | ExchangeAll | Drop | InThread | Sleep | Wait
 Steps = Generator[Step, Any, T]
 """A plan of a link, which returns a ``T``."""
+
+
+def first_error(replies: list[Any]) -> list[Any]:
+    """Return the replies, if none is an error.
+
+    Raises:
+        ResponseError: The first that is one.
+    """
+    for reply in replies:
+        if isinstance(reply, exceptions.ResponseError):
+            raise reply
+    return replies
 
 
 def converse(connection: Any, *commands: Text) -> Steps[list[Any]]:

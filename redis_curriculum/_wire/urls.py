@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl, quote, unquote
 
 from redis_curriculum._values.rules import validate_key_prefix
-from redis_curriculum.errors import InvalidInputError, InvalidURLError
+from redis_curriculum.errors import InvalidInputError, InvalidURLError, ServerUnavailableError
 
 PASSWORD_VARIABLE: Final = "REDIS_CURRICULUM_PASSWORD"  # noqa: S105 - a name, not a secret
 """Environment variable with the password, where the URL has none."""
@@ -55,6 +56,12 @@ _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 _PLAIN: Final = "/:"  # what needs no escape in an option
 
 
+Login = tuple[str | None, str | None]
+"""User and password."""
+Credentials = Callable[[], tuple[str | None, str] | tuple[str] | str]
+"""Returns user and password, or a password, whenever a connection is made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A parsed URL. ``public`` is the same URL without its password."""
@@ -73,6 +80,7 @@ class Address:
     password: str | None = field(default=None, repr=False)
     tls: bool = False
     tls_options: dict[str, str | bool] = field(default_factory=dict)
+    credentials: Credentials | None = field(default=None, repr=False)
 
     @property
     def secret(self) -> str | None:
@@ -80,6 +88,46 @@ class Address:
         if self.kind == "embedded":
             return None
         return self.password or os.environ.get(PASSWORD_VARIABLE) or None
+
+    def login(self) -> Login:
+        """Return user and password for a connection that is made now; it may take its time.
+
+        They are those of ``credentials``, else the URL's. The password may be the environment's.
+
+        Raises:
+            InvalidInputError: ``credentials`` returned something else.
+            ServerUnavailableError: It raised an error; a later call may succeed.
+        """
+        if self.credentials is None:
+            return self.username, self.secret
+        try:
+            given: Any = self.credentials()
+        except Exception as error:
+            what = f"{self.public}: credentials() raised {type(error).__name__}"
+            raise ServerUnavailableError(what) from error
+        match given:
+            case (str(password),) | str(password):
+                return self.username, password
+            case (str() | None as username, str(password)):
+                return username or self.username, password
+        rule = "a callable that returns (username, password)"
+        raise InvalidInputError("credentials", rule, type(given))
+
+    def with_credentials(self, credentials: Credentials | None) -> Self:
+        """Return the address with what asks for user and password; None: nothing does.
+
+        Raises:
+            InvalidInputError: It cannot be called, or the URL has a password or needs none.
+        """
+        if credentials is None:
+            return self
+        if not callable(credentials):
+            rule = "a callable that returns (username, password)"
+            raise InvalidInputError("credentials", rule, type(credentials))
+        if self.password or self.kind == "embedded":
+            rule = "None where the URL has a password, or needs none"
+            raise InvalidInputError("credentials", rule, credentials)
+        return replace(self, credentials=credentials)
 
     def with_prefix(self, prefix: str | None) -> Self:
         """Return the address with a prefix that was given beside the URL; None: none was.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from redis_curriculum._admin import cleanup
-from redis_curriculum._admin.acl import acl_lines
+from redis_curriculum._admin.acl import acl_lines, load_scripts
 from redis_curriculum._admin.doctor import diagnose, schemas
-from redis_curriculum._protocol.keys import ROOT
-from redis_curriculum._protocol.requirements import parse_info
 from redis_curriculum._state.migrate import migrating
-from redis_curriculum.cli.output import print_json, print_line, print_table, progress_bar
-from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
+from redis_curriculum.cli.output import print_json, print_line, print_table, progress_bar, say
+from redis_curriculum.cli.session import WORKING, AsJson, Name, Session, Url, session
+from redis_curriculum.errors import InvalidInputError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -123,20 +122,45 @@ def doctor(
         raise typer.Exit(1)
 
 
-def acl(name: Name, *, url: Url = None, json: AsJson = False) -> None:
-    """Print least-privilege users for a worker and a viewer.
+def acl(
+    name: Annotated[
+        str | None, typer.Argument(show_default=False, help="The curriculum's name.")
+    ] = None,
+    *,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load the scripts, which these users may not.")
+    ] = False,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
+    """Print least-privilege users for a worker and a viewer, or load the scripts.
 
-    Lines for redis-cli, for this server's version; nothing is changed. Put a password of your own
-    where PASSWORD stands. The curriculum need not exist.
+    Lines for redis-cli, for this server's version. Put a password of your own where PASSWORD
+    stands. The curriculum need not exist. With --load the scripts are loaded that the server (or a
+    node of the cluster) lacks: after it was started anew, for workers who may not do that.
     """
-    with session(url) as server:
-        info = parse_info(server.link.call(("INFO", "server"), ROOT))
-        version = info.get("redis_version", "unknown")
-        address = server.address
-        in_cluster = address.kind == "cluster"
-        lines = acl_lines(name, version, key_prefix=address.prefix, cluster=in_cluster)
+    if name is None and not load:
+        raise InvalidInputError("NAME", "given, or --load", name)
+    with session(url, WORKING) as server:
+        found: dict[str, Any] = {}
+        if name is not None:
+            found = _lines_of(name, server)
+        if load:
+            done = [node.run(load_scripts(node.node)) for node in server.nodes()]
+            found["scripts"] = {"known": done[0][0], "loaded": sum(missing for _, missing in done)}
     if json:
-        print_json({"version": version, "worker": lines.worker, "viewer": lines.viewer})
-    else:
-        print_line(lines.worker)
-        print_line(lines.viewer)
+        print_json(found)
+        return
+    for role in ("worker", "viewer") if name is not None else ():
+        print_line(found[role])
+    if load:
+        say("{known} scripts, {loaded} of them loaded now".format(**found["scripts"]))
+
+
+def _lines_of(name: str, server: Session) -> dict[str, Any]:
+    info = server.run(server.node.info("server"))
+    version = info.get("redis_version", "unknown")
+    address = server.address
+    in_cluster = address.kind == "cluster"
+    lines = acl_lines(name, version, key_prefix=address.prefix, cluster=in_cluster)
+    return {"version": version, "worker": lines.worker, "viewer": lines.viewer}

@@ -158,7 +158,7 @@ def _standing(store: Store) -> Plan[tuple[Rates, Rates]]:
     """Success rate and learning progress of the labels that have tasks and results."""
     names = list((yield from labels(store)))
     fields = ("success_rate_ema", "learning_progress")
-    table, _ = yield from numbers(store, "progress", fields, names)
+    table, _ = yield from numbers(store, "label", fields, names)
     rows = {n: row for n, row in zip(names, table.tolist(), strict=True) if not isnan(row[0])}
     progress = {n: row[1] for n, row in rows.items() if not isnan(row[1])}
     return {n: row[0] for n, row in rows.items()}, progress

@@ -123,7 +123,7 @@ def stats(store: Store, labels: object = None) -> Plan[dict[str, float]]:
 
 
 def read_census(store: Store) -> Plan[Census]:
-    """Read the columns, 200 tasks or so many labels a call."""
+    """Read the columns, 500 tasks or labels in a round trip."""
     server, keys = store.server, store.server.keys
     ids = yield from task_ids(store)
     scorer = store.config.algorithm
@@ -134,7 +134,7 @@ def read_census(store: Store) -> Plan[Census]:
     labels = sorted(found)
     place = {label: i for i, label in enumerate(labels)}
     position = np.array([place[label] for label in found], dtype=np.intp)
-    of_labels, _ = yield from numbers(store, "progress", of_label, labels)
+    of_labels, _ = yield from numbers(store, "label", of_label, labels)
     counts = yield from _read_counts(store)
     now_ms = yield from server.now_ms()
     epoch, late_count = yield from server.command("HMGET", keys.meta, "epoch", "late_count")

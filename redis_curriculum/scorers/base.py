@@ -7,7 +7,7 @@ command line, the documentation and the lists of the Lua scripts are derived fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
@@ -134,6 +134,14 @@ class Scorer(FrozenModel):
     def aliases(self) -> Mapping[str, str]:
         """Statistics that equal another one with these settings: they are not stored twice."""
         return {}
+
+    @classmethod
+    def layouts(cls) -> Sequence[Self]:
+        """Return settings of each kind that stores other statistics: each has scripts of its own.
+
+        Override it together with ``names`` or ``aliases``, if these depend on the settings.
+        """
+        return (cls.default(),)
 
     # --- derived ---------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -246,6 +246,15 @@ class LearningProgressConfig(Scorer):
         if self.task_tracker_ema_alpha != self.ema_timescale:
             return {"p_true": "p_fast"}
         return {"p_true": "p_fast", "reward_ema": "p_fast"}
+
+    @classmethod
+    def layouts(cls) -> Sequence[Self]:
+        """With a baseline; without one, with one rate for all averages and with two."""
+        return (
+            cls(use_baseline_normalization=True),
+            cls(ema_timescale=0.1, task_tracker_ema_alpha=0.1),
+            cls(ema_timescale=0.1, task_tracker_ema_alpha=0.2),
+        )
 
     # --- presets ---------------------------------------------------------------------------------
 

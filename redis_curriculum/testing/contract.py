@@ -219,6 +219,11 @@ class ScorerContract:
             for name in scripts.names():
                 scripts.load(name, variant_of(given))
 
+    def test_its_layout_is_known(self, scorer: Scorer) -> None:
+        """``redis-curriculum acl --load`` loads the scripts of all ``layouts``."""
+        known = [variant_of(given) for given in type(scorer).layouts()]
+        assert all(variant_of(given) in known for given in variations(scorer))
+
     def test_the_server_folds_as_python_does(self, scorer: Scorer, server_url: str) -> None:
         """Statistics of tasks and labels, and the order of tasks, agree to the last bit."""
         for number, given in enumerate(variations(scorer)):

@@ -187,9 +187,9 @@ class Played:
 
     def statistics(self, holder: Holder) -> dict[Any, dict[str, str]]:
         """Return what the server keeps of each task or label, every bit of it as text."""
-        names, family = self.scorer.names(holder), "task" if holder == "task" else "progress"
+        names = self.scorer.names(holder)
         known: list[Any] = list(self.tasks if holder == "task" else self.labels)
-        table, _ = self.ask(read.numbers(self.store, family, names, known))
+        table, _ = self.ask(read.numbers(self.store, holder, names, known))
         rows = (dict(zip(names, row[:-1], strict=True)) for row in table.tolist())
         return {key: exact(row) for key, row in zip(known, rows, strict=True)}
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
 import re
 import shlex
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +24,34 @@ from redis_curriculum import (
     CurriculumConfig,
     LearningProgressConfig,
     Outcome,
+    WorkerSettings,
 )
 from redis_curriculum._admin.acl import (
     CLUSTER,
     CONNECTING,
+    LOADING,
     NAMING,
     READING,
     SCRIPTING,
     WRITING,
     acl_lines,
+    load_scripts,
 )
+from redis_curriculum._protocol.asking import Node
 from redis_curriculum._protocol.keys import Keys, index_of
-from redis_curriculum._protocol.scripts import commands_at, folder
-from redis_curriculum._wire.blocking import DirectLink
+from redis_curriculum._protocol.plan import one
+from redis_curriculum._protocol.scripts import commands_at, folder, in_use
+from redis_curriculum._state.consistent_read import Moment
+from redis_curriculum._store.contracts import STAGE_BEGIN
+from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
-from redis_curriculum.errors import PermissionDeniedError, ScriptError, ServerWarning
+from redis_curriculum.errors import (
+    PermissionDeniedError,
+    ServerRefusedError,
+    ServerWarning,
+    SnapshotRunningError,
+)
+from redis_curriculum.scorers import Scorer, family, kinds
 from tests.cli.conftest import MAZES, Cli
 from tests.families import whole
 from tests.harness import connect
@@ -47,6 +65,8 @@ HYPERS = LearningProgressConfig(
     exploration_share=1.0,
 )
 CONFIG = CurriculumConfig(task_generator=MAZES, num_active_tasks=12, algorithm=HYPERS)
+AT_ONCE = WorkerSettings(retry_deadline_s=0)
+LAYOUTS = [scorer for kind in kinds() for scorer in family(kind).layouts()]
 REFUSED = [
     ("GET", "rc:{another}:meta"),
     ("HGETALL", "rc:{another}:meta"),
@@ -57,6 +77,8 @@ REFUSED = [
     ("CONFIG", "GET", "*"),
     ("CONFIG", "SET", "maxmemory", "1"),
     ("EVAL", "return 1", "0"),
+    ("SCRIPT", "LOAD", "return 1"),
+    ("SCRIPT", "EXISTS", "0" * 40),
     ("SCRIPT", "FLUSH"),
     ("ACL", "LIST"),
     ("CLIENT", "LIST"),
@@ -69,14 +91,23 @@ REFUSED = [
 ]
 
 
+def load(server: RunningServer) -> tuple[int, int]:
+    """Load the scripts, as ``acl --load`` does."""
+    link = DirectLink(parse(server.url), 5.0)
+    try:
+        return drive(load_scripts(Node("", 0)), link)
+    finally:
+        link.close()
+
+
 def admit(server: RunningServer, line: str, **changes: str) -> str:
-    """Give an ACL line to the server as redis-cli would; the URL of that user."""
+    """Give an ACL line to the server as redis-cli would, and the scripts; the user's URL."""
     for old, new in {"PASSWORD": PASSWORD, **changes}.items():
         line = line.replace(old, new)
     words = shlex.split(line)
     with server.client() as client:
-        client.execute_command("SCRIPT", "FLUSH")
         client.execute_command(*words)
+    load(server)
     return f"unix://{words[2]}:{PASSWORD}@{server.socket}"
 
 
@@ -99,7 +130,9 @@ def test_what_is_printed(
     assert text.splitlines() == [lines["worker"], lines["viewer"]]
     for line in text.splitlines():
         assert f" ~rc:{{{name}}}:* " in line
-        assert not re.search(r"\+@|allkeys|allcommands|nopass|%| \+eval ", line)
+        assert not re.search(r"\+@|allkeys|allcommands|nopass|%|\+(eval|script)\b", line)
+    assert "+evalsha" in lines["worker"]
+    assert "+evalsha" not in lines["viewer"]
 
 
 def test_a_worker_of_an_event_loop_can_too(
@@ -108,8 +141,6 @@ def test_a_worker_of_an_event_loop_can_too(
     async def work(url: str) -> None:
         async with AsyncCurriculum.open(url, name, CONFIG) as curriculum:
             task = await curriculum.get_task()
-            with connect(every_server) as client:
-                client.script_flush()
             assert await curriculum.update_task_performance(task.task_id, 0.5) is Outcome.APPLIED
 
     asyncio.run(work(admit(every_server, lines["worker"])))
@@ -175,8 +206,9 @@ def test_a_viewer_can_look_and_change_nothing(
             with pytest.raises(PermissionDeniedError) as denied:
                 link.call((command, Keys(name).meta, "x", "1"), Keys(name).meta)
             assert denied.value.command == command.lower()
-        sha = link.call(("SCRIPT", "LOAD", "return redis.call('UNLINK', KEYS[1])"), "")
-        with pytest.raises((PermissionDeniedError, ScriptError)):
+        with connect(every_server) as client:
+            sha = client.script_load("return redis.call('HGET', KEYS[1], 'epoch')")
+        with pytest.raises(PermissionDeniedError):
             link.call(("EVALSHA", sha, 1, Keys(name).meta), "")
         link.close()
         with connect(every_server) as client:
@@ -192,10 +224,135 @@ def test_what_is_refused(
     for words in REFUSED:
         with pytest.raises(PermissionDeniedError):
             link.call(words, words[-1])
-    sha = link.call(("SCRIPT", "LOAD", "return redis.call('HGETALL', 'rc:{another}:meta')"), "")
-    with pytest.raises(PermissionDeniedError, match="one of our keys"):
+    with connect(every_server) as client:
+        sha = client.script_load("return redis.call('HGETALL', 'rc:{another}:meta')")
+    refused = "one of our keys" if role == "worker" else "evalsha"
+    with pytest.raises(PermissionDeniedError, match=refused):
         link.call(("EVALSHA", sha, 1, Keys(name).meta), "")
     link.close()
+
+
+# --- scripts -------------------------------------------------------------------------------------
+
+
+def test_load_says_what_it_did(cli: Cli, every_server: RunningServer, name: str) -> None:
+    with connect(every_server) as client:
+        client.script_flush()
+    found = cli("acl", "--load", "--json", url=every_server.url).json["scripts"]
+    assert found["known"] == found["loaded"] > 30
+    answer = cli("acl", name, "--load", url=every_server.url)
+    assert answer.err == f"redis-curriculum: {found['known']} scripts, 0 of them loaded now\n"
+    assert len(answer.out.splitlines()) == 2
+    assert cli("acl", url=every_server.url).code == 2
+    doctor = cli("doctor", url=every_server.url)
+    assert f"pass  all {found['known']} scripts are loaded\n" in doctor.out
+    with connect(every_server) as client:
+        client.script_flush()
+    assert f"{found['known']} of them now" in cli("doctor", url=every_server.url).out
+
+
+@pytest.mark.parametrize("algorithm", LAYOUTS, ids=str)
+def test_a_worker_finds_its_scripts_whatever_the_algorithm(
+    every_server: RunningServer, lines: dict[str, str], name: str, algorithm: Scorer
+) -> None:
+    """It may also create the curriculum."""
+    url = admit(every_server, lines["worker"])
+    config = CONFIG.model_copy(update={"algorithm": algorithm})
+    with Curriculum.open(url, name, config, worker=AT_ONCE) as curriculum:
+        curriculum.next_task((curriculum.get_task().task_id, 0.5))
+        assert curriculum.check() == []
+
+
+def test_without_scripts_a_worker_says_who_loads_them(
+    every_server: RunningServer, lines: dict[str, str], name: str
+) -> None:
+    url = admit(every_server, lines["worker"])
+    with Curriculum.open(url, name, CONFIG, worker=AT_ONCE) as curriculum:
+        task = curriculum.get_task()
+        with connect(every_server) as client:
+            client.script_flush()
+        with pytest.raises(ServerRefusedError, match="redis-curriculum acl --load") as caught:
+            curriculum.update_task_performance(task.task_id, 0.5)
+        assert (caught.value.code, caught.value.applied) == ("NOSCRIPT", "no")
+        load(every_server)
+        assert curriculum.update_task_performance(task.task_id, 0.5) is Outcome.APPLIED
+        record = curriculum.get_task_stats(task.task_id)
+    assert record is not None
+    assert record.completion_count == 1
+
+
+@pytest.mark.parametrize("gone_by", ["SCRIPT FLUSH", "a restart"])
+def test_a_worker_waits_until_somebody_loads_them(tmp_path: Path, name: str, gone_by: str) -> None:
+    """Here the owner, who meets one missing script and loads all that the worker may need."""
+    users = tmp_path / "users.acl"
+    users.write_text("user default on nopass ~* &* +@all\n")
+    config = ["--appendonly", "yes", "--aclfile", str(users)]
+    with redis_server(tmp_path / "data", config=config) as server:
+        with server.client() as client:
+            version = client.info("server")["redis_version"]
+        url = admit(server, acl_lines(name, version).worker)
+        with (
+            Curriculum.open(server.url, name, CONFIG) as owner,
+            Curriculum.open(url, name) as worker,
+            ThreadPoolExecutor() as pool,
+        ):
+            task = worker.get_task()
+            if gone_by == "a restart":
+                with server.client() as client:
+                    client.acl_save()
+                server.stop()
+                server.start()
+            else:
+                with server.client() as client:
+                    client.script_flush()
+            waiting = pool.submit(worker.next_tasks, [(task.task_id, 0.5)], 1)
+            with server.client() as client:
+                while "errorstat_NOSCRIPT" not in client.info("errorstats"):
+                    time.sleep(0.01)
+            assert not waiting.done()
+            owner.end_epoch()
+            assert waiting.result().outcomes == [Outcome.APPLIED]
+            with server.client() as client:
+                assert all(client.script_exists(*(script.sha for script in in_use())))
+            assert owner.stats()["num_completed"] == 1
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+def test_no_token_stands_on_the_server_or_in_a_snapshot(
+    server: RunningServer, url: str, name: str, tmp_path: Path
+) -> None:
+    with Curriculum.open(url, name, CONFIG) as curriculum:
+        curriculum.get_task()
+        curriculum.snapshot(tmp_path / "a.rcs")
+        store = curriculum._store  # noqa: SLF001
+        moment = Moment(store.server, store.variant)
+        link = DirectLink(parse(url), 5.0)
+        drive(moment.begin(), link)
+        claim = store.server.request(STAGE_BEGIN, 1, "claimed-by", 60_000)
+        drive(one(replace(claim, args=(2, *claim.args[1:]))), link)
+        secrets = [store.worker._life.token, moment.token, "claimed-by"]  # noqa: SLF001
+        with connect(server) as client:
+            kinds = {key: client.type(key) for key in client.scan_iter(f"{Keys(name).prefix}*")}
+            stored = {key: client.hgetall(key) for key in kinds if kinds[key] == "hash"}
+        assert {Keys(name).snapshot, Keys(name).restore} <= set(stored)
+        digests = [hashlib.sha1(secret.encode()).hexdigest() for secret in secrets]  # noqa: S324
+        assert [digest for digest in digests if digest not in str(stored)] == []
+        text = gzip.decompress((tmp_path / "a.rcs").read_bytes()).decode()
+        for secret in secrets:
+            assert secret not in str(stored)
+            assert secret not in text
+        assert digests[0] not in text
+        with pytest.raises(SnapshotRunningError) as refused:
+            drive(store.server.run(STAGE_BEGIN, 1, "another", 60_000), link)
+        assert not any(secret in str(refused.value) for secret in secrets)
+        drive(moment.end(), link)
+        link.call(("UNLINK", Keys(name).restore), "")
+        link.close()
+
+
+# --- the lines -----------------------------------------------------------------------------------
 
 
 def test_another_curriculum_is_out_of_reach(
@@ -210,7 +367,7 @@ def test_another_curriculum_is_out_of_reach(
         assert cli("list", "--json", url=url).json == []
 
 
-@pytest.mark.parametrize("command", ["hincrby", "xadd", "evalsha", "info", "script|load", "time"])
+@pytest.mark.parametrize("command", ["hincrby", "xadd", "evalsha", "info", "time"])
 def test_a_missing_command_is_named(
     every_server: RunningServer, lines: dict[str, str], name: str, command: str
 ) -> None:
@@ -248,9 +405,9 @@ def test_all_that_is_sent_is_in_the_lists(every_server: RunningServer) -> None:
     """Each word of the package that is a command is a worker's, or an operator's."""
     with connect(every_server) as client:
         known = {entry[0].upper() for entry in client.execute_command("COMMAND")}
-    lists = (*CONNECTING, *SCRIPTING, *READING, *WRITING, *CLUSTER, *NAMING)
+    lists = (*CONNECTING, *SCRIPTING, *LOADING, *READING, *WRITING, *CLUSTER, *NAMING)
     listed = {command.partition("|")[0].upper() for command in lists}
-    operators = {"CONFIG", "BGSAVE", "BGREWRITEAOF", "ZREMRANGEBYSCORE"}
+    operators = {"CONFIG", "BGSAVE", "BGREWRITEAOF", "EVAL", "ZREMRANGEBYSCORE"}
     passed = {"HSET", "SADD", "SET", "ZADD", "PERSIST"}  # to the script stage
     found: set[str] = set()
     for path in Path(redis_curriculum.__file__).parent.rglob("*.py"):
@@ -301,8 +458,8 @@ def test_versions() -> None:
     assert "client|setinfo" not in old.worker + old.viewer
     assert "+client|setinfo" in new.worker
     assert "+client|setinfo" in new.viewer
-    assert "+eval " not in new.worker
-    assert "+eval " in acl_lines("x", "7.2.4", cluster=True).worker
+    assert "+asking" not in new.worker
+    assert "+asking" in acl_lines("x", "7.2.4", cluster=True).worker
 
 
 def test_in_a_cluster(cli: Cli, tmp_path: Path, name: str) -> None:

@@ -25,6 +25,7 @@ from redis_curriculum._wire.urls import parse
 from redis_curriculum.errors import (
     CurriculumDeletedError,
     CurriculumNotFoundError,
+    ServerWarning,
     StaleGenerationError,
 )
 from tests.cli.conftest import Cli
@@ -330,10 +331,33 @@ def test_doctor_on_a_good_server(cli: Cli, tmp_path: Path) -> None:
         "primary",
         "append-only file on",
         "appendfsync everysec",
+        "all ",
+        "CVE-2025-46818 is mended here",
         f"1 curricula of schema {SCHEMA}",
     ):
         assert any(words in what for what in levels(answer.json)), words
         assert f"pass  {words}" in text
+
+
+def test_doctor_warns_of_scripts_that_gain_rights(cli: Cli, every_server: RunningServer) -> None:
+    """Of the tested servers only 6.2.14 was built before the fault was known."""
+    with every_server.client() as client:
+        affected = client.info("server")["redis_version"] == "6.2.14"
+    found = levels(cli("doctor", "--json", url=every_server.url).json)
+    (level,) = (level for what, level in found.items() if "CVE-2025-46818" in what)
+    assert level == ("warn" if affected else "pass")
+
+
+def test_doctor_and_backup_without_script_and_info(cli: Cli, tmp_path: Path) -> None:
+    config = ["--rename-command", "SCRIPT", "", "--rename-command", "INFO", ""]
+    with redis_server(tmp_path, config=config) as server:
+        found = levels(cli("doctor", "--json", url=server.url).json)
+        assert "INFO is not answered here" in str(found)
+        assert "SCRIPT is not known here" in str(found)
+        with pytest.warns(ServerWarning, match="INFO is not answered here"):
+            Curriculum.open(server.url, "x", CONFIG).close()
+        answer = cli("backup", "x", url=server.url)
+    assert (answer.code, "INFO is not answered here" in answer.err) == (1, True)
 
 
 def test_doctor_on_a_bad_server(cli: Cli, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from redis_curriculum.errors import (
 from redis_curriculum.reporting import AlertKind, EpochReport
 from redis_curriculum.tasks import Buckets
 from tests.harness import Harness, connect, text_config
-from tests.lossy import lossy
+from tests.lossy import MANY, lossy
 from tests.processes import all_together, in_processes
 from tests.servers import RunningServer
 from tests.whole import assert_whole, total
@@ -247,7 +247,7 @@ def test_what_the_epochs_count_is_all_that_was_done(
 # --- lost replies --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lost", ["end_epoch", "note_epoch", "numbers"])
+@pytest.mark.parametrize("lost", ["end_epoch", "note_epoch", MANY])
 def test_a_lost_reply_never_closes_two_epochs(url: str, name: str, lost: str) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         task = curriculum.get_task()

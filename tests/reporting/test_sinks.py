@@ -41,7 +41,7 @@ from redis_curriculum.reporting.reporter import report_figures
 from redis_curriculum.tasks import Single, WeightedSet
 from tests.docs.pages import page
 from tests.interrupting import count_lines, interrupted, sample
-from tests.lossy import lossy
+from tests.lossy import MANY, lossy
 
 TASKS = WeightedSet([(Single(label='say "hi"/0'), 1.0), (Single(label="b"), 1.0)])
 
@@ -158,7 +158,7 @@ def test_a_call_made_again_logs_the_epoch_it_has_ended(url: str, curriculum: Cur
     kept = Kept()
     with handle:
         reporter = StatsReporter(handle, kept)
-        link.lose, link.skip = "numbers", 1  # end_epoch() reads its labels, then stats() fails
+        link.lose, link.skip = MANY, 1  # end_epoch() reads its labels, then stats() fails
         with pytest.raises(ServerUnavailableError):
             reporter.end_epoch()
         assert (handle.epoch, kept.entries) == (1, [])
@@ -217,7 +217,7 @@ def test_a_call_made_again_keeps_its_step(url: str, curriculum: Curriculum) -> N
     frames, kept = iter([10, 20, 30]), Kept()
     with handle:
         reporter = StatsReporter(handle, kept, step=lambda: next(frames))
-        for lost in ("end_epoch", "numbers"):
+        for lost in ("end_epoch", MANY):
             link.lose = lost
             with pytest.raises(ServerUnavailableError):
                 reporter.end_epoch()

@@ -92,7 +92,7 @@ print(json.dumps({
     "settings": settings("LearningProgressConfig"),
     "statistics": statistics("LearningProgressConfig"),
     "step": load("step", variant_of(scorer)).source,
-    "numbers": load("numbers", variant_of(scorer)).source,
+    "moment": load("moment_tasks", variant_of(scorer)).source,
 }))
 """
 
@@ -148,7 +148,7 @@ def assert_everywhere(found: dict[str, Any]) -> None:
     )
     assert re.search(r"^local .*, fading, temperature, ", found["step"], re.MULTILINE)
     assert len(re.findall(r"p\.best_score, p\.p_true|p\.best_score or 0 / 0", found["step"])) >= 1
-    assert "'best_score', 'p_true'" in found["numbers"]
+    assert "'best_score', 'p_true'" in found["moment"]
 
 
 def test_one_edit_each_and_everything_follows(copy: Path, url: str, name: str) -> None:

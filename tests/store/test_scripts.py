@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +21,6 @@ from redis_curriculum.errors import (
     WorkerFencedError,
     WorkerInUseError,
 )
-from redis_curriculum.scorers.statistics import Holder
 from tests.harness import Harness, Server, connect, raw, text_config
 from tests.invariants import assert_same, stored_state
 from tests.model import ModelCurriculum
@@ -352,52 +350,15 @@ def test_the_event_stream_is_capped(server: Server, name: str) -> None:
 
 
 def whole(harness: Harness, of: int | str) -> dict[str, str]:
-    """A task's or label's hash as the scripts print it: its statistics by name."""
-    holder: Holder = "task" if isinstance(of, int) else "label"
+    """A task's or label's hash, its statistics printed by name."""
     keys = harness.keys
-    key = keys.task(of) if isinstance(of, int) else keys.progress(of)
-    fields = harness.client.hgetall(key)
-    if "stats" not in fields:
-        return dict(fields)
-    statistics = harness.hypers.unpacked(holder, raw(fields.pop("stats")))
-    return {**fields, **{name: f"{value:.17g}" for name, value in statistics.items()}}
-
-
-def test_read_returns_whole_records_in_order(harness: Harness) -> None:
-    harness.record([(2, 0.25)])
-    two, none, zero = harness.read([2, 99, 0])
-    assert two == whole(harness, 2)
-    assert zero == whole(harness, 0)
-    assert (two["label"], two["last_score"], zero.get("last_score")) == ("a", "0.25", None)
-    assert none == {}
-    assert harness.read([]) == []
-
-
-def test_numbers_returns_numeric_fields_and_the_label_of_each(harness: Harness) -> None:
-    harness.record([(2, 1 / 3), (2, 0.1)])
-    fields = ["completion_count", "p_fast"]
-    text, *labels = harness.call("numbers", 1, "task", 2, *fields, 1, 2, 99, 3, 0)
-    assert labels == ["b", "a"]
-    rows: list[list[float | None]] = [
-        [0, None, 0],
-        [2, 1 / 3 + 0.1 * (0.1 - 1 / 3), 1],
-        [None] * 3,
-        [0, None, 0],
-        [0, None, 1],
-    ]
-    assert json.loads(text.replace("NaN", "null")) == [value for row in rows for value in row]
-    (text,) = harness.call("numbers", 1, "progress", 1, "p_true", "a", "none")
-    assert json.loads(text) == pytest.approx(
-        [1 / 3 + 0.1 * (0.1 - 1 / 3), math.nan, math.nan, math.nan], abs=0, rel=0, nan_ok=True
-    )
-    assert harness.call("numbers", 1, "task", 1, "p_true") == ["[]"]
-    assert harness.call("numbers", 1, "task", 0, 2, 99) == ["[0,NaN]", "a"]
+    if isinstance(of, int):
+        return harness.whole("task", keys.task(of))
+    return harness.whole("label", keys.progress(of))
 
 
 def test_every_script_refuses_another_generation_and_a_missing_curriculum(harness: Harness) -> None:
     calls: list[Callable[[], Any]] = [
-        lambda: harness.read([0]),
-        lambda: harness.call("numbers", harness.generation, "task", 1, "p_true", 0),
         harness.register,
         harness.renew,
         lambda: harness.resume(1, 2),

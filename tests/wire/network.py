@@ -9,7 +9,15 @@ from typing import Any
 from redis import exceptions
 
 from redis_curriculum._protocol.plan import InThread, T
-from redis_curriculum._wire.steps import Connect, Drop, Exchange, Step, Steps
+from redis_curriculum._wire.steps import (
+    Connect,
+    Drop,
+    Exchange,
+    ExchangeAll,
+    Step,
+    Steps,
+    first_error,
+)
 
 Node = tuple[str, int]
 Words = tuple[str | bytes, ...]
@@ -64,12 +72,12 @@ class Network:
             case Connect():
                 return self._connect(step)
             case Exchange(connection, words):
-                assert connection.is_open, "the connection was closed"
-                self.sent.append((connection.node[0], tuple(words)))
-                reply = self.servers[connection.node](tuple(words))
+                reply = self._answer(connection, words)
                 if isinstance(reply, BaseException):
                     raise reply
                 return reply
+            case ExchangeAll(connection, commands):
+                return first_error([self._answer(connection, words) for words in commands])
             case Drop(connection):
                 assert connection.is_open, "the connection was closed before"
                 connection.is_open = False
@@ -79,6 +87,11 @@ class Network:
             case _:
                 raise AssertionError(step)
         return None
+
+    def _answer(self, wire: Wire, words: Words) -> Any:
+        assert wire.is_open, "the connection was closed"
+        self.sent.append((wire.node[0], tuple(words)))
+        return self.servers[wire.node](tuple(words))
 
     def _connect(self, step: Connect) -> Wire:
         self.connects.append(step)

@@ -10,8 +10,9 @@ import pytest
 from redis import exceptions
 from redis.crc import key_slot
 
-from redis_curriculum._protocol.plan import Plan, Run, Sleep, one
-from redis_curriculum._protocol.scripts import load
+from redis_curriculum._protocol.asking import is_retriable
+from redis_curriculum._protocol.plan import Commands, Plan, Run, Sleep, one
+from redis_curriculum._protocol.scripts import in_use, load, use
 from redis_curriculum._wire.link import MOST_REDIRECTS, Link
 from redis_curriculum._wire.steps import Exchange
 from redis_curriculum._wire.urls import parse
@@ -23,6 +24,7 @@ from redis_curriculum.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
+from tests.families import VARIANTS
 from tests.wire.network import Network, Server, Words, replies
 
 SCRIPT = load("repair_labels")
@@ -170,7 +172,13 @@ def forgetful(times: int) -> Server:
     """A server that forgets scripts, so many times."""
     no_script = exceptions.NoScriptError("No matching script. Please use EVAL.")
     left = iter([no_script] * times)
-    return lambda words: next(left, "answer") if words[0] == "EVALSHA" else "answer"
+
+    def server(words: Words) -> Any:
+        if words[:2] == ("SCRIPT", "EXISTS"):
+            return [1] * len(words[2:])
+        return next(left, "answer") if words[0] == "EVALSHA" else "answer"
+
+    return server
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])
@@ -181,7 +189,85 @@ def test_a_script_is_loaded_and_only_then_sent_whole(times: int) -> None:
     known = ("EVALSHA", SCRIPT.sha, "1", "k", "1", "2")
     loads = [("SCRIPT", "LOAD", SCRIPT.source), known] if times else []
     whole = [("EVAL", SCRIPT.source, "1", "k", "1", "2")] if times == 2 else []
-    assert [words for _, words in network.sent] == [known, *loads, *whole]
+    sent = [words for _, words in network.sent if words[:2] != ("SCRIPT", "EXISTS")]
+    assert sent == [known, *loads, *whole]
+
+
+def test_what_else_may_be_called_is_loaded_with_it() -> None:
+    """By who may load scripts, for those who may not; only what is missing."""
+    use(VARIANTS["uniform"])
+    others = in_use()
+    absent = {others[3].sha, others[5].sha}
+
+    def server(words: Words) -> Any:
+        if words[:2] == ("SCRIPT", "EXISTS"):
+            return [int(sha not in absent) for sha in words[2:]]
+        return forget(words)
+
+    forget = forgetful(1)
+    network = at(home=server)
+    assert network.run(link_to(HOME).carry(one(Run(SCRIPT, "k", [])))) == "answer"
+    loads = [words[2] for _, words in network.sent if words[:2] == ("SCRIPT", "LOAD")]
+    assert loads == [SCRIPT.source, others[3].source, others[5].source]
+    assert network.sent[-1][1][:2] == ("EVALSHA", SCRIPT.sha)
+
+
+def denied(command: str) -> exceptions.NoPermissionError:
+    return exceptions.NoPermissionError(f"User w has no permissions to run the '{command}' command")
+
+
+def test_who_may_load_nothing_waits_for_others() -> None:
+    def server(words: Words) -> Any:
+        if words[0] == "EVALSHA":
+            return exceptions.NoScriptError("No matching script. Please use EVAL.")
+        return denied("script|load" if words[0] == "SCRIPT" else str(words[0]).lower())
+
+    network = at(home=server)
+    with pytest.raises(ServerRefusedError, match="acl --load") as caught:
+        network.run(link_to(HOME).carry(one(Run(SCRIPT, "k", []))))
+    assert (caught.value.code, caught.value.applied) == ("NOSCRIPT", "no")
+    assert is_retriable(caught.value)
+    assert [words[0] for _, words in network.sent] == ["EVALSHA", "SCRIPT", "EVAL"]
+
+
+def test_a_proxy_without_script_gets_it_whole() -> None:
+    def server(words: Words) -> Any:
+        if words[0] == "EVAL":
+            return "answer"
+        unknown = exceptions.ResponseError(f"unknown command `{words[0]!s}`, with args beginning")
+        return unknown if words[0] == "SCRIPT" else exceptions.NoScriptError("No matching script.")
+
+    network = at(home=server)
+    assert network.run(link_to(HOME).carry(one(Run(SCRIPT, "k", [])))) == "answer"
+    assert [words[0] for _, words in network.sent] == ["EVALSHA", "SCRIPT", "EVAL"]
+
+
+# --- many commands at once -----------------------------------------------------------------------
+
+
+MANY = Commands([("GET", "k"), ("GET", "l")], "k")
+
+
+def test_many_commands_go_at_once() -> None:
+    network = at(home=replies(b"one", b"two"))
+    assert network.run(link_to(HOME).carry(one(MANY))) == [b"one", b"two"]
+
+
+def test_many_commands_follow_a_slot_that_has_moved() -> None:
+    network = at(a=replies(moved("b"), b"x"), b=replies(b"one", b"two"))
+    link = link_to("redis://a")
+    assert network.run(link.carry(one(MANY))) == [b"one", b"two"]
+    assert network.open == ["b"]
+
+
+def test_many_commands_wait_for_a_slot_that_is_moving() -> None:
+    network = at(home=replies(b"x", ask("b"), b"one", b"two"))
+    link = link_to(HOME)
+    with pytest.raises(ServerRefusedError) as caught:
+        network.run(link.carry(one(MANY)))
+    assert caught.value.code == "ASK"
+    assert is_retriable(caught.value)
+    assert network.run(link.carry(one(MANY))) == [b"one", b"two"]
 
 
 def test_a_script_names_a_second_key_on_a_cluster() -> None:

@@ -15,6 +15,7 @@ import pytest
 from redis import exceptions
 
 from redis_curriculum import AsyncCurriculum, Curriculum, CurriculumConfig, WorkerSettings
+from redis_curriculum._protocol.scripts import load
 from redis_curriculum._wire.refusals import is_elsewhere, translate
 from redis_curriculum._wire.urls import SENTINEL_PASSWORD_VARIABLE, parse
 from redis_curriculum.errors import (
@@ -26,8 +27,11 @@ from redis_curriculum.errors import (
     ScriptError,
     ServerRefusedError,
     ServerUnavailableError,
+    ServerWarning,
+    UnknownCommandError,
 )
 from redis_curriculum.tasks import Single
+from tests.families import VARIANTS
 from tests.faults.topologies import free_ports
 from tests.servers import RunningServer, executables, redis_server
 
@@ -67,17 +71,77 @@ def test_a_wrong_password_at_a_socket(tmp_path: Path, open_it: OpenIt, password:
         assert "wr0ng" not in "".join(traceback.format_exception(caught.value))
 
 
+def without(*commands: str) -> list[str]:
+    """Settings of a server that does not know some commands."""
+    return [word for command in commands for word in ("--rename-command", command, "")]
+
+
 @both_handles
 def test_a_server_without_scripts(tmp_path: Path, open_it: OpenIt) -> None:
     """Redis quotes the arguments of a command that it does not know: here, a script."""
     with (
-        redis_server(tmp_path, config=["--rename-command", "SCRIPT", ""]) as server,
-        pytest.raises(ScriptError, match=r"unknown command.*SCRIPT") as caught,
+        redis_server(tmp_path, config=without("SCRIPT", "EVAL")) as server,
+        pytest.raises(ScriptError, match=r"unknown command.*EVAL") as caught,
     ):
         open_it(server.url)
     told = "".join(traceback.format_exception(caught.value))
     assert "KEYS[1]" not in told
     assert "with args" not in told
+
+
+@pytest.mark.parametrize("lacking", [["SCRIPT"], ["SCRIPT", "EVALSHA"]], ids="+".join)
+@both_handles
+def test_where_scripts_cannot_be_loaded_they_are_sent_whole(
+    tmp_path: Path, open_it: OpenIt, lacking: list[str]
+) -> None:
+    config = [*without(*lacking), "--appendonly", "yes"]
+    with redis_server(tmp_path, config=config) as server:
+        open_it(server.url)
+        with server.client() as client:
+            stats = client.info("commandstats")
+        assert stats["cmdstat_eval"]["calls"] > 0
+        assert "cmdstat_script|load" not in stats
+
+
+@both_handles
+def test_without_info_there_is_a_warning(tmp_path: Path, open_it: OpenIt) -> None:
+    with (
+        redis_server(tmp_path, config=[*without("INFO"), "--appendonly", "yes"]) as server,
+        pytest.warns(ServerWarning, match="INFO is not answered here") as warned,
+    ):
+        open_it(server.url)
+    assert len(warned) == 1
+
+
+QUOTED = load("step", VARIANTS["uniform"]).source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"ERR unknown command `EVAL`, with args beginning with: `{QUOTED[:128]}`, `1`, ",
+        f"ERR unsupported command: EVAL {QUOTED!r} 1 k",
+        f"ERR invalid command 'script load {QUOTED}'",
+        f"ERR cannot parse '*3\r\n$4\r\nEVAL\r\n$999\r\n{QUOTED}\r\n'",
+        f"ERR command eval is not supported: {QUOTED[:60]}",
+    ],
+)
+def test_no_error_quotes_a_script(text: str) -> None:
+    error = exceptions.ResponseError(text)
+    found = translate(error, HOME)
+    for told in (str(found), str(error)):
+        assert "step: report" not in told
+        assert "KEYS" not in told
+        assert "eval" in told.lower() or "script load" in told
+    assert isinstance(found, UnknownCommandError) == ("parse" not in text)
+
+
+def test_a_command_refused_inside_a_script_is_not_an_unknown_one() -> None:
+    for text in (
+        "ERR Error running script (call to f_0): @user_script:1: Unknown Redis command called from",
+        "ERR This Redis command is not allowed from script script: 0, on @user_script:1.",
+    ):
+        assert type(translate(exceptions.ResponseError(text), HOME)) is ScriptError
 
 
 @both_handles
