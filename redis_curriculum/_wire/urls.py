@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
@@ -191,6 +192,8 @@ class _Parts:
 
     def unix(self) -> Address:
         self._only("db")
+        if not hasattr(socket, "AF_UNIX"):
+            raise _bad("redis:// or rediss://; this system has no unix sockets (POSIX)", self.url)
         username, password, path = self._credentials()
         if not path.startswith("/"):
             raise _bad("unix:///absolute/path/to/socket", self.url)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from redis_curriculum._values.texts import shown_on
 
 _WIDE: Final = 10_000
 """Columns where nobody watches: a row stays a line, for grep and awk."""
@@ -57,7 +59,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(_cell(cell) for cell in row))
     _print(console, table)
 
 
@@ -68,8 +70,13 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(Text(name), Text(printable(value)))
+        table.add_row(Text(name), _cell(value))
     _print(console, table)
+
+
+def _cell(value: object) -> Text:
+    """A cell as wide as it will be: with an escape for what standard output cannot show."""
+    return Text(shown_on(sys.stdout, printable(value)))
 
 
 def _print(console: Console, table: Table) -> None:
@@ -80,8 +87,8 @@ def _print(console: Console, table: Table) -> None:
 
 
 def print_line(text: object) -> None:
-    """Print one line as it is."""
-    sys.stdout.write(f"{printable(text)}\n")
+    """Print one line; what standard output cannot show is escaped."""
+    sys.stdout.write(f"{shown_on(sys.stdout, printable(text))}\n")
 
 
 def console_of_stdout() -> Console:
@@ -115,8 +122,12 @@ def percent(share: float) -> str:
 
 
 def moment(ms: int) -> str:
-    """A time of the server's clock, as local time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))
+    """A time of the server's clock, as local time with its distance from UTC."""
+    try:
+        local = datetime.fromtimestamp(ms / 1000, UTC).astimezone()
+    except (OverflowError, OSError, ValueError):  # no year that a calendar has
+        return f"{ms} ms"
+    return local.isoformat(sep=" ", timespec="seconds")
 
 
 def duration(ms: int) -> str:

@@ -10,10 +10,8 @@ from typing import Annotated
 
 import typer
 
-from redis_curriculum._wire.embedded import attach
 from redis_curriculum.cli.output import print_json, print_line
 from redis_curriculum.cli.session import AsJson
-from redis_curriculum.demo import run_demo
 from redis_curriculum.errors import InvalidInputError
 
 _LOOK_S = 1.0
@@ -38,6 +36,8 @@ def demo(
     out: Annotated[Path, typer.Option(help="Directory for the picture.")] = Path("out"),
 ) -> None:
     """Train an agent: the default curriculum beside uniform draws."""
+    from redis_curriculum.demo import run_demo
+
     run_demo(family=family, seconds=seconds, workers=workers, seed=seed, url=redis, out=out)
 
 
@@ -58,6 +58,8 @@ def serve(
     Ctrl-C or SIGTERM ends it. Other processes of this machine use it by the same URL; if some
     still do at the end, it goes on until the last of them has gone.
     """
+    from redis_curriculum._wire.embedded import attach
+
     if directory is not None and directory.exists() and not directory.is_dir():
         raise InvalidInputError("DIR", "a directory", str(directory))
     over = threading.Event()

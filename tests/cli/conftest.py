@@ -14,7 +14,8 @@ import pytest
 import typer
 
 from redis_curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
-from redis_curriculum.cli import app, main
+from redis_curriculum.cli import main
+from redis_curriculum.cli.app import app
 from redis_curriculum.tasks import Buckets
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from redis_curriculum import Curriculum, CurriculumConfig
-from redis_curriculum.cli import server
+from redis_curriculum import Curriculum, CurriculumConfig, demo
 from redis_curriculum.tasks import Single
 from tests.cli.conftest import Cli, process
 
@@ -88,7 +87,7 @@ def test_the_demo_gets_what_is_asked_for(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr(server, "run_demo", lambda **options: asked.append(options))
+    monkeypatch.setattr(demo, "run_demo", lambda **options: asked.append(options))
     assert cli("demo").code == 0
     words = ("--family", "lakes", "--seconds", 6.5, "--workers", 2, "--seed", 1)
     assert cli("demo", *words, "--redis", "redis://h", "--out", "x").code == 0

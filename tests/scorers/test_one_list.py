@@ -58,7 +58,7 @@ import redis_curriculum
 from redis_curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
 from redis_curriculum._protocol.scripts import load
 from redis_curriculum._store.variant import variant_of
-from redis_curriculum.cli import app
+from redis_curriculum.cli.app import app
 from redis_curriculum.config import resume_rule
 from redis_curriculum.tasks import Single
 

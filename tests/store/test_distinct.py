@@ -19,7 +19,7 @@ from redis_curriculum._sampling.draw import choose_distinct, distribution
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, UniformConfig
-from redis_curriculum.errors import EmptyPoolError, InvalidInputError
+from redis_curriculum.errors import EmptyPoolError, Exhausted, InvalidInputError
 from redis_curriculum.tasks import Buckets
 from tests.harness import Harness, Server, connect, plant, text_config
 from tests.lossy import lossy
@@ -291,6 +291,32 @@ def test_more_than_there_are_is_an_error_and_draws_none(url: str, name: str) -> 
         differ(other.get_tasks(15, distinct=True), 15)
         differ(curriculum.get_tasks(20, distinct=True), 20)  # this one can fill the pool first
         assert curriculum.stats()["num_created"] == 25
+
+
+@pytest.mark.filterwarnings("ignore::redis_curriculum.errors.GeneratorWarning")
+def test_more_than_a_generator_has_is_an_error(url: str, name: str) -> None:
+    config = config_of(task_generator=FiveTasks(), num_active_tasks=20)
+    with Curriculum.open(url, name, config) as curriculum:
+        there = len(curriculum.task_ids())
+        assert 0 < there <= 5
+        message = f"{there + 1} distinct tasks were asked for, the pool has {there}"
+        with pytest.raises(EmptyPoolError, match=message):
+            curriculum.get_tasks(there + 1, distinct=True)
+        differ(curriculum.get_tasks(there, distinct=True), there)
+        assert curriculum.stats()["num_scheduled"] == there
+
+
+class FiveTasks:
+    """A generator that has no sixth task."""
+
+    def __init__(self) -> None:
+        self.left = 5
+
+    def generate(self, task_id: int) -> TaskSpec:
+        if not self.left:
+            raise Exhausted
+        self.left -= 1
+        return TaskSpec("l", {"of": task_id})
 
 
 def test_tasks_that_leave_meanwhile_are_not_drawn(url: str, name: str) -> None:
