@@ -210,6 +210,15 @@ class DebiasedProgressConfig(Scorer):
         unused = set(_AVERAGES) - set(self._averages)
         return tuple(name for name in super().names(holder) if name not in unused)
 
+    @classmethod
+    def layouts(cls) -> Sequence[Self]:
+        """With each number of averages."""
+        ladders = (range(n) for n in range(LEAST_RATES, MOST_RATES + 1))
+        return tuple(
+            cls(rates=tuple(2.0 ** -(k + 1) for k in ladder), warm_up=tuple(1.0 for _ in ladder))
+            for ladder in ladders
+        )
+
     @property
     def _averages(self) -> tuple[str, ...]:
         return _AVERAGES[: len(self.rates)]
