@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
@@ -133,9 +132,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
         """
 
         async def restored() -> Self:
-            intake = await asyncio.to_thread(
-                take_in, Path(path), overrides, force=force, shrink=shrink
-            )
+            intake = await asyncio.to_thread(take_in, path, overrides, force=force, shrink=shrink)
             async with connecting_in_loop(url, worker, credentials) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
                 server = server_of(address, own_name, settings)
@@ -305,7 +302,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
         Arguments and errors are those of ``Curriculum.snapshot``. Cancelled, it leaves the older
         file as it was.
         """
-        plan = export(self._store, Path(path), overwrite=overwrite, keep=keep, progress=progress)
+        plan = export(self._store, path, overwrite=overwrite, keep=keep, progress=progress)
         return await self._run(plan)
 
     # --- this worker -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.catalogue import Catalogue, connecting
@@ -148,7 +147,7 @@ class Curriculum(Catalogue, Live):
             ConfigMismatchError: An override changes a structural field; lists each.
             InvalidInputError: An override is unknown or breaks a rule.
         """
-        intake = take_in(Path(path), overrides, force=force, shrink=shrink)
+        intake = take_in(path, overrides, force=force, shrink=shrink)
         name = intake.manifest.name if name is None else name
         with connecting(url, worker, credentials) as (address, settings, link):
             server = server_of(address, name, settings)
@@ -363,7 +362,7 @@ class Curriculum(Catalogue, Live):
             SnapshotError: The target cannot be written; nothing was left behind.
             SnapshotRunningError: Another exporter is at work on this curriculum.
         """
-        plan = export(self._store, Path(path), overwrite=overwrite, keep=keep, progress=progress)
+        plan = export(self._store, path, overwrite=overwrite, keep=keep, progress=progress)
         return self._run(plan)
 
     # --- this worker -----------------------------------------------------------------------------

@@ -129,7 +129,10 @@ class Handle(ABC):
 
 def checked_results(results: object) -> list[tuple[int, float]]:
     """Return the results to report, if there are any; the store checks each."""
-    found = list(results) if isinstance(results, Iterable) else []
+    try:
+        found = list(results) if isinstance(results, Iterable) else []
+    except TypeError:  # an array of no dimension
+        found = []
     if not found:
         raise InvalidInputError("results", "at least one (task_id, score)", results)
     return found

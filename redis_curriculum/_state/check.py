@@ -18,6 +18,7 @@ from redis_curriculum._state.expected import Place, Totals, places_of, statistic
 from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
 from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import validate_flag
 from redis_curriculum.errors import ConfigChangedError, CurriculumError, UnindexedError
 
 _SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
@@ -30,12 +31,13 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
     Left are counters that disagree, once somebody has meddled with their keys. If settings change
     meanwhile that the indices depend on, it begins again.
     """
+    is_to_repair = validate_flag(repair, "repair")
     while True:
         yield from store.reload()
         yield from store.reindex()
         before = store.config
         try:
-            if repair:
+            if is_to_repair:
                 yield from _repair(store)
             problems = yield from _problems(store)
         except (ConfigChangedError, UnindexedError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import cast
 
 from pydantic_core import from_json
@@ -13,7 +13,7 @@ from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
 from redis_curriculum._state.expected import statistics_of
-from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer
+from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer, checked_progress
 from redis_curriculum._state.format import (
     COUNTERS,
     FORMAT,
@@ -27,6 +27,7 @@ from redis_curriculum._state.format import (
     What,
 )
 from redis_curriculum._store.store import Store
+from redis_curriculum._values.rules import validate_path
 from redis_curriculum._version import __version__
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import SnapshotError
@@ -35,14 +36,15 @@ from redis_curriculum.scorers.base import Scorer
 
 def export(
     store: Store,
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     keep: int = 0,
     progress: Progress | None = None,
 ) -> Plan[SnapshotInfo]:
     """Write a snapshot beside ``path`` and rename it there; see ``Curriculum.snapshot``."""
-    target = Target(path, overwrite=overwrite, keep=keep)
+    target = Target(validate_path(path, "path"), overwrite=overwrite, keep=keep)
+    checked_progress(progress)
     info = yield from store.server.info()
     moment = Moment(store.server, store.variant)
     yield from moment.begin()

@@ -17,8 +17,8 @@ from typing import BinaryIO, Final, Self, TypeAlias
 
 from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, known
 from redis_curriculum._values.models import FrozenModel
-from redis_curriculum._values.rules import In
-from redis_curriculum.errors import SnapshotError
+from redis_curriculum._values.rules import In, validate_flag
+from redis_curriculum.errors import InvalidInputError, SnapshotError
 
 try:
     import fcntl
@@ -29,6 +29,13 @@ _KEEP: Final = In("[0, 1000]")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
+
+
+def checked_progress(progress: Progress | None) -> Progress | None:
+    """Return the callback, if it is one."""
+    if progress is not None and not callable(progress):
+        raise InvalidInputError("progress", "a function of (done, total), or None", progress)
+    return progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +65,16 @@ class Target:
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
         self.path, self._keep = path, int(_KEEP.require(keep, "keep"))
-        if path.is_dir():
+        validate_flag(overwrite, "overwrite")
+        try:
+            is_there, is_directory = path.exists(), path.is_dir()
+        except OSError as error:  # a name that is too long, a folder that nobody may enter
+            raise SnapshotError(f"the file cannot be written: {error}") from error
+        if is_directory:
             raise SnapshotError(f"{path} is a directory")
         if not path.parent.is_dir():
             raise SnapshotError(f"{path.parent} is not a directory")
-        if path.exists() and not (overwrite or keep):
+        if is_there and not (overwrite or keep):
             raise SnapshotError(f"{path} exists; overwrite=True (--overwrite) replaces it")
         self._beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from redis_curriculum._state.expected import Totals
@@ -19,7 +19,7 @@ from redis_curriculum._state.format import (
     TaskLine,
 )
 from redis_curriculum._state.reader import read
-from redis_curriculum._values.rules import canonical_json
+from redis_curriculum._values.rules import canonical_json, validate_flag, validate_path
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.resume import structural_differences
 from redis_curriculum.errors import ConfigMismatchError, SnapshotError
@@ -104,20 +104,27 @@ class Intake:
 
 
 def take_in(
-    path: Path, overrides: Mapping[str, Any] | None, *, force: bool, shrink: bool
+    path: str | os.PathLike[str],
+    overrides: Mapping[str, Any] | None,
+    *,
+    force: bool,
+    shrink: bool,
 ) -> Intake:
     """Check the whole file, and the config it gives with the overrides; no server involved.
 
     Raises:
         SnapshotError: The file is not a whole and valid snapshot, or the pool would shrink.
         ConfigMismatchError: An override changes what the stored numbers mean.
-        InvalidInputError: An override is unknown or breaks a rule.
+        InvalidInputError: An override is unknown or breaks a rule, or an argument is none.
     """
+    path = validate_path(path, "path")
+    validate_flag(force, "force")
+    validate_flag(shrink, "shrink")
     lines = read(path)
     manifest = next(lines, None)
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
-    config, forced = _agreed(manifest, overrides or {}, force=force)
+    config, forced = _agreed(manifest, overrides, force=force)
     room = _Room(manifest, config)
     totals, ranks = Totals(config.algorithm), []
     intake = Intake(manifest, config, forced, totals, [], partial(read, path))
@@ -173,10 +180,10 @@ class _Room:
 
 
 def _agreed(
-    manifest: Manifest, overrides: Mapping[str, Any], *, force: bool
+    manifest: Manifest, overrides: Mapping[str, Any] | None, *, force: bool
 ) -> tuple[CurriculumConfig, list[dict[str, Any]]]:
     saved = CurriculumConfig.from_json(canonical_json(manifest.config))
-    config = saved.with_overrides(overrides) if overrides else saved
+    config = saved if overrides is None else saved.with_overrides(overrides)
     differences = structural_differences(saved, config)
     if differences and not force:
         raise ConfigMismatchError(

@@ -16,12 +16,12 @@ from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
-from redis_curriculum._state.file import Progress
+from redis_curriculum._state.file import Progress, checked_progress
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
 from redis_curriculum._store.contracts import FLIP
 from redis_curriculum._store.names import announce
-from redis_curriculum._values.rules import canonical_json
+from redis_curriculum._values.rules import canonical_json, validate_flag
 from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
@@ -42,6 +42,8 @@ def restoring(
 
     ``url`` is the server's, without password: messages name it.
     """
+    validate_flag(replace, "replace")
+    checked_progress(progress)
     name = server.keys.name
     info = yield from server.info()
     enforce(audit(info, persistent=False), url)

@@ -214,7 +214,8 @@ def _again(write: Write, answer: Drawn) -> list[Argument]:
 
 
 def _results(store: Store, finished: object) -> list[tuple[int, float]]:
-    if not isinstance(finished, (list, tuple, Iterable)):  # the first two are quick to tell
+    is_scalar = getattr(finished, "ndim", 1) == 0  # an array of no dimension cannot be iterated
+    if is_scalar or not isinstance(finished, (list, tuple, Iterable)):  # two are quick to tell
         raise InvalidInputError("results", "pairs (task_id, score)", finished)
     results = []
     for i, result in enumerate(finished):

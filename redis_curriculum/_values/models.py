@@ -33,6 +33,7 @@ class FrozenModel(BaseModel):
         Raises:
             InvalidInputError: A field broke a rule.
         """
+        _require_names(obj)
         try:
             return super().model_validate(obj, **options)
         except ValidationError as error:
@@ -51,10 +52,26 @@ class FrozenModel(BaseModel):
             raise config_error(error, cls) from None
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy; fields in ``update`` pass the same checks as at construction."""
+        """Return a copy; fields in ``update`` pass the same checks as at construction.
+
+        Raises:
+            InvalidInputError: ``update`` is no mapping of fields, or a field broke a rule.
+        """
+        if update is None:
+            return super().model_copy(deep=deep)
+        if not isinstance(update, Mapping):
+            raise InvalidInputError("update", "a mapping of field names to values", update)
+        _require_names(update)
         if not update:
             return super().model_copy(deep=deep)
         return type(self)(**{**dict(self), **update})
+
+
+def _require_names(fields: object) -> None:
+    """Refuse keys that cannot be names of fields; pydantic takes them for arguments."""
+    for name in fields if isinstance(fields, Mapping) else ():
+        if not isinstance(name, str):
+            raise InvalidInputError("every name of a field", "a text", name)
 
 
 def config_error(error: ValidationError, model: type[BaseModel] | None = None) -> InvalidInputError:

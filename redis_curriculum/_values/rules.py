@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -84,6 +86,32 @@ def validate_task_id(task_id: object, *, field: str = "task_id") -> int:
         if 0 <= number < TASK_ID_LIMIT:
             return number
     raise InvalidInputError(field, "an integer in [0, 2**53)", task_id)
+
+
+def validate_flag(value: object, field: str) -> bool:
+    """Return ``value`` if it is True or False: the text "no" would be true.
+
+    Raises:
+        InvalidInputError: It is anything else.
+    """
+    if not isinstance(value, bool):
+        raise InvalidInputError(field, "True or False", value)
+    return value
+
+
+def validate_path(path: object, field: str) -> Path:
+    """Return ``path`` if it can name a file: a text or an ``os.PathLike`` of one.
+
+    Raises:
+        InvalidInputError: It is anything else, or it holds a character that no file name may hold.
+    """
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+        if isinstance(text, str) and b"\0" not in os.fsencode(text):
+            return Path(text)
+    except (TypeError, ValueError):
+        pass
+    raise InvalidInputError(field, "the path of a file", path)
 
 
 def plain_json(value: object, *, field: str, depth: int = 0) -> Any:

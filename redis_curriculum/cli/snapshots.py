@@ -72,7 +72,8 @@ def restore(
 ) -> None:
     """Bring a snapshot back: entirely, or not at all."""
     with session(url, WORKING) as server, progress_bar("restore") as progress:
-        intake = take_in(file, assignments(settings or [], "--set"), force=force, shrink=shrink)
+        overrides = assignments(settings or [], "--set")
+        intake = take_in(file, overrides or None, force=force, shrink=shrink)
         about, where = server.about(name), server.address.public
         server.run(restoring(about, where, intake, replace=replace, progress=progress))
     tasks, dropped = intake.totals.parts.total(), len(intake.dropped)

@@ -98,6 +98,8 @@ class CurriculumConfig(FrozenModel):
 
     def differences(self, other: CurriculumConfig) -> list[tuple[str, Any, Any]]:
         """Return (dotted field, own value, other's value) of all that differs, in field order."""
+        if not isinstance(other, CurriculumConfig):
+            raise InvalidInputError("other", "a CurriculumConfig", other)
         return list(leaf_differences(self.model_dump(), other.model_dump(), ""))
 
     def normalize_score(self, raw: object) -> float:
@@ -173,6 +175,8 @@ class CurriculumConfig(FrozenModel):
         Raises:
             InvalidInputError: There is none, or more than one.
         """
+        if not isinstance(name, str):
+            raise InvalidInputError("override", "the name of one field", name)
         own = list(type(self).model_fields)
         dotted = own + [f"algorithm.{field}" for field in type(self.algorithm).model_fields]
         found = [field for field in dotted if name in (field, field.rpartition(".")[2])]

@@ -18,7 +18,10 @@ def resume_rule(field: str) -> Resume:
 
     Raises:
         KeyError: There is no such field.
+        InvalidInputError: It is no text.
     """
+    if not isinstance(field, str):
+        raise InvalidInputError("field", "a text", field)
     top, _, name = field.partition(".")
     if top != "algorithm" or not name:
         return _mark(CurriculumConfig, top)

@@ -1,7 +1,7 @@
 """Wrappers that put a curriculum into a training loop.
 
-Each needs its own library, which is imported when the wrapper is: ``CurriculumEnv``, ``TaskEnv``
-and ``CurriculumVectorEnv`` Gymnasium (``pip install redis-curriculum[gymnasium]``),
+Each needs its own library, which is imported when the wrapper is: ``CurriculumEnv``, ``TaskEnv``,
+``CurriculumVectorEnv`` and those of evaluation Gymnasium (``redis-curriculum[gymnasium]``),
 ``CurriculumParallelEnv`` PettingZoo (``redis-curriculum[pettingzoo]``); ``CurriculumPufferEnv``
 takes any environment with PufferLib's interface and needs nothing.
 """
@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from redis_curriculum.envs.assignments import TaskSource
+    from redis_curriculum.envs.evaluation import (
+        EvaluationEnv,
+        EvaluationVectorEnv,
+        evaluation_tasks,
+    )
     from redis_curriculum.envs.parallel import CurriculumParallelEnv
     from redis_curriculum.envs.puffer import CurriculumPufferEnv
     from redis_curriculum.envs.single import CurriculumEnv, TaskEnv
@@ -23,8 +28,11 @@ __all__ = [
     "CurriculumParallelEnv",
     "CurriculumPufferEnv",
     "CurriculumVectorEnv",
+    "EvaluationEnv",
+    "EvaluationVectorEnv",
     "TaskEnv",
     "TaskSource",
+    "evaluation_tasks",
 ]
 
 _MODULES: Final = {
@@ -32,12 +40,20 @@ _MODULES: Final = {
     "CurriculumParallelEnv": "parallel",
     "CurriculumPufferEnv": "puffer",
     "CurriculumVectorEnv": "vector",
+    "EvaluationEnv": "evaluation",
+    "EvaluationVectorEnv": "evaluation",
     "TaskEnv": "single",
     "TaskSource": "assignments",
+    "evaluation_tasks": "evaluation",
 }
 
 
-_EXTRAS: Final = {"parallel": "pettingzoo", "single": "gymnasium", "vector": "gymnasium"}
+_EXTRAS: Final = {
+    "evaluation": "gymnasium",
+    "parallel": "pettingzoo",
+    "single": "gymnasium",
+    "vector": "gymnasium",
+}
 """What a module needs: a library, and the extra of the same name."""
 
 

@@ -6,7 +6,7 @@ All wrappers stand on this module; it knows curricula and no environment library
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import iscoroutinefunction
 from typing import Any, Final, Protocol, TypeVar
@@ -19,7 +19,6 @@ from redis_curriculum.errors import (
     TaskApplyError,
     WorkerFencedError,
 )
-from redis_curriculum.tasks.outcome import Outcome, Step
 from redis_curriculum.tasks.task import Task
 
 ATTEMPTS: Final = 10
@@ -47,6 +46,20 @@ class ScoreRange(Protocol):
         ...
 
 
+class Answer(Protocol):
+    """What the wrappers read of an answer."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """The drawn tasks."""
+        ...
+
+    @property
+    def outcomes(self) -> Sequence[str]:
+        """What became of each finished episode."""
+        ...
+
+
 class TaskSource(Protocol):
     """What the wrappers ask of a curriculum."""
 
@@ -60,11 +73,11 @@ class TaskSource(Protocol):
         """Which state of the curriculum this works on; each restore makes another."""
         ...
 
-    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Answer:
         """Report finished episodes and draw ``count`` tasks."""
         ...
 
-    def report_failure(self, task_id: int, error: BaseException | str) -> Outcome:
+    def report_failure(self, task_id: int, error: BaseException | str) -> str:
         """Report that a task could not be applied or run."""
         ...
 
@@ -84,7 +97,7 @@ class _Call:
     results: list[tuple[int, float]]
     places: list[tuple[list[Task | None], int]]
     """Where the drawn tasks go."""
-    step: Step | None = None
+    step: Answer | None = None
     """The answer."""
 
 
@@ -328,10 +341,10 @@ class Assignments:
                 causes,
             )
 
-    def _next_tasks(self, call: _Call) -> Step:
+    def _next_tasks(self, call: _Call) -> Answer:
         return self._ask(lambda: self._curriculum.next_tasks(call.results, len(call.places)))
 
-    def _report(self, task_id: int, error: str) -> Outcome:
+    def _report(self, task_id: int, error: str) -> str:
         return self._ask(lambda: self._curriculum.report_failure(task_id, error))
 
     def _ask(self, call: Callable[[], T]) -> T:

@@ -199,6 +199,8 @@ def test_a_viewer_can_look_and_change_nothing(
             answer = cli(*words, url=url)
             assert (answer.code, answer.out) == (1, "")
             assert "this user may not use" in answer.err
+            assert "cut short" not in answer.err, "refused before any script ran"
+        assert not list(tmp_path.iterdir())
         with pytest.raises(PermissionDeniedError):
             Curriculum.open(url, name)
         link = DirectLink(parse(url), 5.0)

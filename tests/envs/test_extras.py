@@ -11,6 +11,7 @@ NAMES = {
     "CurriculumEnv": "gymnasium",
     "CurriculumParallelEnv": "pettingzoo",
     "CurriculumVectorEnv": "gymnasium",
+    "EvaluationEnv": "gymnasium",
     "TaskEnv": "gymnasium",
 }
 

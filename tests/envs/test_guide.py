@@ -15,7 +15,7 @@ EXAMPLES = blocks(PAGE, "python")
 
 def test_each_kind_of_environment_has_an_example() -> None:
     """They are run by ``tests/docs/test_examples.py``."""
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     assert all('"embedded://"' in example for example in EXAMPLES)
 
 

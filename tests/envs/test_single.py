@@ -586,6 +586,25 @@ def test_when_all_fail_one_error_has_every_cause(opened: Opened, place: str) -> 
     assert curriculum.task_ids() == tasks
 
 
+def test_what_was_dropped_is_not_reported_later(opened: Opened) -> None:
+    """An environment that is mended after the error: its first failures were not the tasks'."""
+    tries = []
+
+    def apply(env: Any, task: Task) -> None:
+        tries.append(task)
+        if len(tries) <= ATTEMPTS:
+            raise OSError("no simulator")
+        env.set_task(task.params)
+
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, apply_task=apply)
+    with pytest.raises(FailingTasksError, match="none was reported"):
+        env.reset()
+    play(env)
+    assert len(curriculum.reports) == 1
+    assert not curriculum.failed
+
+
 @pytest.mark.parametrize("place", ["apply", "reset", "step"])
 def test_when_all_fail_after_one_that_worked_all_are_reported(opened: Opened, place: str) -> None:
     worked: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
 from gymnasium.wrappers import TimeLimit, TransformReward
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
@@ -529,6 +529,24 @@ def test_one_bad_score_is_the_failure_of_its_task(
     assert sorted(curriculum.reports) == sorted(player.finished())
     assert sum(completions(curriculum).values()) == len(curriculum.reports) == len(told) - len(bad)
     envs.close()
+
+
+def test_arrays_of_a_step_stay_as_wrappers_inside_gave_them(opened: Opened) -> None:
+    class Keeping(VectorWrapper):
+        def step(self, actions: Any) -> Any:
+            stepped = self.env.step(actions)
+            kept.append((stepped[1:4], [array.copy() for array in stepped[1:4]]))
+            return stepped
+
+    kept: list[Any] = []
+    inside = Keeping(SyncVectorEnv([lambda: TaskEnv(Lengths(7.0))] * 3))
+    player = Player(CurriculumVectorEnv(inside, opened()))
+    player.reset()
+    for _ in range(40):
+        player.step()
+    assert any("error" in told for own in player.ended for told in own)
+    for given, as_they_were in kept:
+        np.testing.assert_array_equal(given, as_they_were)
 
 
 @pytest.mark.parametrize("kind", KINDS)
