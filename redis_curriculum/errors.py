@@ -344,7 +344,7 @@ class UnknownCommandError(ScriptError):
 
 
 class LostWritesWarning(UserWarning):
-    """The server lost acknowledged writes that the worker cannot replay."""
+    """The server lost acknowledged writes that the worker cannot replay, or never had results."""
 
 
 class ManyLabelsWarning(UserWarning):

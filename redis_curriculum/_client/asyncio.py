@@ -13,7 +13,7 @@ from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loo
 from redis_curriculum._client.handle import checked_results
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.live import AsyncLive
-from redis_curriculum._client.open import ResumeMode, opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -135,6 +135,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
             intake = await asyncio.to_thread(take_in, path, overrides, force=force, shrink=shrink)
             async with connecting_in_loop(url, worker, credentials) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
+                await drive(same_data(intake.config, generator), link)
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)
                 await drive(plan, link)
@@ -343,7 +344,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            await self._run(self._store.worker.leave())
+            await self._run(self._store.leave())
         finally:
             self._closed = True
             await self._link.close()

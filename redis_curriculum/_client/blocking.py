@@ -13,7 +13,7 @@ from redis_curriculum._client.catalogue import Catalogue, connecting
 from redis_curriculum._client.handle import checked_results
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.live import Live
-from redis_curriculum._client.open import ResumeMode, opening, server_of
+from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check
@@ -150,6 +150,7 @@ class Curriculum(Catalogue, Live):
         intake = take_in(path, overrides, force=force, shrink=shrink)
         name = intake.manifest.name if name is None else name
         with connecting(url, worker, credentials) as (address, settings, link):
+            drive(same_data(intake.config, generator), link)
             server = server_of(address, name, settings)
             plan = restoring(server, address.public, intake, replace=replace, progress=progress)
             drive(plan, link)
@@ -402,7 +403,7 @@ class Curriculum(Catalogue, Live):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            self._run(self._store.worker.leave())
+            self._run(self._store.leave())
         finally:
             self._closed = True
             self._link.close()

@@ -83,6 +83,19 @@ class Handle(ABC):
         return self._store.worker.lost_writes
 
     @property
+    def waiting_results(self) -> int:
+        """Results that wait for the server to answer again (``on_outage="continue"``)."""
+        return self._store.backlog.waiting
+
+    @property
+    def dropped_results(self) -> int:
+        """Results that an outage has cost: more than 10,000 waited, or none knows if they arrived.
+
+        The latter are those of one call whose reply was lost, if the outage outlasts the lease.
+        """
+        return self._store.backlog.dropped
+
+    @property
     def _renewal_s(self) -> float:
         """Seconds between two renewals of a lease."""
         return self._store.settings.lease_ms / 1000 / RENEWALS_PER_LEASE

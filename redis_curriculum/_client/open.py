@@ -38,6 +38,7 @@ from redis_curriculum.errors import (
     CurriculumNotFoundError,
     InvalidInputError,
 )
+from redis_curriculum.tasks.build import changed_data, other_data
 from redis_curriculum.tasks.task import TaskGenerator
 
 log: Final = logging.getLogger("redis_curriculum")
@@ -89,6 +90,7 @@ def opening(
     name = server.keys.name
     config = _checked(config, generator, resume)
     if config is not None and (yield InThread(partial(can_generate, config))):
+        config = yield InThread(config.with_fingerprint)
         yield from tried_out(config, settings.retry_deadline_s)
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
@@ -107,7 +109,7 @@ def opening(
             raise CurriculumExistsError(name)
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
-    yield InThread(partial(can_generate, config))  # the store finds what this has built
+    yield from same_data(config)
     store = Store(server.at(generation), config, settings, epoch, worker=worker)
     store.configure(config, version)
     store.worker.meet(info)
@@ -136,6 +138,26 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
     yield InThread(partial(can_generate, config))  # the store finds what this has built
     store.configure(config, store.config_version)
     return store
+
+
+def same_data(config: CurriculumConfig, generator: TaskGenerator | None = None) -> Plan[None]:
+    """Compare the data of the generators that are here with the fingerprints of a stored config.
+
+    Raises:
+        ConfigMismatchError: They are made of other data.
+    """
+    if generator is not None:
+        config = config.bind(generator)
+    if not (yield InThread(partial(can_generate, config))):
+        return
+    changed = yield InThread(partial(changed_data, config.task_generator))
+    if changed:
+        raise ConfigMismatchError(
+            "the data of the task generator has changed since this curriculum was created (bring"
+            " the old data back, begin another curriculum, or restore a snapshot with an override"
+            " of task_generator):",
+            changed,
+        )
 
 
 def _found(server: Server, resume: ResumeMode) -> Plan[list[Any]]:
@@ -207,6 +229,8 @@ def _agreed(
         return stored if generator is None else stored.bind(generator)
     differences = stored.differences(given)
     if differences:
+        data = other_data(stored.task_generator, given.task_generator)
+        differences = [*(found for found in data if found not in differences), *differences]
         raise ConfigMismatchError(
             f"curriculum {name!r} exists with another config (open it without one to use that):",
             differences,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -37,6 +38,9 @@ RETRIABLE_CODES: Final = frozenset(
 )
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 1.0
+FIRST_WORD_S: Final = 1.0
+"""So long a call fails before the log has a line about it."""
+_LOG: Final = logging.getLogger("redis_curriculum")
 
 
 class Node:
@@ -60,9 +64,12 @@ class Node:
         attempts = self.attempts()
         while True:
             try:
-                return (yield request)
+                reply = yield request
             except CurriculumError as error:
                 yield from attempts.pause(error)
+            else:
+                attempts.end()
+                return reply
 
     def command(self, *words: str | float) -> Plan[Any]:
         """Send one command."""
@@ -150,6 +157,7 @@ class Attempts:
     def __init__(self, deadline_s: float, *, unknown: bool = False) -> None:
         self._deadline_s = deadline_s
         self._unknown = unknown
+        self._failing_since, self._tell_at = 0.0, 0.0
         self.progress()
 
     def progress(self) -> None:
@@ -167,9 +175,25 @@ class Attempts:
         left = self._until - time.monotonic()
         if left <= 0 or not (isinstance(error, SequenceGapError) or is_retriable(error)):
             raise error
+        self._tell(error, left)
         pause = self._pause_s * random.uniform(0.5, 1.0)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         yield Sleep(min(pause, left))
+
+    def end(self) -> None:
+        """It was answered; say so if the log has said that it was not."""
+        if self._tell_at > self._failing_since + FIRST_WORD_S:
+            _LOG.warning("answered after %.0f s", time.monotonic() - self._failing_since)
+
+    def _tell(self, error: CurriculumError, left: float) -> None:
+        """Write a line after the first second, then after twice the time, each time."""
+        now = time.monotonic()
+        if not self._failing_since:
+            self._failing_since, self._tell_at = now, now + FIRST_WORD_S
+        if now >= self._tell_at:
+            waited = now - self._failing_since
+            self._tell_at = now + waited
+            _LOG.warning("no answer for %.0f s, trying for another %.0f s: %s", waited, left, error)
 
 
 def is_retriable(error: CurriculumError) -> bool:

@@ -45,7 +45,7 @@ def configure(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Pla
     token, changes = secrets.token_hex(8), Changes()
     while True:
         yield from store.reload()
-        config = _changed(store, settings, shrink=shrink)
+        config = yield from _tried(store, _changed(store, settings, shrink=shrink))
         found = store.config.differences(config)
         if not found:
             store.configure(
@@ -53,7 +53,6 @@ def configure(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Pla
             )  # the object of a generator may be another
             return changes
         changes = found
-        yield from _try_out(store, config)
         try:
             version = yield from _send(store, config, changes, token)
         except ConfigChangedError:
@@ -83,12 +82,14 @@ def _changed(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Curr
     return config
 
 
-def _try_out(store: Store, config: CurriculumConfig) -> Plan[None]:
+def _tried(store: Store, config: CurriculumConfig) -> Plan[CurriculumConfig]:
     """Make a task by a new generator: one that always fails would stop every worker."""
     if config.makes_as(store.config) or (is_custom(config) and not store.playing):
-        return
+        return config
     if (yield InThread(partial(can_generate, config))):
+        config = yield InThread(config.with_fingerprint)
         yield from tried_out(config, store.settings.retry_deadline_s)
+    return config
 
 
 def _send(store: Store, config: CurriculumConfig, changes: Changes, token: str) -> Plan[int]:

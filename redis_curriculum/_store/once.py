@@ -276,6 +276,7 @@ class Worker:
                     write.number, life.pending = 0, None
                 yield from self._mend(error, attempts)
             else:
+                attempts.end()
                 if info is not None:
                     life.lease_from = started
                     self.meet(info)

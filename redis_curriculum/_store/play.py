@@ -19,6 +19,7 @@ from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
 from redis_curriculum.errors import (
     ConfigChangedError,
+    CurriculumError,
     EmptyPoolError,
     IndexTakenError,
     InvalidInputError,
@@ -56,10 +57,44 @@ class Play(Supplied[Step]):
     chosen: list[int] = field(default_factory=list, init=False, compare=False)
     """Ids so chosen that have not been handed out."""
 
+    is_deferred: bool = field(default=False, init=False, compare=False)
+    """Whether it was answered without the server, and is only carried on to report."""
+
+    def plan(self, store: Store) -> Plan[Step]:
+        """Carry the call out, or carry it on; without the server, if the settings say so."""
+        return store.backlog.carry(self, self.carried_on(store), store)
+
+    def carried_on(self, store: Store) -> Plan[Step]:
+        """Carry the call out, or carry it on."""
+        return Supplied.plan(self, store)
+
+    @property
+    def left(self) -> int:
+        """Results whose outcome is not known."""
+        return len(self.results) - self.sent
+
+    def without_server(self, store: Store, error: CurriculumError | None) -> Step:
+        """Answer with tasks that are known here; what has not been reported is deferred."""
+        lacking = self.count - self.drawn
+        tasks = store.backlog.tasks(store, lacking, distinct=self.distinct, error=error)
+        deferred = [Outcome.DEFERRED] * self.left
+        return Step(self.tasks[: self.drawn] + tasks, self.outcomes[: self.sent] + deferred)
+
+    def give_up(self, store: Store) -> int:
+        """Give up results that may have been applied or not; return how many."""
+        write = self.write
+        if write is None or not write.number or write.reply is not None:
+            return 0
+        batch = min(store.settings.chunk, self.left)
+        self.sent, self.write = self.sent + batch, None
+        return batch
+
     def steps(self, store: Store) -> Plan[Step]:
         """One round trip a chunk, and those that fill the pool."""
         self.begin_waiting(store)
-        while self.sent < len(self.results) or self.drawn < self.count or self.answer:
+        while self.sent < len(self.results) or (
+            not self.is_deferred and (self.drawn < self.count or self.answer)
+        ):
             if self.write is None and self.answer:
                 self.write = yield from self._asked_for(store, self.answer)
                 if self.write is None:
@@ -145,7 +180,7 @@ class Play(Supplied[Step]):
         flat: list[Argument] = [item for result in batch for item in result]
         last = self.sent + len(batch) == len(self.results)
         draws = min(self.count - self.drawn, store.settings.chunk) if last else 0
-        if not draws:
+        if not draws or self.is_deferred:
             return store.script(RECORD), flat
         chosen = self.chosen[:draws]
         apart = self.count if self.distinct and not chosen else 0

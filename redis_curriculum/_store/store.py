@@ -9,6 +9,7 @@ same call is made again. Both check their input before anything is sent. Both ha
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 from reprlib import repr as short
 from typing import Final
@@ -21,10 +22,15 @@ from redis_curriculum._store.contracts import REINDEX
 from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.making import Maker
 from redis_curriculum._store.once import Worker
+from redis_curriculum._store.outage import Backlog
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumNotFoundError, StaleGenerationError
+from redis_curriculum.errors import (
+    CurriculumError,
+    CurriculumNotFoundError,
+    StaleGenerationError,
+)
 from redis_curriculum.tasks.outcome import Outcome
 
 log = logging.getLogger("redis_curriculum")
@@ -53,6 +59,7 @@ class Store:
         self.worker = worker or Worker(server, settings)
         self.worker.serve(server, self.reindex)
         self.unfinished = Unfinished()
+        self.backlog = Backlog()
         self.epoch = epoch
         """The epoch that this handle believes current; only its trainer's handle needs to."""
         self.unindexed: str | None = None
@@ -65,7 +72,18 @@ class Store:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
         self.unfinished.clear()
-        self.maker = Maker()
+        self.maker, self.backlog = Maker(), Backlog()
+
+    def leave(self) -> Plan[None]:
+        """Deliver what waits and say goodbye, if that can be done at once; never fails."""
+        deadline_s, self.server.deadline_s = self.server.deadline_s, 0.0
+        try:
+            with suppress(CurriculumError):
+                yield from self.backlog.deliver(self)
+            yield from self.worker.leave()
+        finally:
+            self.server.deadline_s = deadline_s
+        self.backlog.end()
 
     def configure(self, config: CurriculumConfig, version: int = 1) -> None:
         """Go by a config from now on: as it was read or written, with its version."""

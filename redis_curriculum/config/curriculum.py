@@ -18,7 +18,7 @@ from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family
-from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators
+from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
 from redis_curriculum.tasks.task import Params, TaskGenerator
 from redis_curriculum.tasks.weighted import Generator
 
@@ -153,6 +153,17 @@ class CurriculumConfig(FrozenModel):
         return self.model_copy(
             update={"task_generator": bind_generator(self.task_generator, generator)}
         )
+
+    def with_fingerprint(self) -> Self:
+        """Return a copy whose Custom generators have the fingerprints of their objects' data.
+
+        Raises:
+            GeneratorError: An object cannot be built or cannot say.
+        """
+        found = fingerprinted(self.task_generator)
+        if found is self.task_generator:
+            return self
+        return self.model_copy(update={"task_generator": found})
 
     def makes_as(self, other: CurriculumConfig) -> bool:
         """Whether it makes the same task of every id."""

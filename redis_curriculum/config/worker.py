@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -39,6 +39,11 @@ class WorkerSettings(FrozenModel):
     )
     retry_deadline_s: Annotated[float, In("[0, 86400]")] = Field(
         default=30.0, description="Seconds during which a failed call is retried; 0: never."
+    )
+    on_outage: Literal["raise", "continue"] = Field(
+        default="raise",
+        description="What calls that report and draw do after that: raise, or play on with known"
+        " tasks and deliver the results later.",
     )
     replay_buffer: Annotated[int, In("[0, 1000000]")] = Field(
         default=1024, description="Last writes kept, to replay what a failover lost."

@@ -10,9 +10,9 @@ import secrets
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final, TextIO
 
+from redis_curriculum._values.rules import validate_path
 from redis_curriculum._values.texts import shown_on
 from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.reporter import Entry
@@ -28,7 +28,7 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open until close()
+        self._file = validate_path(path, "path").open("a", encoding="utf-8")
 
     def log(self, entry: Entry) -> None:
         """Write one line and flush it."""
@@ -88,7 +88,7 @@ class Prometheus:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
+        self._path = validate_path(path, "path")
 
     def log(self, entry: Entry) -> None:
         """Replace the file."""
@@ -148,7 +148,7 @@ class TensorBoard:
         writers = imported("tensorboard.summary.writer.event_file_writer")
         self._events = imported("tensorboard.compat.proto.event_pb2")
         self._summaries = imported("tensorboard.compat.proto.summary_pb2")
-        self._writer: Any = writers.EventFileWriter(os.fspath(directory))
+        self._writer: Any = writers.EventFileWriter(str(validate_path(directory, "directory")))
         self._prefix = prefix
 
     def log(self, entry: Entry) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from redis_curriculum.errors import SinkWarning
+from redis_curriculum.errors import InvalidInputError, SinkWarning
 from redis_curriculum.reporting.reporter import Entry
 from redis_curriculum.reporting.sinks import imported
 
@@ -48,12 +48,15 @@ class WeightsAndBiases:
 
     Raises:
         CurriculumError: The package ``wandb`` is missing.
+        InvalidInputError: ``run`` is no run.
     """
 
     def __init__(self, run: Any = None, *, prefix: str = "curriculum/", **init: Any) -> None:
         self._owns = run is None
         self._run = imported("wandb").init(**init) if run is None else run
         self._prefix = prefix
+        if not callable(getattr(self._run, "log", None)):
+            raise InvalidInputError("run", "a W&B run, or None", run)
         self._series = _OF_RUN.setdefault(self._run, {})
         self._own: dict[str, str] = {}
         """Prefix by curriculum, of those that log here."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis_curriculum._values.rules import canonical_json, validate_label
 from redis_curriculum.errors import Exhausted, GeneratorError, InvalidInputError
-from redis_curriculum.tasks.custom import Custom, path_of
+from redis_curriculum.tasks.custom import Custom, fingerprint_of, path_of
 from redis_curriculum.tasks.task import TaskGenerator, TaskSpec, encode_params, plain_params
 from redis_curriculum.tasks.weighted import WeightedSet
 
@@ -19,6 +19,45 @@ def custom_generators(generator: object) -> Iterator[Custom]:
     elif isinstance(generator, WeightedSet):
         for child, _ in generator.entries:
             yield from custom_generators(child)
+
+
+def fingerprinted(generator: TaskGenerator) -> TaskGenerator:
+    """Return a copy in which each Custom has its object's fingerprint, where it had none.
+
+    Raises:
+        GeneratorError: An object cannot be built or cannot say.
+    """
+    if isinstance(generator, Custom) and generator.fingerprint is None and generator.is_bound:
+        return generator.with_fingerprint(fingerprint_of(generator.built()))
+    if not isinstance(generator, WeightedSet):
+        return generator
+    entries = [(fingerprinted(child), weight) for child, weight in generator.entries]
+    before = [child for child, _ in generator.entries]
+    if all(new is old for (new, _), old in zip(entries, before, strict=True)):
+        return generator
+    return generator.model_copy(update={"entries": entries})
+
+
+def changed_data(generator: TaskGenerator) -> list[tuple[str, str, str | None]]:
+    """Return (field, stored, found) of each Custom whose object now has another fingerprint."""
+    return [
+        ("task_generator.fingerprint", custom.fingerprint, found)
+        for custom in custom_generators(generator)
+        if custom.fingerprint is not None and custom.is_bound
+        if (found := fingerprint_of(custom.built())) != custom.fingerprint
+    ]
+
+
+def other_data(
+    stored: TaskGenerator, given: TaskGenerator
+) -> list[tuple[str, str | None, str | None]]:
+    """Return (field, stored, given) of each Custom that is the same but for its fingerprint."""
+    both = zip(custom_generators(stored), custom_generators(given), strict=False)
+    return [
+        ("task_generator.fingerprint", one.fingerprint, other.fingerprint)
+        for one, other in both
+        if one == other and one.fingerprint != other.fingerprint
+    ]
 
 
 def bind_generator(generator: TaskGenerator, live: TaskGenerator) -> TaskGenerator:

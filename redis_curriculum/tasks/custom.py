@@ -21,8 +21,12 @@ class Custom(BaseGenerator):
     """A user's own generator.
 
     ``Custom(path="package.module:Name", arguments={...})`` imports the class ``Name`` and calls it
-    with ``arguments`` where it is first needed; the class must have a ``generate`` method (nothing
-    else is ever called, since the path may come from a stored config).
+    with ``arguments`` where it is first needed; the class must have a ``generate`` method, and may
+    have a method ``fingerprint`` that returns a text of up to 200 characters (nothing else is ever
+    called, since the path may come from a stored config).
+
+    The fingerprint says what data the tasks are made of: a file's hash, a number of rows. It is
+    stored, and who attaches or restores later with other data gets a ``ConfigMismatchError``.
 
     ``arguments=None`` marks an object that cannot be rebuilt from its path (it lives in
     ``__main__`` or a function, or its state is not known): the handle that opens such a
@@ -34,6 +38,10 @@ class Custom(BaseGenerator):
     arguments: Params | None = Field(
         default_factory=dict,
         description="Keyword arguments; None: the object must be passed at open.",
+    )
+    fingerprint: str | None = Field(
+        default=None,
+        description="What the object's fingerprint() said at creation, such as a file's hash.",
     )
     _instance: TaskGenerator | None = PrivateAttr(default=None)
 
@@ -66,7 +74,9 @@ class Custom(BaseGenerator):
     @classmethod
     def of(cls, generator: TaskGenerator) -> Custom:
         """Return the Custom that stands for an object; it keeps the object for this process."""
-        return cls(path=path_of(generator), arguments=_arguments_of(generator)).bind(generator)
+        arguments, fingerprint = _arguments_of(generator), fingerprint_of(generator)
+        found = cls(path=path_of(generator), arguments=arguments, fingerprint=fingerprint)
+        return found.bind(generator)
 
     def bind(self, generator: TaskGenerator) -> Custom:
         """Return a copy that uses ``generator``, whose class must be the one of ``path``.
@@ -79,6 +89,13 @@ class Custom(BaseGenerator):
         bound = self.model_copy()
         bound._instance = generator  # noqa: SLF001 - its own class
         return bound
+
+    def with_fingerprint(self, fingerprint: str | None) -> Custom:
+        """Return a copy that says what its object's data is; itself, where that is not known."""
+        if fingerprint is None:
+            return self
+        copy = self.model_copy(update={"fingerprint": fingerprint})
+        return copy if self._instance is None else copy.bind(self._instance)
 
     def make(self, task_id: int, place: str) -> TaskSpec:  # noqa: ARG002 - theirs to choose
         """Ask the user's object."""
@@ -98,6 +115,30 @@ class Custom(BaseGenerator):
                 " pass it as generator= when opening"
             )
         return _build_custom(self.path, canonical_json(self.arguments))
+
+
+def fingerprint_of(generator: object) -> str | None:
+    """Return what an object says of its data; None: it does not say.
+
+    Raises:
+        GeneratorError: It cannot say.
+        InvalidInputError: What it says is no text of 1 to 200 printable characters.
+    """
+    say = getattr(generator, "fingerprint", None)
+    if not callable(say):
+        return None
+    try:
+        said: object = say()
+    except Exception as error:
+        message = f"the fingerprint of {path_of(generator)} failed: {type(error).__name__}: {error}"
+        raise GeneratorError(message) from error
+    if not isinstance(said, str) or not said.isprintable() or not 0 < len(said) <= _LONGEST:
+        rule = f"a text of 1 to {_LONGEST} printable characters"
+        raise InvalidInputError("fingerprint()", rule, said)
+    return said
+
+
+_LONGEST: Final = 200
 
 
 def path_of(generator: object) -> str:

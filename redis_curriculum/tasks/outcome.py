@@ -19,6 +19,9 @@ class Outcome(StrEnum):
     QUARANTINED = "quarantined"
     """This reported failure was one too many: it is counted, and the task was taken out."""
 
+    DEFERRED = "deferred"
+    """The server does not answer: the result waits (``WorkerSettings(on_outage="continue")``)."""
+
 
 class Step(NamedTuple):
     """What ``next_tasks`` answers."""

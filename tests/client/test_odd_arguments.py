@@ -21,6 +21,7 @@ from redis_curriculum import (
 )
 from redis_curriculum.config import resume_rule, structural_differences
 from redis_curriculum.errors import CurriculumError, InvalidInputError
+from redis_curriculum.reporting import JsonLines, Prometheus, WeightsAndBiases, gini
 from redis_curriculum.tasks import Buckets, Single, Span, WeightedSet
 
 CONFIG = CurriculumConfig(task_generator=Single(label="a"), num_active_tasks=4)
@@ -199,6 +200,17 @@ def test_generators(odd: Any) -> None:
     typed(lambda: WeightedSet(odd))
     typed(lambda: WeightedSet([(odd, 1.0)]))
     typed(lambda: WeightedSet([(Single(label="a"), odd)]))
+
+
+@Odd
+def test_reporting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not isinstance(odd, (str, Path)):  # names of files, which the system may refuse
+        typed(JsonLines, odd)
+        typed(Prometheus, odd)
+    if odd is not None:
+        typed(WeightsAndBiases, odd)
+    typed(gini, odd)
 
 
 @pytest.mark.parametrize("field", ["overwrite", "replace", "force", "shrink", "repair"])

@@ -181,6 +181,8 @@ def test_nothing_can_be_changed_afterwards() -> None:
         ("lease_ms", [1000, 86_400_000], [999, 86_400_001, 5.0]),
         ("timeout_s", [0.001, 3600], [0, 3601]),
         ("retry_deadline_s", [0, 86_400], [-1, 86_401]),
+        ("on_outage", ["raise", "continue"], ["stop", None, True]),
+        ("take_over", [True, False], ["a", 2]),
         ("replay_buffer", [0, 10**6], [-1, 10**6 + 1]),
         ("chunk", [1, 1000], [0, 1001]),
     ],

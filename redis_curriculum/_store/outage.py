@@ -1,0 +1,179 @@
+"""Play on while the server does not answer, and deliver the results when it is back.
+
+With ``WorkerSettings(on_outage="continue")`` a call that reports and draws is *deferred* once its
+deadline has passed: it answers with tasks that are known here. It is kept, and carried on later as
+its own repetition would be, so that each of its results counts once. Until the server answers, a
+call now and then tries it once; the others do not wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from redis_curriculum._protocol.asking import is_retriable
+from redis_curriculum._protocol.plan import Plan
+from redis_curriculum.errors import (
+    CurriculumError,
+    GeneratorError,
+    LostWritesWarning,
+    WorkerFencedError,
+)
+from redis_curriculum.tasks.build import build
+from redis_curriculum.tasks.ids import task_id_at
+from redis_curriculum.tasks.outcome import Step
+from redis_curriculum.tasks.task import Task
+
+if TYPE_CHECKING:
+    from redis_curriculum._store.play import Play
+    from redis_curriculum._store.store import Store
+
+MOST_WAITING: Final = 10_000
+"""Results that wait at most; beyond that the oldest ones are dropped."""
+_MOST_KNOWN: Final = 1_000
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 15.0
+_LOG: Final = logging.getLogger("redis_curriculum")
+
+
+class Backlog:
+    """The calls of one handle that wait for the server, and the tasks that it knows."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        """Results that were never delivered: too many waited, or nobody knows if they arrived."""
+        self._calls: dict[int, Play] = {}
+        self._known: deque[Task] = deque(maxlen=_MOST_KNOWN)
+        self._since = 0.0  # 0: the server answers
+        self._next_try, self._pause_s = 0.0, _FIRST_PAUSE_S
+
+    @property
+    def waiting(self) -> int:
+        """Results that wait for the server."""
+        return sum(call.left for call in self._calls.values())
+
+    def carry(self, call: Play, plan: Plan[Step], store: Store) -> Plan[Step]:
+        """Carry a call out; if the server does not answer, defer it and play on."""
+        if store.settings.on_outage == "raise":
+            return (yield from plan)
+        if call.is_deferred or time.monotonic() < self._next_try:
+            return self._defer(call, store, None)
+        server, deadline_s = store.server, store.server.deadline_s
+        try:
+            if self._since:
+                server.deadline_s = 0.0  # it was waited for; now it answers or not
+                yield from self.deliver(store)
+            step = yield from plan
+        except CurriculumError as error:
+            if not is_retriable(error):
+                raise
+            return self._defer(call, store, error)
+        finally:
+            server.deadline_s = deadline_s
+        self._known.extend(step.tasks)
+        return step
+
+    def deliver(self, store: Store) -> Plan[None]:
+        """Carry on the calls that wait; after a long outage as another worker.
+
+        Raises:
+            CurriculumError: The server does not answer yet, or refuses.
+        """
+        if not self._since:
+            return
+        yield from self._rejoin(store)
+        delivered = 0
+        while self._calls:
+            key, call = next(iter(self._calls.items()))
+            left = call.left
+            yield from call.carried_on(store)
+            self._calls.pop(key, None)
+            delivered += left
+        _LOG.warning(
+            "curriculum %r: the server answers after %.0f s; results delivered: %d, dropped: %d",
+            *(store.server.keys.name, time.monotonic() - self._since, delivered, self.dropped),
+        )
+        self._since, self._next_try, self._pause_s = 0.0, 0.0, _FIRST_PAUSE_S
+
+    def end(self) -> None:
+        """Give up what waits: the handle is being closed."""
+        lost = self.waiting
+        self.dropped += lost
+        self._calls.clear()
+        if lost:
+            message = f"{lost} results were not delivered: the server does not answer"
+            warnings.warn(message, LostWritesWarning, stacklevel=2)
+
+    def tasks(
+        self, store: Store, count: int, *, distinct: bool, error: CurriculumError | None
+    ) -> list[Task]:
+        """Choose among the tasks that were drawn last, or make some.
+
+        Raises:
+            CurriculumError: There are none; ``error`` if it was given.
+        """
+        known: Sequence[Task] = list(self._known)
+        if distinct:
+            known = list({task.task_id: task for task in known}.values())
+        if not known and store.can_generate:
+            known = _made(store)
+        if count and (not known or (distinct and len(known) < count)):
+            reason = "the server does not answer, and this handle knows too few tasks to play on"
+            raise error or CurriculumError(reason)
+        return random.sample(known, count) if distinct else random.choices(known, k=count)
+
+    def _rejoin(self, store: Store) -> Plan[None]:
+        """Renew the lease, or become another worker: then what was on its way is given up.
+
+        Whether it had arrived nobody knows any more, and no result may count twice.
+        """
+        try:
+            yield from store.worker.renew()
+        except WorkerFencedError:
+            self.dropped += sum(call.give_up(store) for call in self._calls.values())
+            yield from store.worker.register()
+
+    def _defer(self, call: Play, store: Store, error: CurriculumError | None) -> Step:
+        now = time.monotonic()
+        step = call.without_server(store, error)
+        if call.left:
+            self._calls.setdefault(id(call), call)
+        call.is_deferred = True
+        if error is not None:
+            if not self._since:
+                self._since = now
+                _LOG.warning(
+                    "curriculum %r: playing on without the server, with the tasks that are known"
+                    " here; results wait: %s",
+                    *(store.server.keys.name, error),
+                )
+            self._next_try = now + self._pause_s
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self._shorten()
+        return step
+
+    def _shorten(self) -> None:
+        """Drop the oldest calls that have nothing on its way, while too many results wait."""
+        surplus = self.waiting - MOST_WAITING
+        for key, call in list(self._calls.items()):
+            if surplus <= 0:
+                return
+            if call.write is None:
+                surplus, self.dropped = surplus - call.left, self.dropped + call.left
+                del self._calls[key]
+
+
+def _made(store: Store) -> list[Task]:
+    """A task of the first pool, made here: the server may know it."""
+    config = store.config
+    task_id = task_id_at(config.seed, random.randrange(config.num_active_tasks))
+    try:
+        spec = build(config.task_generator, task_id, config.invariants)
+    except GeneratorError:
+        return []
+    return [Task(task_id, spec.label, spec.params)]

@@ -1,0 +1,312 @@
+"""While the server does not answer: the log says so, and who wants to plays on.
+
+Whatever was on its way when it stopped: each result counts once, or is counted as dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, WorkerSettings
+from redis_curriculum._client.open import opening
+from redis_curriculum._protocol import asking
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.plan import Words
+from redis_curriculum._store import outage
+from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.steps import Steps
+from redis_curriculum._wire.urls import parse
+from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
+from redis_curriculum.errors import LostWritesWarning, ServerUnavailableError
+from redis_curriculum.tasks import Buckets
+from tests.interrupting import count_lines, interrupted, sample
+from tests.servers import RunningServer
+
+TASKS = Buckets(label="{kind}", buckets={"kind": ["a", "b"], "seed": list(range(40))})
+CONFIG = CurriculumConfig(
+    task_generator=TASKS,
+    num_active_tasks=8,
+    algorithm=LearningProgressConfig(replacement_rate=0.0),
+)
+GOES_ON = WorkerSettings(on_outage="continue", retry_deadline_s=0.0, chunk=2)
+
+
+class FailingLink(DirectLink):
+    """Fails while it is down: before a call arrives, or after it."""
+
+    down = False
+    lose = 0
+    """Loses the n-th reply from now on, and is down from then on."""
+
+    def send(self, words: Words, key: str) -> Steps[Any]:
+        if self.down:
+            raise ServerUnavailableError("the server is down")
+        reply = yield from super().send(words, key)
+        self.lose -= 1
+        if self.lose == 0:
+            self.down = True
+            raise ServerUnavailableError("the reply was lost", applied="unknown")
+        return reply
+
+
+class Player:
+    """Plays, and knows what it has reported."""
+
+    def __init__(self, server: RunningServer, name: str, worker: WorkerSettings = GOES_ON) -> None:
+        address = parse(server.url)
+        self.link = FailingLink(address, worker.timeout_s)
+        store = drive(opening(address, name, CONFIG, worker, None), self.link)
+        self.curriculum = Curriculum(address, store, self.link)
+        self.reported: Counter[int] = Counter()
+        self.server, self.name = server, name
+
+    @property
+    def backlog(self) -> outage.Backlog:
+        return self.curriculum._store.backlog  # noqa: SLF001
+
+    def play(self, episodes: int) -> list[Outcome]:
+        outcomes = []
+        tasks = self.curriculum.get_tasks(1)
+        for _ in range(episodes):
+            self.reported[tasks[0].task_id] += 1
+            tasks, found = self.curriculum.next_tasks([(tasks[0].task_id, 0.5)], 1)
+            outcomes += found
+        return outcomes
+
+    def up(self) -> None:
+        """The server is back, and the next call tries it."""
+        self.link.down, self.link.lose = False, 0
+        self.backlog._next_try = 0.0  # noqa: SLF001 - instead of waiting for it
+        self.curriculum.get_task()
+
+    def held(self) -> Counter[int]:
+        found = Counter[int]()
+        for task_id in self.curriculum.task_ids():
+            record = self.curriculum.get_task_stats(task_id)
+            assert record
+            found[task_id] = record.completion_count
+        return +found
+
+
+@pytest.fixture
+def player(server: RunningServer, name: str) -> Iterator[Player]:
+    player = Player(server, name)
+    with player.curriculum:
+        yield player
+
+
+def test_it_plays_on_and_delivers(player: Player, caplog: pytest.LogCaptureFixture) -> None:
+    assert player.play(5) == [Outcome.APPLIED] * 5
+    player.link.down = True
+    assert player.play(20) == [Outcome.DEFERRED] * 20
+    assert player.curriculum.waiting_results == 20
+    player.up()
+    assert player.curriculum.waiting_results == player.curriculum.dropped_results == 0
+    assert player.held() == player.reported
+    assert player.play(5) == [Outcome.APPLIED] * 5
+    assert player.held() == player.reported
+    lines = [line for line in caplog.messages if line.startswith("curriculum")]
+    assert len(lines) == 2, "one when it goes, one when it comes"
+    assert "playing on without the server" in lines[0]
+    assert "results delivered: 20, dropped: 0" in lines[1]
+
+
+def test_whatever_reply_was_lost(player: Player) -> None:
+    """The call that met the outage had several writes: some arrived, one perhaps."""
+    ids = player.curriculum.task_ids()[:5]
+    for lost in count(1):
+        player.curriculum.get_task()
+        player.link.lose = lost
+        player.reported.update(ids)
+        outcomes = player.curriculum.next_tasks([(task_id, 0.5) for task_id in ids], 3).outcomes
+        assert len(outcomes) == 5
+        met = player.link.down
+        player.up()
+        assert player.held() == player.reported, lost
+        if not met:
+            assert lost > 3
+            break
+
+
+@pytest.mark.parametrize("most", [8, pytest.param(10**6, marks=pytest.mark.slow)])
+def test_ctrl_c_while_it_plays_on_and_while_it_delivers(player: Player, most: int) -> None:
+    task_id = player.curriculum.get_task().task_id
+
+    def report() -> Outcome:
+        return player.curriculum.update_task_performance(task_id, 0.5)
+
+    for meets in (True, False):  # with the call that meets the outage, and with a later one
+        player.link.down = True
+        player.reported[task_id] += 1
+        lines = count_lines(report)
+        for line in sample(lines, most):
+            if meets:
+                player.up()
+                player.link.down = True
+            player.reported[task_id] += 1
+            assert interrupted(report, line)[0] is Outcome.DEFERRED
+        player.up()
+        assert player.held() == player.reported
+
+    def waits() -> None:
+        player.link.down = True
+        for _ in range(2):
+            player.reported[task_id] += 1
+            assert report() is Outcome.DEFERRED
+
+    waits()
+    lines = count_lines(player.up)
+    for line in sample(lines, most):
+        waits()
+        interrupted(player.up, line)
+        assert player.held() == player.reported
+    assert player.curriculum.dropped_results == 0
+
+
+def test_what_waits_is_bounded(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "MOST_WAITING", 6)
+    player.play(1)
+    player.link.down = True
+    player.play(20)
+    assert player.curriculum.waiting_results == 6
+    assert player.curriculum.dropped_results == 14
+    player.up()
+    assert player.held().total() == 7
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_an_outage_that_outlasts_the_lease(player: Player, *, arrived: bool) -> None:
+    """Nobody knows what became of the write that was on its way: it is dropped, not doubled."""
+    task_id = player.curriculum.get_task().task_id
+    if arrived:
+        player.link.lose = 1
+    else:
+        player.link.down = True
+    for _ in range(3):
+        player.curriculum.update_task_performance(task_id, 0.5)
+    keys, worker_id = Keys(player.name), player.curriculum.worker_id
+    with player.server.client() as client:
+        client.delete(keys.worker(worker_id))
+        client.zrem(keys.workers, worker_id)
+        client.hincrby(keys.meta, "reaped_count", 1)
+    player.up()
+    assert player.curriculum.worker_id != worker_id
+    assert player.held().total() == 3
+    assert player.curriculum.dropped_results == int(arrived)
+
+
+def test_it_asks_now_and_then(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    player.play(1)
+    player.link.down = True
+    tried = []
+    send = FailingLink.send
+
+    def noted(link: FailingLink, words: Words, key: str) -> Steps[Any]:
+        tried.append(words)
+        return send(link, words, key)
+
+    monkeypatch.setattr(FailingLink, "send", noted)
+    player.play(50)
+    assert len(tried) == 1, "the call that met it"
+    for _ in range(3):
+        player.backlog._next_try = 0.0  # noqa: SLF001
+        player.play(1)
+    assert len(tried) == 4
+    player.up()
+
+
+def test_who_has_drawn_nothing_makes_a_task(server: RunningServer, name: str) -> None:
+    player = Player(server, name)
+    with player.curriculum:
+        player.link.down = True
+        assert player.curriculum.get_task().task_id in set(pool_of(server, name))
+        player.link.down = False
+    viewer = WorkerSettings(on_outage="continue", retry_deadline_s=0.0)
+    with Curriculum.open(server.url, name, worker=viewer) as other:
+        other._store.can_generate = False  # noqa: SLF001
+        other._link.send = player.link.send  # type: ignore[method-assign]  # noqa: SLF001
+        player.link.down = True
+        with pytest.raises(ServerUnavailableError):
+            other.get_task()
+        player.link.down = False
+
+
+def pool_of(server: RunningServer, name: str) -> list[int]:
+    with Curriculum.open(server.url, name) as curriculum:
+        return curriculum.task_ids()
+
+
+def test_what_is_not_delivered_at_the_end_is_said(server: RunningServer, name: str) -> None:
+    player = Player(server, name)
+    player.play(1)
+    player.link.down = True
+    player.play(3)
+    with pytest.warns(LostWritesWarning, match="3 results were not delivered"):
+        player.curriculum.close()
+    assert player.curriculum.dropped_results == 3
+
+
+def test_what_waits_is_delivered_at_the_end(server: RunningServer, name: str) -> None:
+    player = Player(server, name)
+    player.play(1)
+    player.link.down = True
+    player.play(3)
+    player.link.down = False
+    player.curriculum.close()
+    with Curriculum.open(server.url, name) as curriculum:
+        assert curriculum.stats()["num_completed"] == 4
+
+
+def test_asyncio_plays_on(server: RunningServer, name: str) -> None:
+    async def main() -> None:
+        async with AsyncCurriculum.open(server.url, name, CONFIG, worker=GOES_ON) as curriculum:
+            task = await curriculum.get_task()
+            send, down = curriculum._link.send, True  # noqa: SLF001
+
+            def failing(words: Words, key: str) -> Steps[Any]:
+                if down:
+                    raise ServerUnavailableError("down")
+                return (yield from send(words, key))
+
+            curriculum._link.send = failing  # type: ignore[method-assign]  # noqa: SLF001
+            for _ in range(3):
+                step = await curriculum.next_tasks([(task.task_id, 0.5)], 1)
+                assert step.outcomes == [Outcome.DEFERRED]
+            down = False
+            curriculum._store.backlog._next_try = 0.0  # noqa: SLF001
+            await curriculum.get_task()
+            record = await curriculum.get_task_stats(task.task_id)
+            assert record
+            assert record.completion_count == 3
+
+    asyncio.run(main())
+
+
+def test_the_log_has_lines_while_it_lasts(
+    server: RunningServer,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asking, "FIRST_WORD_S", 0.05)
+    player = Player(server, name, WorkerSettings(retry_deadline_s=0.5))
+    with player.curriculum, caplog.at_level(logging.WARNING, "redis_curriculum"):
+        player.curriculum.get_task()
+        assert not caplog.messages
+        player.link.down = True
+        with pytest.raises(ServerUnavailableError):
+            player.curriculum.get_task()
+        said = [line for line in caplog.messages if line.startswith("no answer for")]
+        assert 1 <= len(said) <= 5
+        assert "trying for another" in said[0]
+        assert "the server is down" in said[0]
+        player.link.down = False
+        player.curriculum.get_task()
+        assert not any(line.startswith("answered") for line in caplog.messages), "a new call"
