@@ -257,5 +257,9 @@ def _results(store: Store, finished: object) -> list[tuple[int, float]]:
         if not isinstance(result, (tuple, list)) or len(result) != 2:  # noqa: PLR2004
             raise InvalidInputError(f"results[{i}]", "a pair (task_id, score)", result)
         task_id = validate_task_id(result[0])
-        results.append((task_id, store.config.normalize_score(result[1])))
+        try:
+            results.append((task_id, store.config.normalize_score(result[1])))
+        except InvalidInputError as error:
+            rule = f"{error.rule} (results[{i}], task {task_id})"
+            raise InvalidInputError(error.field, rule, error.value) from None
     return results

@@ -113,10 +113,11 @@ def test_bad_scores(
         lambda: curriculum.next_task((ids[0], score)),
         lambda: curriculum.next_tasks(batch, 3),
     ]
-    for call in calls:
+    for call, place in zip(calls, [0, at, 0, at], strict=True):
         with nothing_sent(server), pytest.raises(InvalidInputError) as caught:
             call()
         assert caught.value.field == "score"
+        assert f"(results[{place}], task {ids[0]}), got" in str(caught.value)
         assert caught.value.value is score
         assert caught.value.applied == "no"
         assert "[0, 1]" in str(caught.value)

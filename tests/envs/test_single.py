@@ -727,6 +727,25 @@ def test_wrapped_twice(opened: Opened) -> None:
         env.reset()
 
 
+def test_a_mistake_that_comes_later_is_no_failure_either(opened: Opened) -> None:
+    applied: list[Task] = []
+
+    def apply(env: Any, task: Task) -> Any:
+        applied.append(task)
+        env.set_task(task.params)
+        return 1 if len(applied) == 2 else None
+
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, apply_task=apply)
+    play(env)
+    with pytest.raises(TaskApplyError, match=r"None or a gymnasium\.Env, not int") as caught:
+        env.reset()
+    assert caught.value.task_id == applied[-1].task_id
+    _, info = play(env)
+    assert info["curriculum"]["failures"] == 0
+    assert not curriculum.failed
+
+
 def test_a_built_environment_with_other_spaces(opened: Opened) -> None:
     class Wider(Walk):
         action_space = gymnasium.spaces.Discrete(3)
@@ -858,6 +877,30 @@ def test_a_pickled_copy_does_not_report_it_again(opened: Opened) -> None:
     play(other)
     play(env)
     assert sum(completions(curriculum).values()) == 4
+    other._assignments._curriculum.close()  # noqa: SLF001
+
+
+class FailsOnce:
+    """Applies no task at its first call."""
+
+    calls = 0
+
+    def __call__(self, env: Any, task: Task) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError("no simulator")
+        env.set_task(task.params)
+
+
+def test_a_pickled_copy_does_not_report_a_failure_that_waits(opened: Opened) -> None:
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, apply_task=FailsOnce())
+    env.reset()
+    other = pickle.loads(pickle.dumps(env))
+    play(other)
+    assert curriculum.stats()["num_failures"] == 0
+    play(env)
+    assert curriculum.stats()["num_failures"] == len(curriculum.failed) == 1
     other._assignments._curriculum.close()  # noqa: SLF001
 
 
