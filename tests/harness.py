@@ -270,7 +270,7 @@ class Harness:
     ) -> list[int]:
         """Returns [repeated]; rows of label, success rate, learning progress."""
         flat = [item for row in rows for item in row]
-        reply: list[int] = self.write("note_epoch", epoch, *flat, sequence=sequence)
+        reply: list[int] = self.write("note_epoch", epoch, 0.5, *flat, sequence=sequence)
         return reply
 
     def read(self, task_ids: Iterable[int]) -> list[dict[str, str]]:

@@ -5,7 +5,8 @@
 -- ARGV[3] sequence int grows by one with each write of that worker
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
 -- ARGV[5] epoch int the closed epoch
--- ARGV[6..] labels groups of label str, success_rate_ema float, learning_progress str; the last is empty where the family has none
+-- ARGV[6] spread float how far the labels' mean scores lie apart
+-- ARGV[7..] labels groups of label str, success_rate_ema float, learning_progress str; the last is empty where the family has none
 -- Returns [repeated]
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. Nothing is kept of an epoch that has gone. O(labels).
@@ -24,6 +25,7 @@ for i = labels_first, labels_last, labels_width do
   end
 end
 if success[1] and call('EXISTS', stem .. 'times') == 1 then
+  call('HSET', stem .. 'times', 'spread', spread)
   call('HSET', stem .. 'success', unpack(success))
   if progress[1] then
     call('HSET', stem .. 'progress', unpack(progress))

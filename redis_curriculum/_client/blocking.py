@@ -416,7 +416,7 @@ class Curriculum(Catalogue, Live):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process needs to attach as a worker of its own; no secrets."""
-        return partial(type(self).open, **self._settings()), (self.url, self.name)
+        return partial(type(self).open, **self._settings()), (self._url_elsewhere, self.name)
 
     def _call(self, call: Call[T]) -> T:
         self._here()

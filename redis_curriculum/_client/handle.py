@@ -123,6 +123,16 @@ class Handle(ABC):
             raise InvalidInputError("count", rule, count)
         return play(self._store, finished, number, distinct=distinct)
 
+    @property
+    def _url_elsewhere(self) -> str:
+        """The URL for a process that may not be of this program's run."""
+        address = self._address
+        if address.kind == "embedded" and not address.path and not address.run:
+            from redis_curriculum._wire.embedded import run_id
+
+            address = address.with_run(run_id())
+        return address.public
+
     def _settings(self) -> dict[str, Any]:
         """Return the arguments of ``open`` with which another process gets a handle like this."""
         return {

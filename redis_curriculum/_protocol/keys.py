@@ -85,8 +85,9 @@ class Keys:
     def epoch(self, epoch: int, what: str) -> str:
         """Hash: label -> count of ``what`` within one epoch (one of ``EPOCH``).
 
-        Of a closed epoch also ``times`` (started_ms, ended_ms, the trainer's step) and, by label
-        at its end, ``success`` (success_rate_ema) and ``progress`` (learning_progress).
+        Of a closed epoch also ``times`` (started_ms, ended_ms, the trainer's step, the spread of
+        the labels' mean scores) and, by label at its end, ``success`` (success_rate_ema) and
+        ``progress`` (learning_progress).
         """
         return f"{self.prefix}epoch:{epoch}:{what}"
 

@@ -1,4 +1,4 @@
-"""Draws of a label by its weight, then of any of its tasks: ``DebiasedProgressConfig``'s way.
+"""Draws of a label by its weight, then of any of its tasks.
 
 Labels stand in a sorted set by weight, labels with few results in another. A label is found without
 a pass over them by composition and rejection: those whose weights lie in (2**(e-1), 2**e] are a
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from redis_curriculum._sampling.pool import Parts, Pool, Positions
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.scorers.base import Floats
-from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
+from redis_curriculum.scorers.drawing import LabelFirstDraws
 
 MOST_TRIALS = 1024
 PLACES = 4294967296.0
@@ -117,7 +117,7 @@ class Standing:
     Labels whose share is cut by the cap are few; the others are drawn as if they were alone.
     """
 
-    def __init__(self, pool: Pool, scorer: DebiasedProgressConfig) -> None:
+    def __init__(self, pool: Pool, scorer: LabelFirstDraws) -> None:
         self.tasks_of = np.bincount(pool.label_index, minlength=len(pool.labels))
         mass = self.tasks_of.astype(np.float64)
         if scorer.label_mass == "equal":
@@ -158,22 +158,22 @@ class Standing:
         return found / max(float(found.sum()), 5e-324)
 
 
-def distribution(pool: Pool, scorer: DebiasedProgressConfig) -> Floats:
+def distribution(pool: Pool, scorer: LabelFirstDraws) -> Floats:
     """Return the probability of every task, aligned with ``pool.task_ids``; it sums to 1.
 
-    The formula stands at ``DebiasedProgressConfig``; a label's tasks share its part equally.
+    The formula stands at ``LabelFirstDraws``; a label's tasks share its part equally.
     """
     standing = Standing(pool, scorer)
     each = standing.shares / np.maximum(standing.tasks_of, 1)
     return each[pool.label_index]
 
 
-def pool_weights(pool: Pool, scorer: DebiasedProgressConfig) -> Floats:
+def pool_weights(pool: Pool, scorer: LabelFirstDraws) -> Floats:
     """Return the weight of each task's label, shape (n,)."""
     return Standing(pool, scorer).weights[pool.label_index]
 
 
-def chances(pool: Pool, scorer: DebiasedProgressConfig) -> Floats:
+def chances(pool: Pool, scorer: LabelFirstDraws) -> Floats:
     """Return the probability of each eligible task, in the pool's order."""
     return distribution(pool, scorer)[pool.eligible(scorer)]
 
@@ -187,7 +187,7 @@ class Pick:
         self,
         pool: Pool,
         parts: Parts,  # noqa: ARG002 - all draws share the form
-        scorer: DebiasedProgressConfig,
+        scorer: LabelFirstDraws,
         stream: RandomStream,
         count: int,  # noqa: ARG002
     ) -> None:

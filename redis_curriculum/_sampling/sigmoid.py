@@ -1,4 +1,4 @@
-"""Draws by the sigmoid of the weights' z-scores: the way of ``LearningProgressConfig``.
+"""Draws by the sigmoid of the weights' z-scores.
 
 Tasks with few results get a share of the draws. Among the others, a task is found without a pass
 over the pool: take one at random and accept it with its weight (von Neumann's rejection). Mean and
@@ -21,7 +21,7 @@ import numpy as np
 from redis_curriculum._sampling.pool import Parts, Pool, Positions
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.scorers.base import Floats, Number
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.drawing import SigmoidDraws
 
 STRATA_FROM_COUNT = 32
 """A call for this many draws or more uses strata at once; below, rejection is tried first."""
@@ -94,12 +94,12 @@ class Moments:
             return cls(mean, 0.0, equal=True)
         return cls(mean, math.sqrt(variance), equal=False)
 
-    def flat(self, scorer: LearningProgressConfig) -> bool:
+    def flat(self, scorer: SigmoidDraws) -> bool:
         """Whether all eligible tasks are drawn alike."""
         return scorer.temperature == 0 and (self.equal or scorer.z_score_amplification == 0)
 
 
-def acceptance(y: float, moments: Moments, scorer: LearningProgressConfig) -> float:
+def acceptance(y: float, moments: Moments, scorer: SigmoidDraws) -> float:
     """Return the chance in [0, 1] that an eligible task of weight ``y`` is accepted.
 
     The C library's ``exp``, as in Lua: NumPy's may differ in the last bit, and so would a draw.
@@ -112,7 +112,7 @@ def acceptance(y: float, moments: Moments, scorer: LearningProgressConfig) -> fl
         return 0.0
 
 
-def acceptances(weights: Floats, moments: Moments, scorer: LearningProgressConfig) -> Floats:
+def acceptances(weights: Floats, moments: Moments, scorer: SigmoidDraws) -> Floats:
     """Return the chances of many tasks, shape (n,); each within an ulp of ``acceptance``."""
     if moments.flat(scorer):
         return np.ones(len(weights))
@@ -120,27 +120,27 @@ def acceptances(weights: Floats, moments: Moments, scorer: LearningProgressConfi
         return 1 / (1 + np.exp(-_log_odds(weights, moments, scorer)))
 
 
-def _log_odds(y: Number, moments: Moments, scorer: LearningProgressConfig) -> Number:
+def _log_odds(y: Number, moments: Moments, scorer: SigmoidDraws) -> Number:
     """Return x of the chance ``sigmoid(x)``; not defined where all are drawn alike."""
     if scorer.temperature > 0:
         return (y + scorer.progress_smoothing) / scorer.temperature
     return scorer.z_score_amplification * ((fixed(y) - moments.mean) / moments.std)
 
 
-def pool_weights(pool: Pool, scorer: LearningProgressConfig) -> Floats:
+def pool_weights(pool: Pool, scorer: SigmoidDraws) -> Floats:
     """Return each task's weight, its label's or its own as ``pooling`` says, shape (n,)."""
     if scorer.pooling == "task":
         return scorer.weights(pool.statistics)
     return scorer.weights(pool.label_statistics)[pool.label_index]
 
 
-def chances(pool: Pool, scorer: LearningProgressConfig) -> Floats:
+def chances(pool: Pool, scorer: SigmoidDraws) -> Floats:
     """Return the acceptance of every eligible task, in the pool's order."""
     weights = pool_weights(pool, scorer)[pool.eligible(scorer)]
     return acceptances(weights, Moments.of(Sums.of(weights), len(weights)), scorer)
 
 
-def fresh_share(n_fresh: int, n_eligible: int, scorer: LearningProgressConfig) -> float:
+def fresh_share(n_fresh: int, n_eligible: int, scorer: SigmoidDraws) -> float:
     """Return the part of the draws by rule that goes to under-sampled tasks, in [0, 1]."""
     if n_fresh == 0:
         return 0.0
@@ -152,7 +152,7 @@ def fresh_share(n_fresh: int, n_eligible: int, scorer: LearningProgressConfig) -
     return n_fresh * bonus / (1 + n_fresh * bonus)
 
 
-def distribution(pool: Pool, scorer: LearningProgressConfig) -> Floats:
+def distribution(pool: Pool, scorer: SigmoidDraws) -> Floats:
     """Return the probability of every task, aligned with ``pool.task_ids``; it sums to 1.
 
     With U the under-sampled and E the eligible tasks, a the acceptances, and r = rand_task_rate::
@@ -181,7 +181,7 @@ def distribution(pool: Pool, scorer: LearningProgressConfig) -> Floats:
 class Weighing:
     """The eligible tasks of a pool at one moment, and the chance of each, on demand."""
 
-    def __init__(self, pool: Pool, parts: Parts, scorer: LearningProgressConfig) -> None:
+    def __init__(self, pool: Pool, parts: Parts, scorer: SigmoidDraws) -> None:
         self.parts = parts
         self.eligible = np.concatenate((parts.learning, parts.ripe))
         self.scorer = scorer
@@ -232,7 +232,7 @@ class Pick:
         self,
         pool: Pool,
         parts: Parts,
-        scorer: LearningProgressConfig,
+        scorer: SigmoidDraws,
         stream: RandomStream,
         count: int,
     ) -> None:
@@ -298,9 +298,7 @@ class Pick:
         return None
 
 
-def expected_trials(
-    pool: Pool, scorer: LearningProgressConfig, *, stratified: bool = False
-) -> float:
+def expected_trials(pool: Pool, scorer: SigmoidDraws, *, stratified: bool = False) -> float:
     """Return the mean number of trials until an eligible task is accepted.
 
     By rejection it is 1 / mean(acceptance). At temperature 0 it stays below 8 at amplification 10

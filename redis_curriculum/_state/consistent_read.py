@@ -157,8 +157,11 @@ class Moment:
     def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
         """Read a closed epoch's counts or figures by label; they change no more."""
         found = yield from self.server.scan_hash(self._keys.epoch(epoch, what))
-        as_number = float if what in FRACTIONS else int
-        return {label: as_number(number) for label, number in found.items()}
+        fractions = found if what in FRACTIONS else ("spread",) if what == "times" else ()
+        return {
+            label: float(number) if label in fractions else int(number)
+            for label, number in found.items()
+        }
 
     def _compare(self, of: int | str, flat: Sequence[str]) -> None:
         """Note the names that stand twice, for people and by the packed truth, and differ."""

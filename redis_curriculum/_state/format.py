@@ -37,6 +37,7 @@ WHOLE: Final = In("[0, 2**53)")
 TALLY: Final = In("[0, 2**40]")
 """A count; those of all labels together stay below 2**63, where Redis stops counting."""
 MILLIS: Final = In("[0, 253402300800000)")
+SPREAD: Final = In("[0, 1]")
 """A time in ms since 1970, before the year 10,000."""
 Natural = Annotated[int, WHOLE]
 Tally = Annotated[int, TALLY]
@@ -141,7 +142,7 @@ class EpochLine(FrozenModel):
     what: OfEpoch
     """Which part this line holds."""
     counts: Annotated[dict[str, Natural | Amount], Field(min_length=1, max_length=MOST_NAMES)]
-    """By label; of ``times``, started_ms, ended_ms and, if the trainer gave it, step."""
+    """By label; of ``times``, started_ms, ended_ms and, where known, step and spread."""
 
 
 class QuarantineLine(FrozenModel):

@@ -18,8 +18,7 @@ from redis_curriculum._sampling.label_first import (
 )
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum.scorers.base import Draw, Scorer
-from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
-from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws
 from redis_curriculum.scorers.statistics import Statistics
 
 Words = tuple[str | int | float | bytes, ...]
@@ -113,7 +112,7 @@ class _Uniform:
 class _Sigmoid(_Uniform):
     """Each label's number of eligible tasks, and sums of the weights that these are drawn by."""
 
-    scorer: LearningProgressConfig
+    scorer: SigmoidDraws
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__(scorer)
@@ -159,7 +158,7 @@ class _Sigmoid(_Uniform):
 class _LabelFirst(_Uniform):
     """Where each label stands, and how many stand where."""
 
-    scorer: DebiasedProgressConfig
+    scorer: LabelFirstDraws
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__(scorer)

@@ -24,6 +24,7 @@ from redis_curriculum._state.format import (
     MOST_LINE_BYTES,
     MOST_QUARANTINED,
     MOST_TASKS,
+    SPREAD,
     TALLY,
     WHOLE,
     EndLine,
@@ -212,10 +213,13 @@ class _Reader:
 
 
 def _check_times(counts: Mapping[str, float]) -> None:
-    if counts.keys() - {"step"} != {"started_ms", "ended_ms"}:
-        rule = "started_ms, ended_ms and perhaps step"
+    if counts.keys() - {"step", "spread"} != {"started_ms", "ended_ms"}:
+        rule = "started_ms, ended_ms and perhaps step and spread"
         raise InvalidInputError("counts", rule, sorted(counts)[:4])
     for name, number in counts.items():
+        if name == "spread":
+            SPREAD.require(number, "counts.spread", integer=False)
+            continue
         kind = WHOLE if name == "step" else MILLIS
         kind.require(number, f"counts.{name}")
 

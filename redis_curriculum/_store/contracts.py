@@ -90,7 +90,7 @@ CONFIGURE: Final = bind(
 REINDEX: Final = contract("reindex", "generation")
 
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
-NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", rest="labels")
+NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", "spread", rest="labels")
 
 OPEN: Final = bind(
     "open", "generation", "schema", "config", "config_sha256", "packed_hypers", "random", "creator"

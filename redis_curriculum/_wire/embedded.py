@@ -1,4 +1,7 @@
-"""``embedded://``: a private redis-server on a unix socket, shared by this machine's processes.
+"""``embedded://``: a redis-server on a unix socket, for one run of a program or for a directory.
+
+Without a directory the server is private to the run: the processes that a program starts share it,
+by the environment or by multiprocessing's key; another program has another one.
 
 Three locked files in the server's directory say who is there; the kernel frees a lock however its
 holder ends, by SIGKILL too.
@@ -27,13 +30,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from contextlib import suppress
 from importlib.util import find_spec
+from multiprocessing import current_process
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from redis_curriculum.errors import EmbeddedServerError
+from redis_curriculum.errors import EmbeddedServerError, ServerWarning
+
+RUN_VARIABLE: Final = "REDIS_CURRICULUM_RUN"
+"""Environment variable with the name of the run whose server ``embedded://`` is; set by the first
+process of a run that uses it, for those that it starts."""
 
 try:
     import fcntl
@@ -42,6 +51,8 @@ except ImportError:  # Windows
 
 SERVER_VARIABLE: Final = "REDIS_CURRICULUM_SERVER"
 """Environment variable with the redis-server to use: a path, or a name on PATH."""
+
+RUN_NAME: Final = "[A-Za-z0-9_-]{1,64}"
 
 SOCKET: Final = "redis.sock"
 LOG: Final = "server.log"
@@ -66,12 +77,15 @@ embedded:// needs a redis-server, and there is none. Any of these will do:
   - use a server that runs:    docker compose up -d redis, and a URL such as redis://localhost:6379/0"""  # noqa: E501 - one line each
 
 
-def attach(directory: Path | None) -> Attachment:
-    """Use the private server of a directory; start it if it does not run. A few ms, or about 0.1 s.
+def attach(directory: Path | None, run: str = "") -> Attachment:
+    """Use the server of a directory or a run; start it if it does not run. 0.1 s at most.
+
+    Warns where a scheduler runs the program on several machines: each would have its own server.
 
     Args:
         directory: Where the server lives and keeps its data (append-only file, synced every
-            second); made if missing, mode 700. None: this user's one server, which keeps nothing.
+            second); made if missing, mode 700. None: the server of a run, which keeps nothing.
+        run: Which run; empty: this program's.
 
     Raises:
         EmbeddedServerError: There is no redis-server, the directory cannot be used, or the server
@@ -79,8 +93,17 @@ def attach(directory: Path | None) -> Attachment:
     """
     if fcntl is None:
         raise EmbeddedServerError(_NOT_POSIX)
-    place = _private(directory or default_directory())
-    attachment = Attachment(place, persistent=directory is not None)
+    several = _several_machines()
+    if several:
+        what = f"{several}: each machine would have an embedded:// server of its own"
+        remedy = "start one server that all of them reach, and give its redis:// URL"
+        warnings.warn(f"{what}; {remedy}", ServerWarning, stacklevel=2)
+    if directory is None and not run:
+        run = os.environ.setdefault(RUN_VARIABLE, run_id())
+    place = directory or default_directory(run)
+    if directory is None and not place.exists():
+        _sweep()
+    attachment = Attachment(_private(place), persistent=directory is not None)
     try:
         attachment.ensure_running()
     except BaseException:
@@ -89,9 +112,69 @@ def attach(directory: Path | None) -> Attachment:
     return attachment
 
 
-def default_directory() -> Path:
-    """The directory of this user's server that keeps nothing."""
+def run_id() -> str:
+    """Return the name of this program's run, which all of its processes know.
+
+    Raises:
+        EmbeddedServerError: The environment has another kind of name.
+    """
+    given = os.environ.get(RUN_VARIABLE)
+    if not given:  # multiprocessing hands its key to every process that it starts, however
+        key = bytes(current_process().authkey)
+        return hashlib.sha256(b"redis-curriculum" + key).hexdigest()[:16]
+    if not re.fullmatch(RUN_NAME, given):
+        raise EmbeddedServerError(f"{RUN_VARIABLE} must be of the form {RUN_NAME}, got {given!r}")
+    return given
+
+
+def default_directory(run: str = "") -> Path:
+    """Return the directory of the server of a run; empty: this program's."""
+    return Path(f"{_links()}-{run or run_id()}")
+
+
+def _links() -> Path:
+    """This user's own directory for links to sockets."""
     return Path(tempfile.gettempdir()) / f"redis-curriculum-{os.getuid()}"
+
+
+def _several_machines() -> str:
+    """How many machines this program's job has, if more than one is known."""
+    for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "PBS_NUM_NODES", "GROUP_WORLD_SIZE"):
+        if _count(name) > 1:
+            return f"{name} is {_count(name)}"
+    for every, here in (
+        ("WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+        ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ):
+        if _count(every) > _count(here) > 0:
+            return f"{every} is {_count(every)}, {here} is {_count(here)}"
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        nodes = sum(1 for node in ray.nodes() if node["Alive"])
+        return f"Ray runs on {nodes} nodes" if nodes > 1 else ""
+    return ""
+
+
+def _count(variable: str) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _sweep() -> None:
+    """Remove the directories of runs that are over; whoever comes back makes a new one."""
+    for place in _links().parent.glob(f"{_links().name}-*"):
+        if place.is_symlink() or not (place / "users").exists():
+            continue
+        held: list[int | None] = []
+        with suppress(EmbeddedServerError, OSError):
+            held = [_locked(place / name) for name in ("users", "server")]
+            if None not in held:
+                gone = place.with_name(f"{place.name}.gone")
+                place.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+        for lock in held:
+            if lock is not None:
+                os.close(lock)
 
 
 class Attachment:
@@ -255,7 +338,8 @@ def _private(directory: Path) -> Path:
 
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = directory.stat() if directory != default_directory() else directory.lstat()
+        ours = directory.parent == _links().parent and directory.name.startswith(_links().name)
+        status = directory.lstat() if ours else directory.stat()
         if not stat.S_ISDIR(status.st_mode):
             raise bad("this is not a directory")
         if status.st_uid != os.getuid():
@@ -280,7 +364,7 @@ def _reachable(directory: Path) -> Path:
     for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - within it, a private directory
         if len(os.fsencode(path)) <= _LONGEST_SOCKET:
             break
-        link = Path(base) / f"redis-curriculum-{os.getuid()}" / f"to-{digest}"
+        link = Path(base) / _links().name / f"to-{digest}"
         _private(link.parent)
         with suppress(FileExistsError):
             link.symlink_to(directory)
@@ -292,6 +376,7 @@ def _share(directory: Path) -> int:
     """Become a user: wait while a keeper stops the server, then hold the shared lock."""
     until = time.monotonic() + _START_S
     while True:
+        _private(directory)  # that of a run may just have been swept away
         users = _locked(directory / "users", shared=True)
         if users is not None:
             return users
@@ -304,12 +389,17 @@ def _share(directory: Path) -> int:
 
 def _locked(path: Path, *, shared: bool = False) -> int | None:
     """Open and lock a file; None if somebody else holds it."""
+    assert fcntl is not None  # noqa: S101 - attach() has looked
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     descriptor = None
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        return descriptor
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)  # it was swept away meanwhile
+        return None
     except OSError as error:
         if descriptor is not None:
             os.close(descriptor)

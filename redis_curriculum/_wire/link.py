@@ -298,7 +298,7 @@ class Link:
             if self._attachment:
                 self._attachment.ensure_running()
             else:
-                self._attachment = attach(Path(path) if path else None)
+                self._attachment = attach(Path(path) if path else None, self._address.run)
             return {"path": str(self._attachment.socket_path)}
 
     def _detach(self) -> None:

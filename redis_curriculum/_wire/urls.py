@@ -63,6 +63,9 @@ Credentials = Callable[[], tuple[str | None, str] | tuple[str] | str]
 """Returns user and password, or a password, whenever a connection is made."""
 
 
+_RUN: Final = "[A-Za-z0-9_-]{1,64}"
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A parsed URL. ``public`` is the same URL without its password."""
@@ -73,6 +76,8 @@ class Address:
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
     """Socket (``unix``) or directory (``embedded``; empty: the user's default one)."""
+    run: str = ""
+    """Whose private server (``embedded`` without a directory); empty: this program's."""
     prefix: str = ""
     """What every key begins with."""
     service: str = ""
@@ -140,9 +145,15 @@ class Address:
             return self
         if self.prefix:
             raise InvalidInputError("prefix", f"{self.prefix!r} as in the URL, or None", prefix)
+        return replace(self, prefix=prefix, public=self._public_with("prefix", prefix))
+
+    def with_run(self, run: str) -> Self:
+        """Return the address of the same private server, as processes of other runs need it."""
+        return replace(self, run=run, public=self._public_with("run", run))
+
+    def _public_with(self, option: str, text: str) -> str:
         mark = "&" if "?" in self.public else "?"
-        public = f"{self.public}{mark}prefix={quote(prefix, safe=_PLAIN)}"
-        return replace(self, prefix=prefix, public=public)
+        return f"{self.public}{mark}{option}={quote(text, safe=_PLAIN)}"
 
 
 def parse(url: object) -> Address:
@@ -180,13 +191,17 @@ class _Parts:
     options: dict[str, str]
 
     def embedded(self) -> Address:
-        self._only()
+        self._only(*(() if self.rest else ("run",)))
+        run = self.options.get("run", "")
+        if "run" in self.options and not re.fullmatch(_RUN, run):
+            raise _bad(f"with a run= of the form {_RUN}", self.url)
         if self.rest and not self.rest.startswith("/"):
             raise _bad("embedded:// or embedded:///absolute/directory", self.url)
         return Address(
             public=self._public(None, self.rest),
             kind="embedded",
             path=unquote(self.rest),
+            run=run,
             prefix=self._prefix(),
         )
 

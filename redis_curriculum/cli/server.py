@@ -58,7 +58,7 @@ def serve(
     Ctrl-C or SIGTERM ends it. Other processes of this machine use it by the same URL; if some
     still do at the end, it goes on until the last of them has gone.
     """
-    from redis_curriculum._wire.embedded import attach
+    from redis_curriculum._wire.embedded import attach, run_id
 
     if directory is not None and directory.exists() and not directory.is_dir():
         raise InvalidInputError("DIR", "a directory", str(directory))
@@ -67,7 +67,7 @@ def serve(
         signal.signal(number, lambda *_: over.set())
     directory = directory and directory.absolute()
     with attach(directory) as server:
-        url = f"embedded://{server.directory}" if directory else "embedded://"
+        url = f"embedded://{server.directory}" if directory else f"embedded://?run={run_id()}"
         if json:
             print_json({"url": url, "socket": str(server.socket_path)})
         else:

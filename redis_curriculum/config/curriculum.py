@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count
 from redis_curriculum._values.models import FrozenModel, reading_stored
 from redis_curriculum._values.rules import In, canonical_json, parse_json_object
 from redis_curriculum.config.differences import leaf_differences
 from redis_curriculum.config.overrides import from_text
-from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.errors import ConfigWarning, InvalidInputError
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family
 from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
@@ -39,6 +40,10 @@ Finite = Annotated[float, In("[-1e300, 1e300]")]  # so that high - low is finite
 ScoreRange = Annotated[
     tuple[Finite, Finite], BeforeValidator(_check_score_range), AfterValidator(_check_ordered)
 ]
+
+
+_COARSE: Final = 0.001
+"""Steps of so many scores, and more, are warned of."""
 
 
 class CurriculumConfig(FrozenModel):
@@ -73,6 +78,19 @@ class CurriculumConfig(FrozenModel):
     events_retained: Annotated[Count, TUNABLE] = Field(
         default=10_000, description="Entries kept in the event stream, about."
     )
+
+    @model_validator(mode="after")
+    def _resolves(self) -> Self:
+        low, high = self.score_range
+        step = (high - low) / 2**40
+        if step >= _COARSE and not reading_stored.get():
+            warnings.warn(
+                f"score_range is {high - low:g} wide: learning progress, in scores, is known in"
+                f" steps of {step:.2g} (2**-40 of it); narrow it to what scores can be",
+                ConfigWarning,
+                stacklevel=3,
+            )
+        return self
 
     def to_json(self) -> str:
         """Return the config as canonical JSON; floats read back to the same bits."""

@@ -31,6 +31,12 @@ def resume_rule(field: str) -> Resume:
     return _mark(models[0], name)
 
 
+def _rule(field: str, algorithm: type[FrozenModel]) -> Resume:
+    """As ``resume_rule``, for curricula of one family: others may mean another by the name."""
+    top, _, name = field.partition(".")
+    return _mark(algorithm, name) if top == "algorithm" and name else _mark(CurriculumConfig, top)
+
+
 def _mark(model: type[FrozenModel], name: str) -> Resume:
     return next(mark for mark in model.model_fields[name].metadata if isinstance(mark, Resume))
 
@@ -39,18 +45,12 @@ def structural_differences(
     saved: CurriculumConfig, given: CurriculumConfig
 ) -> list[tuple[str, Any, Any]]:
     """Return (dotted field, saved, given) of all structural fields that differ."""
+    algorithm = type(saved.algorithm)
     return [
         difference
         for difference in saved.differences(given)
-        if _rule_in(saved, difference[0]) is STRUCTURAL
+        if _rule(difference[0], algorithm) is STRUCTURAL
     ]
-
-
-def _rule_in(config: CurriculumConfig, field: str) -> Resume:
-    """What a field of this config means: a family marks its own."""
-    top, _, name = field.partition(".")
-    is_own = top == "algorithm" and name
-    return _mark(type(config.algorithm), name) if is_own else _mark(type(config), top)
 
 
 def tunable_fields(config: CurriculumConfig) -> list[str]:
@@ -73,7 +73,9 @@ def retuned(config: CurriculumConfig, settings: Mapping[str, Any]) -> Curriculum
     """
     for name, value in settings.items():  # first: a structural field may have rules of its own
         field = config.field_named(name)
-        if _rule_in(config, field) is STRUCTURAL and not _is_same(config, field, value):
+        if _rule(field, type(config.algorithm)) is STRUCTURAL and not _is_same(
+            config, field, value
+        ):
             raise _must_stay(config, field, value)
     changed = config.with_overrides(settings)
     for field, _, given in structural_differences(config, changed):

@@ -32,7 +32,7 @@ def run_demo(
         seconds: What all of it should take, at least 6; 0.38 of it goes to each training.
         workers: Rollout processes, 1 to 64.
         seed: Of weights, maps, curricula and workers; at least 0.
-        url: Where the curricula live; None: the private server of this user (``embedded://``).
+        url: Where the curricula live; None: the private server of this run (``embedded://``).
         out: Directory for the picture; made if it is missing.
         console: Where to print; standard output by default.
 

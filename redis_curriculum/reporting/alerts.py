@@ -18,7 +18,12 @@ FALL: Final = 0.3
 EPOCHS_BACK: Final = 5
 """... Earlier means: one of so many epochs before."""
 LEAST_PROGRESS: Final = 0.005
-"""stall: no label's learning progress is above this."""
+"""stall: no label's learning progress is above this part of the spread of the labels' scores ..."""
+LEAST_SPREAD: Final = 1e-8
+"""... or their scores lie closer together than this part of ``score_range``: then progress, some
+tenth of it, is hardly above 2**-40, the smallest difference that draws know."""
+_ROUNDING: Final = 1e-13
+"""What equal scores may differ by, once they are averaged."""
 DOMINANT_SHARE: Final = 0.9
 """collapse: of several labels one takes at least this share of the samples."""
 LEAST_SAMPLES: Final = 100
@@ -70,12 +75,16 @@ def alerts(
     failures: Mapping[str, int],
     success_rate: Mapping[str, float],
     learning_progress: Mapping[str, float],
+    spread: float,
     before: Sequence[Mapping[str, float]],
 ) -> tuple[Alert, ...]:
-    """Return what one epoch's figures, all by label, give cause for; ``before``: success rates."""
+    """Return what one epoch's figures, all by label, give cause for.
+
+    ``spread`` is how far the labels' mean scores lie apart, in [0, 1]; ``before``: success rates.
+    """
     found = [
         *_regressions(success_rate, before[-EPOCHS_BACK:]),
-        *_stall(completions, learning_progress),
+        *_stall(completions, learning_progress, spread),
         *_collapse(samples, success_rate),
         *_failures(samples, failures),
         *_unreported(samples, completions, failures),
@@ -93,12 +102,17 @@ def _regressions(
             yield Alert(AlertKind.REGRESSION, label, text)
 
 
-def _stall(completions: Mapping[str, int], progress: Mapping[str, float]) -> Iterator[Alert]:
+def _stall(
+    completions: Mapping[str, int], progress: Mapping[str, float], spread: float
+) -> Iterator[Alert]:
     if not progress or sum(completions.values()) < LEAST_SAMPLES:
         return
-    most = max(progress.values())
-    if most <= LEAST_PROGRESS:
-        text = f"no label has learning progress above {LEAST_PROGRESS} (most: {most:.4f})"
+    most, least = max(progress.values()), LEAST_PROGRESS * spread
+    if _ROUNDING < spread < LEAST_SPREAD:
+        text = f"scores take {spread:.1e} of score_range, less than draws can tell apart: narrow it"
+        yield Alert(AlertKind.STALL, None, text)
+    elif most <= least:
+        text = f"no label has learning progress above {least:.2g} (most: {most:.2g})"
         yield Alert(AlertKind.STALL, None, text)
 
 

@@ -82,6 +82,7 @@ class Ending(Call[EpochReport]):
     """The trainer's step, or an empty text. Made again, the call keeps the first one."""
     rows: list[Argument] | None = field(default=None, init=False, compare=False)
     """How far the labels have come: name, success rate and learning progress of each."""
+    spread: float = field(default=0.0, init=False, compare=False)
     noted: int = field(default=0, init=False, compare=False)
     """How many of these words are kept for later reports."""
 
@@ -90,14 +91,14 @@ class Ending(Call[EpochReport]):
         if not self.is_begun:
             yield from self._close(store)
         if self.rows is None:
-            success, progress = yield from _standing(store)
+            success, progress, self.spread = yield from _standing(store)
             self.rows = [
                 w for label in success for w in (label, success[label], progress.get(label, ""))
             ]
         while self.noted < len(self.rows):
             if self.write is None:
                 part = self.rows[self.noted : self.noted + _WORDS_PER_NOTE]
-                self.write = Write(NOTE_EPOCH, [self.epoch, *part])
+                self.write = Write(NOTE_EPOCH, [self.epoch, self.spread, *part])
             yield from store.worker.send(self)
             self.noted, self.write = self.noted + _WORDS_PER_NOTE, None
         report = yield from epoch_report(store, self.epoch)
@@ -128,17 +129,19 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
         before += [(yield from _rates(store, earlier, "success"))]
     times = {"started_ms": started or created}
     if number == int(current):
-        success, progress = yield from _standing(store)
+        success, progress, spread = yield from _standing(store)
     else:
         success = yield from _rates(store, number, "success")
         progress = yield from _rates(store, number, "progress")
         times = yield from _hash(store, number, "times")
+        spread = float(times.get("spread", 1.0))
     if not times:  # read last: what was removed meanwhile has none
         return None
     found_alerts = alerts(
         **{what: counts[what] for what in ("samples", "completions", "failures")},
         success_rate=success,
         learning_progress=progress,
+        spread=spread,
         before=before,
     )
     ended, step = times.get("ended_ms"), times.get("step")
@@ -154,14 +157,21 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
     )
 
 
-def _standing(store: Store) -> Plan[tuple[Rates, Rates]]:
-    """Success rate and learning progress of the labels that have tasks and results."""
+def _standing(store: Store) -> Plan[tuple[Rates, Rates, float]]:
+    """Success rate and learning progress of the labels that have tasks and results.
+
+    And how far their mean scores lie apart, those of now and those of all their results: what part
+    of ``score_range`` the scores have used, more or less.
+    """
     names = list((yield from labels(store)))
-    fields = ("success_rate_ema", "learning_progress")
+    rates, totals = ("success_rate_ema", "learning_progress"), ("total_score", "completion_count")
+    fields = (*rates, "reward_ema", *totals)
     table, _ = yield from numbers(store, "label", fields, names)
     rows = {n: row for n, row in zip(names, table.tolist(), strict=True) if not isnan(row[0])}
     progress = {n: row[1] for n, row in rows.items() if not isnan(row[1])}
-    return {n: row[0] for n, row in rows.items()}, progress
+    means = [m for row in rows.values() for m in (row[2], row[3] / row[4]) if not isnan(m)]
+    spread = max(means) - min(means) if means else 0.0
+    return {n: row[0] for n, row in rows.items()}, progress, min(spread, 1.0)
 
 
 def _counts(store: Store, epoch: int) -> Plan[dict[str, dict[str, int]]]:

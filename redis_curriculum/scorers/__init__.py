@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from redis_curriculum._values.fields import (
+    STRUCTURAL,
+    TUNABLE,
+    Count,
+    Flag,
+    Fraction,
+    Inside,
+    Rate,
+)
+from redis_curriculum._values.rules import In
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
+from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family, kinds
-from redis_curriculum.scorers.statistics import BASIC, Statistic, Statistics
+from redis_curriculum.scorers.statistics import BASIC, Statistic, Statistics, ema
 from redis_curriculum.scorers.uniform import DiscreteRandomConfig, UniformConfig
 
 __all__ = [
     "BASIC",
+    "STRUCTURAL",
+    "TUNABLE",
     "Algorithm",
+    "Count",
     "DebiasedProgressConfig",
     "DiscreteRandomConfig",
+    "Flag",
+    "Fraction",
+    "In",
+    "Inside",
+    "LabelFirstDraws",
     "LearningProgressConfig",
+    "Rate",
     "Scorer",
+    "SigmoidDraws",
     "Statistic",
     "Statistics",
     "UniformConfig",
+    "ema",
     "family",
     "kinds",
 ]

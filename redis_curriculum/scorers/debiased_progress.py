@@ -21,7 +21,8 @@ from pydantic import AfterValidator, Field, model_validator
 from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction, Rate
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.scorers.base import Draw, Eviction, Floats, Number, Scorer
+from redis_curriculum.scorers.base import Eviction, Floats, Number
+from redis_curriculum.scorers.drawing import LabelFirstDraws
 from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics
 
 LEAST_RATES, MOST_RATES = 2, 8
@@ -46,7 +47,7 @@ Ladder = Annotated[tuple[Rate, ...], AfterValidator(_check_ladder)]
 WarmUp = Annotated[float, In("[1, 1000000]")]
 
 
-class DebiasedProgressConfig(Scorer):
+class DebiasedProgressConfig(LabelFirstDraws):
     """Draws a label by its debiased progress, then a task of the label uniformly.
 
     A label keeps averages ``a_0``, ``a_1``, ... of its scores, the fastest first. Average ``k``
@@ -76,7 +77,6 @@ class DebiasedProgressConfig(Scorer):
         _of_label("average_squared", "Average of the squared score, at the first rate."),
         *(_of_label(name, "Average of the score, at its rate.") for name in _AVERAGES),
     )
-    DRAW: ClassVar[Draw] = "label_first"
     INDEXED_BY: ClassVar[tuple[str, ...] | None] = (
         "noise_factor",
         "power",
@@ -106,20 +106,6 @@ class DebiasedProgressConfig(Scorer):
     )
     power: Annotated[Annotated[int, In("[1, 2]")], TUNABLE] = Field(
         default=2, description="Power of the debiased gap that a label is drawn by."
-    )
-    floor: Annotated[Fraction, TUNABLE] = Field(
-        default=0.15, description="Share of the draws that is uniform over labels."
-    )
-    least_count: Annotated[Count, TUNABLE] = Field(
-        default=20, description="Results from which a label is judged by its own weight."
-    )
-    cap: Annotated[Annotated[float, In("[0.01, 1]")], TUNABLE] = Field(
-        default=0.2,
-        description="No label of L gets more than cap + (1 - cap) / L of the draws; 1: no limit.",
-    )
-    label_mass: Annotated[Literal["equal", "tasks"], TUNABLE] = Field(
-        default="equal",
-        description="Whether a label's weight is multiplied by the number of its tasks.",
     )
     min_presentations_for_eviction: Annotated[Count, TUNABLE] = Field(
         default=20, description="Completions from which a task may be evicted."

@@ -26,16 +26,16 @@ from redis_curriculum._values.fields import (
     Rate,
 )
 from redis_curriculum._values.models import reading_stored
-from redis_curriculum._values.rules import In
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
-from redis_curriculum.scorers.base import Draw, Floats, Number, Scorer
+from redis_curriculum.scorers.base import Floats, Number
+from redis_curriculum.scorers.drawing import SigmoidDraws
 from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics, ema
 
 NO_REWEIGHTING = 0.5
 """The ``early_progress_amplification`` at which R is the identity."""
 
 
-class LearningProgressConfig(Scorer):
+class LearningProgressConfig(SigmoidDraws):
     """Draws tasks by learning progress.
 
     The defaults let learning progress be reached: a task is scored after 10 completions and
@@ -52,7 +52,6 @@ class LearningProgressConfig(Scorer):
         Statistic("random_baseline", "The first score, at most 0.75.", is_optional=True),
         Statistic("learning_progress", "How fast the performance changes, or how much it varies."),
     )
-    DRAW: ClassVar[Draw] = "sigmoid"
     INDEXED_BY: ClassVar[tuple[str, ...] | None] = (
         "min_samples_for_lp",
         "min_presentations_for_eviction",
@@ -89,37 +88,8 @@ class LearningProgressConfig(Scorer):
         default=20,
         description="Completions from which a task may be evicted; at least min_samples_for_lp.",
     )
-    pooling: Annotated[Literal["label", "task"], TUNABLE] = Field(
-        default="label", description="Whose progress drives the draw: the label's or the task's."
-    )
-    exploration: Annotated[Literal["share", "bonus"], TUNABLE] = Field(
-        default="share", description="How under-sampled tasks get their part of the draws."
-    )
-    exploration_share: Annotated[Fraction, TUNABLE] = Field(
-        default=0.25,
-        description="Minimum share of draws that goes to under-sampled tasks (used when"
-        ' exploration is "share").',
-    )
-    exploration_bonus: Annotated[Annotated[float, In("(0, 1000]")], TUNABLE] = Field(
-        default=0.1,
-        description='Weight of each under-sampled task (used when exploration is "bonus").',
-    )
-    rand_task_rate: Annotated[Fraction, TUNABLE] = Field(
-        default=0.05,
-        description="Part of draws that is uniform over the pool, so that a label whose progress"
-        " is nil today is still looked at.",
-    )
-    progress_smoothing: Annotated[Fraction, TUNABLE] = Field(
-        default=0.0, description="Added to every weight; matters at temperature > 0 only."
-    )
     performance_bonus_weight: Annotated[Fraction, TUNABLE] = Field(
         default=0.0, description="Weight of p_true beside learning progress."
-    )
-    temperature: Annotated[Annotated[float, In("[0, 1000]")], TUNABLE] = Field(
-        default=0.0, description="0: sigmoid of z-scores; above: sigmoid(weight / temperature)."
-    )
-    z_score_amplification: Annotated[Annotated[float, In("[0, 100]")], TUNABLE] = Field(
-        default=10.0, description="Steepness over z-scores; 0 draws eligible tasks uniformly."
     )
     eviction_threshold_percentile: Annotated[Rate, TUNABLE] = Field(
         default=0.4,

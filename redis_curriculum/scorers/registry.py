@@ -7,7 +7,7 @@ whose name is the family's ``kind`` and whose object is its class.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, SerializeAsAny
@@ -35,20 +35,35 @@ def family(kind: object) -> type[Scorer]:
     """Return the class of a family.
 
     Raises:
-        InvalidInputError: No family of that kind is installed, or what is registered is not one.
+        InvalidInputError: No family of that kind is installed, two packages register it, or what is
+            registered cannot be imported, is no family of that kind or has no Lua file.
     """
     if isinstance(kind, str) and kind in OWN:
         return OWN[kind]
     found = entry_points(group=GROUP, name=kind) if isinstance(kind, str) else ()
-    for point in found:
+    places = sorted({point.value for point in found})
+    if not places:
+        raise InvalidInputError("kind", f"one of {', '.join(kinds())}", kind)
+    if len(places) > 1:
+        raise InvalidInputError("kind", f"registered once, not by {' and '.join(places)}", kind)
+    return _loaded(next(iter(found)), str(kind))
+
+
+def _loaded(point: EntryPoint, kind: str) -> type[Scorer]:
+    """Import another package's family."""
+    try:
         loaded = point.load()
-        if not (isinstance(loaded, type) and issubclass(loaded, Scorer)):
-            raise InvalidInputError("kind", f"that of a Scorer; {point.value} is none", kind)
-        if loaded.model_fields["kind"].default != kind:
-            own = loaded.model_fields["kind"].default
-            raise InvalidInputError("kind", f"{own!r}, as {point.value} says", kind)
-        return loaded
-    raise InvalidInputError("kind", f"one of {', '.join(kinds())}", kind)
+    except Exception as error:
+        raise InvalidInputError("kind", f"importable: {point.value}: {error!r}", kind) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Scorer)):
+        raise InvalidInputError("kind", f"that of a Scorer; {point.value} is none", kind)
+    own = loaded.model_fields["kind"].default
+    if own != kind:
+        raise InvalidInputError("kind", f"{own!r}, as {point.value} says", kind)
+    if loaded.LUA is None or not loaded.LUA.is_file():
+        rule = f"of a family with a Lua file; {point.value}.LUA is {loaded.LUA}"
+        raise InvalidInputError("kind", rule, kind)
+    return loaded
 
 
 def _check_algorithm(value: object) -> Scorer:

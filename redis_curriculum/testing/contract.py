@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,8 @@ from redis_curriculum._values.fields import STRUCTURAL, Resume
 from redis_curriculum._wire.embedded import attach
 from redis_curriculum.config import CurriculumConfig, structural_differences
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.scorers import BASIC, Scorer, family
-from redis_curriculum.scorers.base import hyperparameters
+from redis_curriculum.scorers import BASIC, Scorer, UniformConfig, family
+from redis_curriculum.scorers.base import Draw, hyperparameters
 from redis_curriculum.scorers.statistics import Holder, Statistics
 from redis_curriculum.testing.playing import (
     HOLDERS,
@@ -36,6 +37,7 @@ from redis_curriculum.testing.playing import (
     forget,
     hexed,
     playing,
+    scores,
     settings_like,
 )
 
@@ -43,13 +45,24 @@ RESULTS: Final = 1000
 """Results of a task, and of a label, that are folded in Python."""
 VARIATIONS: Final = 3
 """Other settings of the family that are tried beside those of the fixture."""
-LABELS_ONLY: Final = frozenset({"label_first"})
-"""Ways to draw that ask for the weights of labels alone."""
+RESERVED: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        and break do else elseif end false for function if in local nil not or repeat return then
+        true until while
+        key label count index failing joining weight_before rank_before last_score
+        task_id label_hash params created_ms sample_count failure_count consecutive_failures
+        last_error statistics tasks probability counters
+        """,
+    )
+)
+"""Words of Lua, and what else is known of a task or label in a script, a record, an answer."""
 DRAWS: Final = 6000
 MOST_DEVIATION: Final = 4.75
 """A standard normal deviate is above it once in a million."""
-MOST_WEIGHT: Final = 4.0
-"""Draws by sigmoid keep weights as whole numbers of 2**-40, below 2**42."""
+MOST_WEIGHT: Final[dict[Draw, float]] = {"sigmoid": 3.9999, "label_first": 2.0}
+"""What the numbers that draws keep of weights have room for."""
 
 
 class ScorerContract:
@@ -64,8 +77,8 @@ class ScorerContract:
                 return MineConfig()
 
     The family must be registered (see ``redis_curriculum.scorers.family``). Half of the tests need
-    a server: a private one is started for the class, which takes a redis-server on PATH or the
-    extra ``embedded``. To use another server, return its URL from a fixture ``server_url``. Every
+    a server: each starts a private one, which takes a redis-server on PATH or the extra
+    ``embedded``. To use another server, return its URL from a fixture ``server_url``. Every
     curriculum that a test makes has a name of its own and is deleted at the end.
 
     The tests take some seconds for each value of ``scorer``.
@@ -76,10 +89,10 @@ class ScorerContract:
         """Return the settings to test; override it."""
         raise NotImplementedError(f"{type(self).__name__} needs a fixture named scorer")
 
-    @pytest.fixture(scope="class")
-    def server_url(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    @pytest.fixture
+    def server_url(self, tmp_path: Path) -> Iterator[str]:
         """Return the URL of the server to test on; override it to use one that runs."""
-        directory = tmp_path_factory.mktemp("redis")
+        directory = tmp_path / "redis"
         with attach(directory):
             yield f"embedded://{directory}"
 
@@ -131,11 +144,13 @@ class ScorerContract:
     # --- the rule in Python ----------------------------------------------------------------------
 
     def test_statistics_are_declared(self, scorer: Scorer) -> None:
-        """The basic ones come first; each has one name, a range and a description."""
+        """The basic ones come first; each has a name of its own, a range and a description."""
         declared = scorer.STATISTICS
         assert declared[: len(BASIC)] == BASIC
         assert len({one.name for one in declared}) == len(declared)
         for one in declared:
+            assert re.fullmatch("[a-z][a-z0-9_]*", one.name), one.name
+            assert one.name not in RESERVED, f"{one.name} means something else already"
             assert one.low <= one.high, one.name
             assert one.description, one.name
             assert set(one.holders) <= set(HOLDERS), one.name
@@ -147,14 +162,13 @@ class ScorerContract:
     ) -> None:
         """After any scores each statistic is there, finite and within its range."""
         for given in variations(scorer):
-            total = 0.0
+            total, played = 0.0, scores(given, random.Random(2))
             for n, found in enumerate(folded(given, holder, random.Random(2), RESULTS), 1):
                 check_statistics(given, holder, found, 0.5)
                 assert set(found) <= set(given.names(holder))
                 assert all(math.isfinite(value) for value in found.values())
-                assert found["completion_count"] == n
-                assert total <= found["total_score"] <= total + 1
-                total = found["total_score"]
+                total += next(played)
+                assert (found["completion_count"], found["total_score"]) == (n, total)
 
     def test_a_fold_depends_on_what_it_is_given_and_changes_none_of_it(
         self, scorer: Scorer
@@ -170,6 +184,18 @@ class ScorerContract:
                 assert first is not before
 
     @pytest.mark.parametrize("holder", HOLDERS)
+    def test_a_fold_goes_on_with_what_another_family_kept(
+        self, scorer: Scorer, holder: Holder
+    ) -> None:
+        """After a restore that forces another family, each statistic is within its range, too."""
+        for given in variations(scorer):
+            fold = given.fold if holder == "task" else given.fold_label
+            for kept in folded(UniformConfig(), holder, random.Random(11), 60):
+                taken = given.adopted(holder, kept)
+                check_statistics(given, holder, taken, 0.5)
+                check_statistics(given, holder, fold(taken, 0.375), 0.375)
+
+    @pytest.mark.parametrize("holder", HOLDERS)
     def test_statistics_survive_packing(self, scorer: Scorer, holder: Holder) -> None:
         """What is packed into the field ``stats`` is read back to the last bit."""
         for given in variations(scorer):
@@ -180,14 +206,13 @@ class ScorerContract:
 
     @pytest.mark.parametrize("holder", HOLDERS)
     def test_ranks_and_weights_are_finite(self, scorer: Scorer, holder: Holder) -> None:
-        """A weight is at least 0, also before the first result."""
+        """A weight is at least 0, also before the first result, and within what its draws allow."""
         for given in variations(scorer):
             for found in [{}, *folded(given, holder, random.Random(5), RESULTS)]:
                 assert holder == "label" or math.isfinite(given.rank(found))
                 if is_weighed(given, holder):
                     weight = given.weight(found)
-                    assert 0 <= weight < math.inf
-                    assert given.DRAW != "sigmoid" or weight < MOST_WEIGHT
+                    assert 0 <= weight <= MOST_WEIGHT.get(given.DRAW, 1e300)
 
     @pytest.mark.parametrize("holder", HOLDERS)
     def test_ranks_and_weights_use_what_is_declared(self, scorer: Scorer, holder: Holder) -> None:
@@ -313,8 +338,8 @@ class ScorerContract:
             played.play(400)
             curriculum, name = played.curriculum, f"{played.curriculum.name}.restored"
             path = curriculum.snapshot(tmp_path / "a.rcs").path
-            try:
-                with Curriculum.restore(path, server_url, name, worker=WORKER) as other:
+            with Curriculum.restore(path, server_url, name, worker=WORKER) as other:
+                try:
                     assert other.config.algorithm == scorer
                     assert other.check() == []
                     assert other.distribution() == curriculum.distribution()
@@ -328,8 +353,8 @@ class ScorerContract:
                             assert one.statistics == two.statistics
                         results = [(task_id, played.rng.random()) for task_id in ids] * 2
                         assert curriculum.next_tasks(results, 30) == other.next_tasks(results, 30)
-            finally:
-                forget(server_url, name)
+                finally:
+                    forget(server_url, other)
 
 
 def variations(scorer: Scorer) -> Iterator[Scorer]:
@@ -341,7 +366,7 @@ def variations(scorer: Scorer) -> Iterator[Scorer]:
 
 def is_weighed(scorer: Scorer, holder: Holder) -> bool:
     """Whether draws may ask for the weight of such a holder."""
-    return scorer.DRAW not in LABELS_ONLY or holder == "label"
+    return scorer.DRAW != "label_first" or holder == "label"
 
 
 def every(statistics: dict[Any, Statistics]) -> dict[Any, dict[str, str]]:

@@ -15,8 +15,7 @@ from pydantic.fields import FieldInfo
 
 from redis_curriculum._admin.cleanup import delete
 from redis_curriculum._client.blocking import Curriculum
-from redis_curriculum._protocol.asking import Server
-from redis_curriculum._protocol.keys import PARTS, Keys
+from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.draw import draw
 from redis_curriculum._sampling.pool import Pool
@@ -37,7 +36,6 @@ T = TypeVar("T")
 HOLDERS: Final[tuple[Holder, ...]] = ("task", "label")
 TASKS: Final = Buckets(label="label {n}", buckets={"n": [1, 2, 3, 4, 5]})
 WORKER: Final = WorkerSettings(chunk=1000)
-_DEADLINE_S: Final = 5.0
 _LARGE_COUNT: Final = 30
 """Settings that count results are tried up to this, so that the plays here reach them."""
 
@@ -132,14 +130,14 @@ def playing(url: str, scorer: Scorer, rng: random.Random, num_tasks: int = 24) -
         try:
             yield Played(curriculum, rng)
         finally:
-            forget(url, name)
+            forget(url, curriculum)
 
 
-def forget(url: str, name: str) -> None:
-    """Delete a curriculum."""
-    link = DirectLink(parse(url), _DEADLINE_S)
+def forget(url: str, curriculum: Curriculum) -> None:
+    """Delete a curriculum; its handle, whose URL has no password, stays open."""
+    link = DirectLink(parse(url), WORKER.timeout_s)
     try:
-        drive(delete(Server(Keys(name), _DEADLINE_S)), link)
+        drive(delete(curriculum._store.server), link)  # noqa: SLF001 - the handle's own tests
     finally:
         link.close()
 

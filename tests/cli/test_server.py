@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -40,6 +41,25 @@ def test_serve_until_it_is_told_to_end(tmp_path: Path, number: int) -> None:
         record = curriculum.get_task_stats(task_id)
         assert record
         assert record.sample_count == 1, "a named directory keeps its data"
+
+
+def test_serve_without_a_directory_names_its_run(tmp_path: Path) -> None:
+    """So that other programs of this machine reach what is private to it."""
+    serving = process("serve", TMPDIR=str(tmp_path), REDIS_CURRICULUM_RUN="")
+    try:
+        assert serving.stdout
+        url = serving.stdout.readline().strip()
+        assert re.fullmatch(r"embedded://\?run=[0-9a-f]{16}", url)
+        other = process("list", "--url", url, TMPDIR=str(tmp_path), REDIS_CURRICULUM_RUN="")
+        other.communicate(timeout=LIMIT_S)
+        assert other.returncode == 0
+        run = url.partition("=")[2]
+        assert [place.name for place in tmp_path.glob("redis-curriculum-*-*")] == [
+            f"redis-curriculum-{os.getuid()}-{run}"
+        ]
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=LIMIT_S)
 
 
 def test_serve_starts_a_killed_server_again(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def with_field(field: str, value: Any) -> CurriculumConfig:
     return make(algorithm=LearningProgressConfig(**{name: value})) if name else make(**{top: value})
 
 
+@pytest.mark.filterwarnings("ignore:score_range is")
 @pytest.mark.parametrize(("field", "good", "bad"), BOUNDS, ids=[b[0] for b in BOUNDS])
 def test_every_bound(field: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
@@ -364,6 +365,7 @@ def test_differences_go_into_generators_and_invariants() -> None:
 # --- scores --------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:score_range is")
 @given(st.floats(-1e300, 1e300), st.floats(-1e300, 1e300), st.floats(0, 1))
 def test_scores_are_mapped_to_the_unit_interval(one: float, other: float, share: float) -> None:
     low, high = sorted((one, other))
@@ -453,3 +455,12 @@ def test_an_unknown_field_in_json_is_refused() -> None:
     text = make().to_json().replace('"seed":0', '"sede":0')
     with pytest.raises(InvalidInputError, match=r"sede .*did you mean seed"):
         CurriculumConfig.from_json(text)
+
+
+@pytest.mark.parametrize("high", [1.2e9, 1e300])
+def test_a_score_range_that_hides_what_scores_do_warns_with_the_arithmetic(high: float) -> None:
+    tasks = Single(label="a")
+    with pytest.warns(ConfigWarning, match=r"score_range is .* wide: .* in steps of .*2\*\*-40"):
+        config = CurriculumConfig(task_generator=tasks, score_range=(0.0, high))
+    assert CurriculumConfig.from_json(config.to_json()) == config  # and no second warning
+    CurriculumConfig(task_generator=tasks, score_range=(-1e8, 1e8))

@@ -10,6 +10,7 @@ from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
 from redis_curriculum.config import (
     CurriculumConfig,
+    DebiasedProgressConfig,
     LearningProgressConfig,
     UniformConfig,
     WorkerSettings,
@@ -28,7 +29,7 @@ def expected(model: type[FrozenModel], prefix: str | None) -> Iterator[list[str]
         if field.is_required():
             default = "required"
         elif name == "algorithm":
-            default = "`DebiasedProgressConfig()`"
+            default = f"`{type(field.default).__name__}()`"
         else:
             default = f"`{field.get_default(call_default_factory=True)!r}`"
         cells = [f"`{name}`", default]
@@ -40,6 +41,7 @@ def expected(model: type[FrozenModel], prefix: str | None) -> Iterator[list[str]
     ("model", "prefix"),
     [
         (CurriculumConfig, ""),
+        (DebiasedProgressConfig, "algorithm."),
         (LearningProgressConfig, "algorithm."),
         (UniformConfig, "algorithm."),
         (WorkerSettings, None),

@@ -14,7 +14,13 @@ from pettingzoo.utils.env import ParallelEnv
 
 from redis_curriculum.envs import CurriculumParallelEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
-from redis_curriculum.errors import FailingTasksError, InvalidInputError, TaskApplyError
+from redis_curriculum.errors import (
+    FailingTasksError,
+    InvalidInputError,
+    ServerUnavailableError,
+    TaskApplyError,
+)
+from redis_curriculum.tasks import Buckets
 from tests.envs.conftest import Opened
 from tests.envs.worlds import Walk, broken, completions, samples
 
@@ -141,6 +147,37 @@ def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
         env.reset(seed=seed)
         assert samples(curriculum) == 2 + i
     assert not completions(curriculum)
+
+
+def test_a_server_that_was_gone_at_an_abandoning_reset(opened: Opened) -> None:
+    """The task that is drawn afterwards is played, not abandoned in turn."""
+    curriculum = opened(task_generator=broken(["", " "]))
+    env = CurriculumParallelEnv(Hike(), curriculum)
+    env.reset()
+    env.step(dict.fromkeys(AGENTS, 0))
+    curriculum.errors = [ServerUnavailableError("gone"), ServerUnavailableError("gone")]
+    for _ in range(2):
+        with pytest.raises(ServerUnavailableError):
+            env.reset()
+    assert env._assignments._abandoned == 1  # noqa: SLF001
+    env.reset()
+    assert len(curriculum.drawn) == 2
+
+
+def test_a_step_that_raises_ends_with_the_last_observations(opened: Opened) -> None:
+    class Late(Hike):
+        def _break(self, place: str) -> None:
+            if place == "step" and self._at == 2:
+                super()._break(place)
+
+    walks: Any = {"broken": ["step"], "length": [4], "reward": [0.0], "end": ["goal"]}
+    env = CurriculumParallelEnv(Late(), opened(task_generator=Buckets(label="w", buckets=walks)))
+    env.reset()
+    before, *_ = env.step(dict.fromkeys(AGENTS, 0))
+    after, *_, truncated, _ = env.step(dict.fromkeys(AGENTS, 0))
+    assert truncated == dict.fromkeys(AGENTS, True)
+    assert after == before
+    assert after["slow"][0] > 0
 
 
 def test_a_score_of_the_final_infos(opened: Opened) -> None:

@@ -142,6 +142,20 @@ def test_a_reset_in_mid_episode_draws_another_task(opened: Opened) -> None:
     assert not completions(curriculum)
 
 
+def test_a_server_that_was_gone_at_an_abandoning_reset(opened: Opened) -> None:
+    curriculum = opened(task_generator=broken([""]))
+    env = CurriculumPufferEnv(Relay(), curriculum)
+    env.reset()
+    play(env, 1)
+    curriculum.errors = [ServerUnavailableError("gone"), ServerUnavailableError("gone")]
+    for _ in range(2):
+        with pytest.raises(ServerUnavailableError):
+            env.reset()
+    assert env._assignments._abandoned == 1, "one episode, not each try"  # noqa: SLF001
+    env.reset()
+    assert samples(curriculum) == 2
+
+
 def test_what_the_environment_does_to_its_config_stays_there(opened: Opened) -> None:
     class Careless(Relay):
         def set_mg_config(self, config: dict[str, Any]) -> None:

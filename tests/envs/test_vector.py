@@ -400,6 +400,7 @@ def test_what_ends_episodes_outside_of_a_task_env_is_refused(
         refused(envs, actions, mode)
     well = len(curriculum.reports)
     assert not curriculum.failed
+    assert envs._assignments._abandoned == (outside is not Mute)  # noqa: SLF001
     with pytest.raises(TaskApplyError, match="sub-environment 0"):
         refused(envs, actions, mode)
     assert sum(completions(curriculum).values()) == len(curriculum.reports) >= well

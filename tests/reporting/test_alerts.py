@@ -16,6 +16,7 @@ HEALTHY: dict[str, Any] = {
     "failures": {"a": 4},
     "success_rate": {"a": 0.9, "b": 0.1},
     "learning_progress": {"a": 0.02, "b": 0.0},
+    "spread": 1.0,
     "before": [{"a": 0.85, "b": 0.2}],
 }
 
@@ -26,8 +27,8 @@ def found(**changes: Any) -> list[tuple[str, str | None]]:
 
 def test_a_healthy_epoch_raises_none() -> None:
     assert found() == []
-    nothing: Mapping[str, Any] = {name: {} for name in HEALTHY if name != "before"}
-    assert alerts(**nothing, before=[]) == ()
+    nothing: Mapping[str, Any] = {n: {} for n in HEALTHY if n not in ("before", "spread")}
+    assert alerts(**nothing, spread=0.0, before=[]) == ()
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,20 @@ def test_stall_is_a_pool_without_progress_in_an_epoch_that_had_results() -> None
     few = {"a": 50, "b": 49}
     assert found(learning_progress=flat, completions=few, samples=few) == []
     assert found(learning_progress={}) == []
+
+
+def test_stall_goes_by_what_scores_do_not_by_the_range() -> None:
+    """A run with scores of 0 to 10 in a range of 0 to 1,000 learns as one in a range of 0 to 10."""
+    progress = {"a": 0.0003, "b": 0.0}
+    assert found(learning_progress=progress, spread=0.03) == []
+    assert found(learning_progress=progress, spread=0.07) == [(AlertKind.STALL, None)]
+    nothing = {"a": 0.0, "b": 0.0}
+    assert found(learning_progress=nothing, spread=0.0) == [(AlertKind.STALL, None)]
+    (alert,) = alerts(**HEALTHY | {"learning_progress": nothing, "spread": 2e-9})
+    text = "scores take 2.0e-09 of score_range, less than draws can tell apart: narrow it"
+    assert alert.message == text
+    (alert,) = alerts(**HEALTHY | {"learning_progress": nothing, "spread": 1e-14})
+    assert "no label has learning progress above 5e-17" in alert.message, "equal, but for rounding"
 
 
 def test_collapse_is_one_of_several_labels_that_takes_nearly_all() -> None:
@@ -98,11 +113,12 @@ def test_an_alert_says_what_with_its_numbers() -> None:
         failures={"c": 30},
         success_rate={"a": 0.25, "b": 0.5},
         learning_progress={"a": 0.0},
+        spread=1.0,
         before=[{"a": 0.75}],
     )
     assert [str(alert) for alert in raised] == [
         "regression: success rate of 'a' fell from 0.75 to 0.25",
-        "stall: no label has learning progress above 0.005 (most: 0.0000)",
+        "stall: no label has learning progress above 0.005 (most: 0)",
         "collapse: 'a' took 96% of 1040 samples",
         "failures: tasks of 'c' failed 30 times in 40 samples",
     ]

@@ -326,3 +326,37 @@ def test_a_number_that_is_no_epoch_is_refused(url: str, name: str, epoch: Any) -
         pytest.raises(InvalidInputError, match="epoch must be"),
     ):
         curriculum.epoch_report(epoch)
+
+
+# --- a range that is wider than the scores -------------------------------------------------------
+
+
+def learned(curriculum: Curriculum, high: float) -> EpochReport:
+    """Label a goes from 0 to ``high``, b stays at 0."""
+    for step in range(40):
+        results = [
+            (task_id, high * step / 39 * (label == "a"))
+            for label in ("a", "b")
+            for task_id in curriculum.task_ids(label)
+        ]
+        curriculum.update_many(results)
+    return curriculum.end_epoch()
+
+
+@pytest.mark.parametrize("width", [10.0, 1_000.0, 1e6])
+def test_who_learns_in_a_wide_range_is_not_said_to_stall(url: str, name: str, width: float) -> None:
+    with Curriculum.open(url, name, config_of(score_range=(0.0, width))) as curriculum:
+        report = learned(curriculum, 10.0)
+        assert AlertKind.STALL not in {alert.kind for alert in report.alerts}
+        curriculum.update_many([(curriculum.task_ids("b")[0], width)])
+        assert curriculum.epoch_report(0) == report, "of a closed epoch nothing changes"
+
+
+def test_a_range_far_too_wide_is_named(url: str, name: str, tmp_path: Path) -> None:
+    with Curriculum.open(url, name, config_of(score_range=(0.0, 1e9))) as curriculum:
+        report = learned(curriculum, 0.1)
+        (alert,) = [alert for alert in report.alerts if alert.kind is AlertKind.STALL]
+        assert alert.message.startswith("scores take 8.9e-11 of score_range, less than draws can")
+        curriculum.snapshot(tmp_path / "a.rcs")
+    with Curriculum.restore(tmp_path / "a.rcs", url, f"{name}-2") as restored:
+        assert restored.epoch_report(0) == report

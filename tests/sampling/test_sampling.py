@@ -52,31 +52,6 @@ def fold_all(scores: Sequence[float], hypers: LearningProgressConfig) -> Progres
 # --- fold ----------------------------------------------------------------------------------------
 
 
-@given(st.lists(SCORES, min_size=1, max_size=60), st.booleans(), st.booleans())
-def test_every_average_stays_in_the_unit_interval(
-    scores: list[float], baseline: bool, bidirectional: bool
-) -> None:
-    hypers = make_hypers(
-        use_baseline_normalization=baseline,
-        use_bidirectional=bidirectional,
-        early_progress_amplification=0.3,
-    )
-    progress = fold_all(scores, hypers)
-    averages = [
-        progress.reward_ema,
-        progress.ema_squared,
-        progress.success_rate_ema,
-        progress.p_fast,
-        progress.p_slow,
-        progress.p_true,
-        progress.learning_progress,
-    ]
-    assert all(value is not None and 0 <= value <= 1 for value in averages)
-    assert progress.completion_count == len(scores)
-    assert progress.total_score == sum(scores)
-    assert progress.last_score == scores[-1]
-
-
 def test_before_the_first_completion_everything_is_unknown() -> None:
     progress = Progress()
     assert (progress.completion_count, progress.total_score) == (0, 0.0)

@@ -7,7 +7,6 @@ import random
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 
 from redis_curriculum import CurriculumConfig, DebiasedProgressConfig
@@ -79,16 +78,6 @@ def test_the_fold_and_the_weight_are_those_written_down(preset: str) -> None:
             assert found["learning_progress"] == pytest.approx(widest, rel=1e-9, abs=1e-12)
             assert scorer.weight(found) == pytest.approx(literal.weight, rel=1e-6, abs=1e-9)
             assert scorer.rates_after(literal.n) == pytest.approx(literal.rates)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_weights_of_many_are_those_of_each_to_the_last_bit(preset: str) -> None:
-    scorer, rng = PRESETS[preset], random.Random(f"many {preset}")
-    rows: list[Statistics] = [{}]
-    rows += [folded(scorer, rising(rng, rng.randint(1, 400))) for _ in range(40)]
-    names = scorer.drawn_by("label")
-    columns = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
-    assert scorer.weights(columns).tolist() == [scorer.weight(row) for row in rows]
 
 
 def test_a_label_keeps_as_many_averages_as_there_are_rates_and_a_task_none() -> None:

@@ -19,8 +19,7 @@ import pytest
 
 import redis_curriculum
 from redis_curriculum._protocol.scripts import folder
-from redis_curriculum.scorers import LearningProgressConfig, Scorer
-from redis_curriculum.scorers.registry import OWN
+from redis_curriculum.scorers import DebiasedProgressConfig, LearningProgressConfig, SigmoidDraws
 from tests.docs.pages import ROOT
 
 PACKAGE = Path(redis_curriculum.__file__).parent
@@ -31,7 +30,7 @@ STATISTIC = (
     '        Statistic("best_score", "Highest score, fading.", is_optional=True),\n',
 )
 HYPERPARAMETER = (
-    "    temperature: Annotated",
+    "    performance_bonus_weight: Annotated",
     """\
     fading: Annotated[Fraction, TUNABLE] = Field(
         default=0.25, description="Part of best_score that a result takes away."
@@ -146,7 +145,7 @@ def assert_everywhere(found: dict[str, Any]) -> None:
     assert re.search(
         r"^\| `best_score` \| task and label \| .* \|$", found["statistics"], re.MULTILINE
     )
-    assert re.search(r"^local .*, fading, temperature, ", found["step"], re.MULTILINE)
+    assert re.search(r"^local .*, fading, performance_bonus_weight, ", found["step"], re.MULTILINE)
     assert len(re.findall(r"p\.best_score, p\.p_true|p\.best_score or 0 / 0", found["step"])) >= 1
     assert "'best_score', 'p_true'" in found["moment"]
 
@@ -174,11 +173,12 @@ def test_a_line_in_each_twin_gives_the_statistic_its_value(copy: Path, url: str,
 # --- names ---------------------------------------------------------------------------------------
 
 MOST_FILES = 3
-OF_ALL = {"pooling"}
-"""Whose numbers count is asked by the draws, by the check and by the demo, too."""
-OTHERS = re.compile("|".join(set(OWN) - {"learning_progress"}))
-"""Files of other families may have settings of the same name."""
-SETTINGS = LearningProgressConfig.model_fields.keys() - Scorer.model_fields.keys() - OF_ALL
+SETTINGS = (
+    LearningProgressConfig.model_fields.keys()
+    - SigmoidDraws.model_fields.keys()
+    - DebiasedProgressConfig.model_fields.keys()
+)
+"""Those of one family, which its draws do not share."""
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
@@ -186,6 +186,5 @@ def test_a_setting_is_named_in_few_files(name: str) -> None:
     assert "performance_bonus_weight" in SETTINGS
     sources = [*PACKAGE.rglob("*.py"), *folder().rglob("*.lua")]
     used = re.compile(rf"\b{name}(?:_is_\w+)?\b")
-    own = [path for path in sources if not OTHERS.search(path.stem)]
-    files = [str(path) for path in own if used.search(path.read_text(encoding="utf-8"))]
+    files = [str(path) for path in sources if used.search(path.read_text(encoding="utf-8"))]
     assert 2 <= len(files) <= MOST_FILES, files

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from pydantic import Field
 from scipy.stats import chisquare, norm
 
+from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.scripts import folder
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction
@@ -26,6 +29,7 @@ from redis_curriculum.scorers import (
 )
 from redis_curriculum.scorers.base import Floats
 from redis_curriculum.testing import ScorerContract
+from redis_curriculum.testing.contract import RESERVED
 from redis_curriculum.testing.playing import changed, deviation, settings_like
 
 CONTRACT = ScorerContract()
@@ -193,6 +197,10 @@ class Twice(Sound):
     STATISTICS: ClassVar[tuple[Statistic, ...]] = (*BASIC, BASIC[-1])
 
 
+class Reserved(Sound):
+    STATISTICS: ClassVar[tuple[Statistic, ...]] = (*BASIC, Statistic("key", "-"))
+
+
 class Unmarked(Sound):
     another: Fraction = Field(default=0.5, description="Neither structural nor tunable.")
 
@@ -205,6 +213,11 @@ class RipeBeforeLearning(Sound):
     @property
     def ripe_from(self) -> int:
         return self.min_samples_for_lp - 1
+
+
+class BeginsOutside(Sound):
+    def first(self, name: str, mean: float) -> float:
+        return super().first(name, mean) + 2
 
 
 class WrongAlias(Sound):
@@ -221,9 +234,11 @@ IN_PYTHON: dict[type[Scorer], Callable[[Scorer], None]] = {
     Undeclared: lambda s: CONTRACT.test_ranks_and_weights_use_what_is_declared(s, "task"),
     OtherColumns: lambda s: CONTRACT.test_ranks_and_weights_use_what_is_declared(s, "label"),
     Twice: CONTRACT.test_statistics_are_declared,
+    Reserved: CONTRACT.test_statistics_are_declared,
     Unmarked: CONTRACT.test_every_setting_is_described_and_marked,
     Lenient: CONTRACT.test_a_setting_of_the_wrong_kind_is_refused,
     RipeBeforeLearning: CONTRACT.test_tasks_ripen_in_order,
+    BeginsOutside: lambda s: CONTRACT.test_a_fold_goes_on_with_what_another_family_kept(s, "task"),
     WrongAlias: lambda s: CONTRACT.test_statistics_survive_packing(s, "task"),
 }
 
@@ -238,6 +253,19 @@ def test_a_fault_in_python_is_seen(model: type[Scorer], registered: Register) ->
 def test_a_kind_that_is_another_familys_is_seen() -> None:
     with pytest.raises(InvalidInputError, match="kind must be one of"):
         CONTRACT.test_its_kind_finds_it(Unregistered())
+
+
+def test_names_of_what_scripts_and_records_keep_beside_statistics_are_reserved() -> None:
+    """Whatever the scripts put into the table of a task or label, and the fields of its record."""
+    written = re.compile(r"\b(?:p|task|label)\.([a-z_]+) ?[,=](?!=)")
+    made = re.compile(r"local p = \{ (.*) \}")
+    found = {field.name for field in dataclasses.fields(TaskRecord)}
+    for path in [*(folder() / "include").glob("*.lua"), *(folder() / "draws").rglob("*.lua")]:
+        text = path.read_text(encoding="utf-8")
+        found.update(re.findall(r"(\w+) = ", " ".join(made.findall(text))))
+        found.update(written.findall(text))
+    assert found - {statistic.name for statistic in BASIC} <= RESERVED
+    assert {"key", "joining", "weight_before", "last_error"} <= found
 
 
 # --- what the contract is made of ----------------------------------------------------------------

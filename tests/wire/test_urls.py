@@ -29,6 +29,7 @@ PARSED: list[tuple[str, dict[str, Any]]] = [
     ("unix:///run/r.sock?db=2", {"kind": "unix", "path": "/run/r.sock", "db": 2}),
     ("unix://u:p@/run/a%20b", {"path": "/run/a b", "username": "u", "password": "p"}),
     ("embedded://", {"kind": "embedded", "path": ""}),
+    ("embedded://?run=7f-A_", {"kind": "embedded", "path": "", "run": "7f-A_"}),
     ("embedded:///data/x%20y", {"kind": "embedded", "path": "/data/x y"}),
     (
         "redis+sentinel://a,b:7/main/2",
@@ -102,6 +103,9 @@ def test_a_password_comes_from_the_environment_where_the_url_has_none(
         ("redis://h?insecure=true", "unknown option 'insecure'"),
         ("embedded://?db=1", "unknown option 'db'"),
         ("embedded://host/path", "absolute"),
+        ("embedded://?run=a/b", "run="),
+        ("embedded://?run=", "run="),
+        ("embedded:///d?run=a", "unknown option 'run'"),
         ("redis://h/123456", "number as database"),
         ("redis://h/\u0663", "number as database"),
         ("redis://h:+1", "port"),
