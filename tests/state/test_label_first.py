@@ -55,7 +55,8 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
 
 def config_of(n: int = 60, **given: Any) -> CurriculumConfig:
     fields: dict[str, Any] = {"least_count": 40, "min_presentations_for_eviction": 3}
-    algorithm = DebiasedProgressConfig(**(fields | {"replacement_rate": 0.05} | given))
+    fields |= {"replacement_rate": 0.05} | given
+    algorithm = DebiasedProgressConfig(**fields)
     return CurriculumConfig(task_generator=MAZES, num_active_tasks=n, seed=3, algorithm=algorithm)
 
 
