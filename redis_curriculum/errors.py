@@ -34,6 +34,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
         ├── UnsupportedServerError          version or settings that would lose data
         │   └── MigrationError              workers: keys of an older schema, not migrated yet
         ├── KeyTypeError                    key: another type stands where ours belongs
+        ├── MalformedStateError             name, field, value: somebody has overwritten it
         ├── ScriptError                     a script failed in a way that has no name: a bug
         └── EmbeddedServerError             the private redis-server could not be started
 """
@@ -274,6 +275,23 @@ class KeyTypeError(ServerError):
     def __init__(self, message: str, *, key: str | None = None, applied: Applied = "no") -> None:
         super().__init__(message, applied=applied)
         self.key = key
+
+
+class MalformedStateError(ServerError):
+    """Somebody has written what cannot be read into a curriculum's keys; nothing was changed.
+
+    Attributes:
+        name: The curriculum.
+        field: What is malformed, such as ``meta.epoch``.
+        value: What stands there; None: nothing.
+    """
+
+    def __init__(self, name: str, field: str, value: object) -> None:
+        super().__init__(
+            f"curriculum {name!r}: {field} is {_short(value, 60)}, which cannot be read; write the"
+            " right value, or delete the curriculum and restore a snapshot"
+        )
+        self.name, self.field, self.value = name, field, value
 
 
 class ScriptError(ServerError):

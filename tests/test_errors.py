@@ -22,6 +22,7 @@ ERRORS: list[CurriculumError] = [
     errors.SnapshotError("m", line=3, field="seed"),
     errors.ServerRefusedError("m", code="OOM", applied="unknown"),
     errors.PermissionDeniedError("m", command="get"),
+    errors.MalformedStateError("n", "meta.epoch", "abc"),
     errors.KeyTypeError("m", key="k", applied="unknown"),
 ]
 

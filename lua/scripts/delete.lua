@@ -10,9 +10,12 @@
 if deleting then
   return 0
 end
-local current = call('HGET', meta_key, 'generation')
-if not current then
+if call('EXISTS', meta_key) == 0 then
   return redis.error_reply('RCSTALE gone')
+end
+local current = call('HGET', meta_key, 'generation')
+if not (current and #current < 16 and string.match(current, '^%d+$')) then -- malformed: one that never was
+  current = call('TIME')[1]
 end
 call('SET', prefix .. 'deleted', current)
 call('UNLINK', meta_key, prefix .. 'restore', prefix .. 'snapshot')

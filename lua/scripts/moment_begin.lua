@@ -3,9 +3,10 @@
 -- ARGV[1] generation int the generation the caller believes in
 -- ARGV[2] token str tells this exporter from others; asking again with it begins anew
 -- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
+-- ARGV[4] gives_way flag whether another exporter that does not may end this moment
 -- Returns [meta's fields and values but the packed ones, names and values of the sums, sizes of fresh, learning and ripe,
 --   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms]
--- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work
+-- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work and does not give way
 -- Atomic. O(workers).
 
 --@include keys
@@ -13,8 +14,8 @@
 --@include clock
 --@include reader
 --@include stored_hypers
-local held = call('HMGET', prefix .. 'snapshot', 'token', 'started')
-if held[1] and held[1] ~= token then
+local held = call('HMGET', prefix .. 'snapshot', 'token', 'started', 'gives_way')
+if held[1] and held[1] ~= token and (gives_way or held[3] ~= '1') then
   return redis.error_reply('RCSNAPSHOT ' .. held[2])
 end
 local copies = { prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels' }
@@ -24,7 +25,7 @@ for _, key in ipairs(copies) do -- they exist from the start, so that they alway
   call('PEXPIRE', key, 2 * lease_ms)
 end
 local now = string.format('%.0f', now_ms())
-call('HSET', prefix .. 'snapshot', 'token', token, 'started', now)
+call('HSET', prefix .. 'snapshot', 'token', token, 'started', now, 'gives_way', gives_way and 1 or 0)
 call('PEXPIRE', prefix .. 'snapshot', lease_ms)
 call('HSET', meta_key, 'snapshot', call('HGET', meta_key, 'epoch'))
 local workers = {}

@@ -7,7 +7,7 @@
 -- ARGV[5] packed_hypers doubles the numbers of that config
 -- ARGV[6] random str first state of the random stream, six integers
 -- ARGV[7] creator str tells the retry of a call from another's; empty: only attach
--- Returns [created, schema, generation, config, next_index, num_tasks, epoch, config_version]; [] where there is none and no config was given
+-- Returns [created, schema, generation, config, next_index, num_tasks, epoch, config_version], nil where one is no number; [] where there is none and no config was given
 -- Errors RCTYPE key: something else stands at one of our keys; RCDELETED: it is marked for deletion; nothing was written
 -- Atomic.
 
@@ -31,11 +31,11 @@ for i = 1, #own, 2 do
     return redis.error_reply('RCTYPE ' .. own[i + 1])
   end
 end
-if found[1] then
+if found[1] or found[2] then
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
   local created = found[7] and found[7] == creator -- and the reply was lost
-  return { created and 1 or 0, tonumber(found[1]), tonumber(found[2]), found[3], tonumber(found[4]), size,
-    tonumber(found[5]), tonumber(found[6] or 1) }
+  return { created and 1 or 0, tonumber(found[1]) or found[1], tonumber(found[2]) or false, found[3],
+    tonumber(found[4]) or false, size, tonumber(found[5]) or false, tonumber(found[6] or 1) or false }
 end
 if config == '' then
   return {}

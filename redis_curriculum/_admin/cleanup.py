@@ -7,6 +7,7 @@ removing is safe. So a deletion is a mark, then steps; ``gc`` ends one that was 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,12 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import is_older
 from redis_curriculum._store.contracts import COLLECT, DELETE, FORGET, REAP
 from redis_curriculum._wire.urls import Address
-from redis_curriculum.errors import CurriculumNotFoundError
+from redis_curriculum.errors import (
+    CurriculumNotFoundError,
+    MalformedStateError,
+    ScriptError,
+    ServerWarning,
+)
 
 _CHUNK: Final = 500
 _DELETED: Final = "deleted curriculum"
@@ -54,7 +60,14 @@ class _Claims:
     @property
     def is_known(self) -> bool:
         """Whether there is none, or one of a schema that this library can tell leftovers of."""
-        return self.schema in (None, str(SCHEMA)) or is_older(self.schema)
+        known = self.schema in (None, str(SCHEMA)) or is_older(self.schema)
+        return known and not self.is_malformed
+
+    @property
+    def is_malformed(self) -> bool:
+        """Whether nobody can tell which generation is in use: then all are kept."""
+        there = self.schema is not None or self.current is not None
+        return there and not (self.current or "").isdecimal()
 
     @property
     def live(self) -> bool:
@@ -152,7 +165,11 @@ class _Sweep:
     def _claims(self, name: str, deadline_s: float) -> Plan[tuple[Server, _Claims]]:
         if name not in self._known:
             server = Server(Keys(name, key_prefix=self._key_prefix), deadline_s)
-            self._known[name] = server, (yield from _claims(server))
+            claims = yield from _claims(server)
+            if claims.is_malformed:
+                what = MalformedStateError(name, "meta.generation", claims.current)
+                warnings.warn(f"nothing of it is removed: {what}", ServerWarning, stacklevel=2)
+            self._known[name] = server, claims
         return self._known[name]
 
     def _end_deletions(self, counts: Counter[tuple[str, str]]) -> Plan[None]:
@@ -194,7 +211,10 @@ def delete(server: Server) -> Plan[int]:
 
 def _claims(server: Server) -> Plan[_Claims]:
     keys = server.keys
-    schema, current = yield from server.command("HMGET", keys.meta, "schema", "generation")
+    try:
+        schema, current = yield from server.command("HMGET", keys.meta, "schema", "generation")
+    except ScriptError:  # no UTF-8
+        schema = current = ""
     endless = (yield from server.command("PTTL", keys.deleted)) == _WITHOUT_END
     return _Claims(
         schema=schema,

@@ -48,8 +48,13 @@ def diagnose(address: Address, node: Node) -> Plan[list[Finding]]:
 def schemas(address: Address, deadline_s: float) -> Plan[list[Finding]]:
     """Look at the schema of every curriculum."""
     rows = yield from curricula(address, deadline_s)
-    findings = [schema_finding(row.name, row.schema) for row in rows]
-    others = [finding for finding in findings if finding]
+    others = []
+    for row in rows:
+        if row.problem is not None:
+            others.append(Finding("fail", row.problem))
+        else:
+            finding = schema_finding(row.name, row.schema or 0)
+            others += [finding] if finding else []
     known = len(rows) - len(others)
     return [*others, Finding("pass", f"{known} curricula of schema {SCHEMA}")]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,20 @@ from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.requirements import require_schema
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumNotFoundError, KeyTypeError, PermissionDeniedError
+from redis_curriculum.errors import (
+    CurriculumNotFoundError,
+    InvalidInputError,
+    KeyTypeError,
+    MalformedStateError,
+    PermissionDeniedError,
+    ScriptError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +42,16 @@ class CurriculumRow:
     """One curriculum of a server; what another schema hides is None."""
 
     name: str
-    schema: int
-    generation: int
-    epoch: int
-    created_ms: int
-    tasks: int | None
-    capacity: int | None
-    labels: int | None
-    live_workers: int | None
+    schema: int | None = None
+    generation: int | None = None
+    epoch: int | None = None
+    created_ms: int | None = None
+    tasks: int | None = None
+    capacity: int | None = None
+    labels: int | None = None
+    live_workers: int | None = None
+    problem: str | None = None
+    """What of it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +110,23 @@ def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
     if schema is None:
         raise CurriculumNotFoundError(keys.name)
     require_schema(keys.name, schema)
-    stored = CurriculumConfig.from_json(config)
-    store = Store(server.at(int(generation)), stored, settings, playing=False)
-    store.configure(stored, int(version))
+    current = number(keys, "generation", generation)
+    stored = read_config(keys, config)
+    store = Store(server.at(current), stored, settings, playing=False)
+    store.configure(stored, number(keys, "config_version", version))
     return store
+
+
+def read_config(keys: Keys, stored: str | None) -> CurriculumConfig:
+    """Return the config that is stored in ``meta``.
+
+    Raises:
+        MalformedStateError: It cannot be read.
+    """
+    try:
+        return CurriculumConfig.from_json(stored or "")
+    except InvalidInputError as error:
+        raise MalformedStateError(keys.name, f"meta.config ({error.field})", stored) from error
 
 
 def curricula(address: Address, deadline_s: float) -> Plan[list[CurriculumRow]]:
@@ -116,6 +140,8 @@ def curricula(address: Address, deadline_s: float) -> Plan[list[CurriculumRow]]:
             row = yield from _row(Server(Keys(name, key_prefix=address.prefix), deadline_s))
         except (KeyTypeError, PermissionDeniedError):
             continue
+        except (MalformedStateError, ScriptError) as error:  # ScriptError: it is no UTF-8
+            row = CurriculumRow(name, problem=str(error))
         rows += [row] if row else []
     return rows
 
@@ -126,16 +152,28 @@ def _row(server: Server) -> Plan[CurriculumRow | None]:
     found = yield from server.command(*words)
     if found[0] is None:
         return None
-    schema, generation, epoch, created_ms = (int(number or 0) for number in found[:4])
-    row = (keys.name, schema, generation, epoch, created_ms)
+    schema, generation, epoch, created_ms = (
+        number(keys, field, text, 0) for field, text in zip(words[2:-1], found[:-1], strict=True)
+    )
+    row = CurriculumRow(keys.name, schema, generation, epoch, created_ms)
     if schema != SCHEMA:
-        return CurriculumRow(*row, None, None, None, None)
+        return row
     server = server.at(generation)
     sizes = yield from _parts(server)
     labels = yield from server.command("HLEN", server.keys.labels)
     live, _ = yield from _workers(server)
-    capacity = json.loads(found[4])["num_active_tasks"]
-    return CurriculumRow(*row, sum(sizes.values()), capacity, labels, live)
+    capacity = _capacity(keys, found[4])
+    tasks = sum(sizes.values())
+    return replace(row, tasks=tasks, capacity=capacity, labels=labels, live_workers=live)
+
+
+def _capacity(keys: Keys, config: str | None) -> int:
+    """Read no more of a config than is shown: its classes may be missing here."""
+    with suppress(ValueError, TypeError, LookupError):
+        capacity = json.loads(config or "")["num_active_tasks"]
+        if isinstance(capacity, int):
+            return capacity
+    raise MalformedStateError(keys.name, "meta.config", config)
 
 
 def _parts(server: Server) -> Plan[dict[str, int]]:
@@ -162,7 +200,10 @@ def status(store: Store) -> Plan[Status]:
     server, keys = store.server, store.server.keys
     words = ("HMGET", keys.meta, "generator_trouble", "created_ms", "epoch", "late_count")
     trouble, *found = yield from server.command(*words)
-    created_ms, epoch, late = (int(number or 0) for number in found)
+    fields = ("created_ms", "epoch", "late_count")
+    created_ms, epoch, late = (
+        number(keys, field, text, 0) for field, text in zip(fields, found, strict=False)
+    )
     parts = yield from _parts(server)
     live, expired = yield from _workers(server)
     counters, epoch_counters = {}, {}

@@ -285,7 +285,8 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
         rebuilds every index from the records.
 
         Raises:
-            SnapshotRunningError: A snapshot or another check is at work on this curriculum.
+            SnapshotRunningError: A snapshot or another check was at work on this curriculum for
+                all of ``retry_deadline_s``. A check gives way to a snapshot, then begins anew.
         """
         return await self._run(check(self._store, repair=repair))
 

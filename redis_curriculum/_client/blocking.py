@@ -335,7 +335,8 @@ class Curriculum(Catalogue, Live):
         the keys of the whole server once. ``repair`` first rebuilds every index from the records.
 
         Raises:
-            SnapshotRunningError: A snapshot or another check is at work on this curriculum.
+            SnapshotRunningError: A snapshot or another check was at work on this curriculum for
+                all of ``retry_deadline_s``. A check gives way to a snapshot, then begins anew.
         """
         return self._run(check(self._store, repair=repair))
 
@@ -361,7 +362,7 @@ class Curriculum(Catalogue, Live):
         Raises:
             InvalidInputError: ``keep`` is out of its range.
             SnapshotError: The target cannot be written; nothing was left behind.
-            SnapshotRunningError: Another exporter is at work on this curriculum.
+            SnapshotRunningError: Another snapshot was at work for all of ``retry_deadline_s``.
         """
         plan = export(self._store, path, overwrite=overwrite, keep=keep, progress=progress)
         return self._run(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -37,11 +38,18 @@ from redis_curriculum.errors import (
     CurriculumExistsError,
     CurriculumNotFoundError,
     InvalidInputError,
+    MalformedStateError,
 )
 from redis_curriculum.tasks.build import changed_data, other_data
 from redis_curriculum.tasks.task import TaskGenerator
 
 log: Final = logging.getLogger("redis_curriculum")
+
+_ANSWERED: Final = (
+    *("created", "schema", "generation", "config", "next_index"),
+    *("tasks", "epoch", "config_version"),
+)
+"""What ``open`` answers, in its order."""
 
 ResumeMode: TypeAlias = Literal["allow", "never", "must"]
 """Whether ``open`` may attach to a curriculum that is there, or must."""
@@ -104,6 +112,7 @@ def opening(
         reply = yield from _made(server, config)
     created, schema, generation, stored, next_index, size, epoch, version = reply
     require_schema(name, schema)
+    _check_answer(server, reply)
     if not created:
         if resume == "never":  # another process was quicker
             raise CurriculumExistsError(name)
@@ -138,6 +147,12 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
     yield InThread(partial(can_generate, config))  # the store finds what this has built
     store.configure(config, store.config_version)
     return store
+
+
+def _check_answer(server: Server, reply: Sequence[Any]) -> None:
+    for field, value in zip(_ANSWERED, reply, strict=True):
+        if value is None:
+            raise MalformedStateError(server.keys.name, f"meta.{field}", value)
 
 
 def same_data(config: CurriculumConfig, generator: TaskGenerator | None = None) -> Plan[None]:

@@ -13,13 +13,18 @@ from typing import Final
 
 from redis_curriculum._protocol.keys import COUNTS, LABEL_SETS, PARTS
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
+from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
 from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
 from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_flag
-from redis_curriculum.errors import ConfigChangedError, CurriculumError, UnindexedError
+from redis_curriculum.errors import (
+    ConfigChangedError,
+    CurriculumError,
+    SnapshotError,
+    UnindexedError,
+)
 
 _SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
@@ -82,9 +87,19 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
 
 
 def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
+    """Read one moment; give way to a snapshot, wait for its end and begin anew."""
+    turn = Turn(store.server.deadline_s)
+    while True:
+        try:
+            return (yield from _totals_at_once(store, turn))
+        except SnapshotError as error:  # the moment was lost, or another one's lasts too long
+            yield from turn.wait(error)
+
+
+def _totals_at_once(store: Store, turn: Turn) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     scorer = store.config.algorithm
     moment = Moment(store.server, store.variant)
-    yield from moment.begin()
+    yield from moment.begin(turn, gives_way=True)
     try:
         totals, labels = Totals(scorer), []
         ids = yield from moment.task_ids()

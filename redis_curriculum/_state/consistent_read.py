@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,17 +18,18 @@ from typing import Any, Final
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, Keys
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum._state.format import FRACTIONS
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
-from redis_curriculum.errors import CurriculumError
+from redis_curriculum.errors import CurriculumError, SnapshotError, SnapshotRunningError
 
 CHUNK: Final = 100
 """Tasks or labels a call: about 1 ms of the server, well below the 5 ms that may block others."""
 _LEASE_MS: Final = 30_000
+_LOOK_S: Final = 0.1
 _ALWAYS_THERE: Final = "\n"  # the field with which moment_begin makes the copies' keys
 
 
@@ -53,6 +55,24 @@ class LabelState:
         return bool(self.active) or self.inactive_ms is not None
 
 
+class Turn:
+    """How long an exporter waits until others have ended.
+
+    Args:
+        deadline_s: Seconds from now.
+    """
+
+    def __init__(self, deadline_s: float) -> None:
+        self._until = time.monotonic() + deadline_s
+
+    def wait(self, error: SnapshotError) -> Plan[None]:
+        """Wait a little, or raise the error where the time is over."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise error
+        yield Sleep(min(_LOOK_S, left))
+
+
 @dataclass(slots=True)
 class Moment:
     """A moment being read; its methods are plans, to be run before its lease of 30 s ends.
@@ -74,14 +94,25 @@ class Moment:
     started_ms: int = 0
     """The moment, by the server's clock."""
 
-    def begin(self) -> Plan[None]:
-        """Mark the moment. One round trip.
+    def begin(self, turn: Turn, *, gives_way: bool = False) -> Plan[None]:
+        """Mark the moment. One round trip, and one each 0.1 s while another exporter is at work.
+
+        Args:
+            turn: How long others are waited for.
+            gives_way: Let an exporter that does not give way begin its own moment. This one is
+                lost then.
 
         Raises:
-            SnapshotRunningError: Another exporter is at work.
+            SnapshotRunningError: Another exporter is at work, and was until the end.
         """
-        begin = MOMENT_BEGIN.script(self.variant)
-        meta, sums, sizes, workers, now = yield from self.server.run(begin, self.token, _LEASE_MS)
+        begin, found = MOMENT_BEGIN.script(self.variant), None
+        while found is None:
+            try:
+                words = (self.token, _LEASE_MS, int(gives_way))
+                found = yield from self.server.run(begin, *words)
+            except SnapshotRunningError as error:
+                yield from turn.wait(error)
+        meta, sums, sizes, workers, now = found
         self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {

@@ -11,7 +11,8 @@ from pydantic_core import from_json
 
 from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment
+from redis_curriculum._protocol.stored import number
+from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import statistics_of
 from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer, checked_progress
 from redis_curriculum._state.format import (
@@ -30,7 +31,7 @@ from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_path
 from redis_curriculum._version import __version__
 from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.errors import SnapshotError
+from redis_curriculum.errors import InvalidInputError, MalformedStateError, SnapshotError
 from redis_curriculum.scorers.base import Scorer
 
 
@@ -47,7 +48,7 @@ def export(
     checked_progress(progress)
     info = yield from store.server.info()
     moment = Moment(store.server, store.variant)
-    yield from moment.begin()
+    yield from moment.begin(Turn(store.server.deadline_s))
     try:
         with target.writing() as writer:
             yield from _write(writer, moment, str(info.get("redis_version", "unknown")), progress)
@@ -72,24 +73,42 @@ def _write(writer: Writer, moment: Moment, redis: str, progress: Progress | None
 
 
 def manifest_of(moment: Moment, redis: str) -> Manifest:
-    """Return the first line of a snapshot of a moment."""
-    meta = moment.meta
+    """Return the first line of a snapshot of a moment.
+
+    Raises:
+        MalformedStateError: Something in ``meta`` cannot be read.
+    """
+    name = moment.server.keys.name
+    try:
+        return _manifest_of(moment, redis)
+    except InvalidInputError as error:
+        raise MalformedStateError(name, f"meta.{error.field}", error.value) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise MalformedStateError(name, "meta", str(error)) from error
+
+
+def _manifest_of(moment: Moment, redis: str) -> Manifest:
+    meta, keys = moment.meta, moment.server.keys
     config = json.loads(meta["config"])
+
+    def whole(field: str) -> int:
+        return number(keys, field, meta.get(field))
+
     return Manifest(
         format=FORMAT,
         library=__version__,
         redis=redis,
         name=moment.server.keys.name,
         created_ms=moment.started_ms,
-        curriculum_created_ms=int(meta["created_ms"]),
+        curriculum_created_ms=whole("created_ms"),
         config=config,
-        config_sha256=meta["config_sha256"],
+        config_sha256=meta.get("config_sha256", ""),
         seed=config["seed"],
-        epoch=int(meta["epoch"]),
-        generation=int(meta["generation"]),
-        next_index=int(meta["next_index"]),
-        random=[int(number) for number in meta["random"].split(" ")],
-        counters={name: int(meta[name]) for name in COUNTERS if name in meta},
+        epoch=whole("epoch"),
+        generation=whole("generation"),
+        next_index=whole("next_index"),
+        random=[int(word) for word in meta["random"].split(" ")],
+        counters={name: whole(name) for name in COUNTERS if name in meta},
         forced=json.loads(meta.get("forced", "[]")),
         workers=moment.workers,
     )

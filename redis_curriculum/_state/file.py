@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import gzip
 import hashlib
 import json
 import os
+import re
 import secrets
+import stat
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +29,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _KEEP: Final = In("[0, 1000]")
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+"""A name at which something stands, be it a link, is refused."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
@@ -51,6 +56,23 @@ class SnapshotInfo:
     """Of its lines."""
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to be read, if it is one: not a pipe, device or directory, which may block.
+
+    Raises:
+        OSError: It is none, or it cannot be opened.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a null character
+        raise OSError(errno.EINVAL, str(error)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
 def _sync(folder: Path) -> None:
     """Flush the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -61,28 +83,39 @@ def _sync(folder: Path) -> None:
 
 
 class Target:
-    """Where the snapshot goes: written beside, flushed to disk, renamed; older ones rotate."""
+    """Where the snapshot goes: written beside, flushed to disk, renamed; older ones rotate.
+
+    Only regular files are replaced or rotated, and names that lead to one or to nothing. The new
+    file may be read and written by its owner alone.
+    """
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
         self.path, self._keep = path, int(_KEEP.require(keep, "keep"))
         validate_flag(overwrite, "overwrite")
         try:
-            is_there, is_directory = path.exists(), path.is_dir()
+            self._check(overwrite=overwrite)
         except OSError as error:  # a name that is too long, a folder that nobody may enter
             raise SnapshotError(f"the file cannot be written: {error}") from error
-        if is_directory:
-            raise SnapshotError(f"{path} is a directory")
-        if not path.parent.is_dir():
-            raise SnapshotError(f"{path.parent} is not a directory")
-        if is_there and not (overwrite or keep):
-            raise SnapshotError(f"{path} exists; overwrite=True (--overwrite) replaces it")
         self._beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+    def _check(self, *, overwrite: bool) -> None:
+        if "\0" in str(self.path):
+            raise OSError(errno.EINVAL, "embedded null character")
+        if self.path.is_dir():
+            raise SnapshotError(f"{self.path} is a directory")
+        if not self.path.parent.is_dir():
+            raise SnapshotError(f"{self.path.parent} is not a directory")
+        for path in (self.path, *(self._numbered(n) for n in range(1, self._keep + 1))):
+            if path.exists() and not path.is_file():
+                raise SnapshotError(f"{path} is a directory, a device or a pipe; it stays")
+        if os.path.lexists(self.path) and not (overwrite or self._keep):
+            raise SnapshotError(f"{self.path} exists; overwrite=True (--overwrite) replaces it")
 
     def writing(self) -> Writer:
         """Open the file beside the target; leaving it well puts it in place."""
         self._clear_away()
         try:
-            raw = self._beside.open("xb")
+            raw = os.fdopen(os.open(self._beside, _NEW, 0o600), "wb")
             if fcntl:
                 with suppress(OSError):  # a file system without locks keeps what the dead leave
                     fcntl.flock(raw, fcntl.LOCK_EX)
@@ -97,13 +130,16 @@ class Target:
         """Remove what exporters to the same path wrote before they were killed: none holds it."""
         if fcntl is None:  # who is alive cannot be told
             return
+        own = re.compile(rf"\.{re.escape(self.path.name)}\.[0-9a-f]{{8}}\.tmp")
         for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
-            with suppress(OSError), left.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
+            if own.fullmatch(left.name) and not left.is_symlink():
+                with suppress(OSError), open_regular(left) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    left.unlink()
 
     def commit(self) -> None:
         """Rename it to the target, so that a crash leaves the old file or the new one."""
+        self._check(overwrite=True)  # again: it has taken some time
         if self._keep and self.path.exists():
             for n in range(self._keep, 1, -1):
                 older = self._numbered(n - 1)
@@ -178,9 +214,8 @@ class Writer:
                     self._file.close()
                     self._raw.flush()
                     os.fsync(self._raw.fileno())
+                    self._target.commit()
                     done = True
             finally:
                 if not done:
                     self._target.discard()
-            if done:
-                self._target.commit()

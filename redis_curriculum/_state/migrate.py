@@ -25,7 +25,8 @@ from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.requirements import audit, enforce, is_older, require_schema
-from redis_curriculum._state.consistent_read import Moment
+from redis_curriculum._protocol.stored import number
+from redis_curriculum._state.consistent_read import Moment, Turn
 from redis_curriculum._state.expected import Totals
 from redis_curriculum._state.export import manifest_of, read_lines
 from redis_curriculum._state.file import Progress
@@ -118,7 +119,8 @@ def migrate(
         if refused and (time.monotonic() >= until or (refused.workers and not wait)):
             raise refused
         try:
-            return (yield from _attempt(server.at(int(generation)), schema, config, progress))
+            at = server.at(number(server.keys, "generation", generation))
+            return (yield from _attempt(at, schema, config or "", progress))
         except (SnapshotRunningError, StaleGenerationError) as error:
             refused = MigrationError(f"curriculum {name!r} is not migrated yet: {error}")
         except MigrationError as error:
@@ -169,7 +171,7 @@ def _in_place(
     moment = Moment(server, variant_of(config.algorithm))
     stage: _InPlace | None = None
     try:
-        yield from moment.begin()
+        yield from moment.begin(Turn(0))  # who calls this waits
         intake = yield from _read(moment, config, progress)
         stage = _InPlace(moment, intake)
         yield from stage.write(_second_half(progress))

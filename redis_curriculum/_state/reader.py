@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from redis_curriculum._state.file import open_regular
 from redis_curriculum._state.format import (
     COUNTED,
     FORMAT,
@@ -60,7 +61,7 @@ def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
     """
     reader = _Reader(checked)
     try:
-        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
+        with open_regular(path) as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
             while text := file.readline(MOST_LINE_BYTES + 1):
                 yield reader.line(text)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

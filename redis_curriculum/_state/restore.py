@@ -16,6 +16,7 @@ from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._state.file import Progress, checked_progress
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
@@ -55,6 +56,8 @@ def restoring(
         raise SnapshotError(
             f"curriculum {name!r} exists on {url}; replace=True (--replace) replaces it"
         )
+    if (current, schema) != (None, None):
+        number(server.keys, "generation", current)
     # Whoever creates it now begins after the generation of a deleted curriculum.
     deleted = yield from server.command("GET", server.keys.deleted)
     server = server.at(int(current or int(deleted or 0) + 1) + 1)

@@ -39,7 +39,7 @@ EVICT: Final = contract("evict", *WRITE_HEAD, rest="task_ids")
 SET_LABEL: Final = contract("set_label", *WRITE_HEAD, "task_id", "label")
 FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", "task_id", "error")
 
-MOMENT_BEGIN: Final = contract("moment_begin", "generation", "token", "lease_ms")
+MOMENT_BEGIN: Final = contract("moment_begin", "generation", "token", "lease_ms", "gives_way")
 MOMENT_TASKS: Final = contract("moment_tasks", "generation", "token", "lease_ms", rest="task_ids")
 MOMENT_LABELS: Final = contract("moment_labels", "generation", "token", "lease_ms", rest="labels")
 MOMENT_END: Final = bind("moment_end", "generation", "token")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import STATS, TaskRecord
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.store import Store
@@ -191,7 +192,7 @@ def _is_as_before(store: Store) -> Plan[bool]:
     generation, version, unindexed = yield from store.server.command(*words)
     store.check_generation(generation)
     before = (store.config_version, store.unindexed)
-    if int(version) != store.config_version:
+    if number(store.server.keys, "config_version", version) != store.config_version:
         yield from store.reload()
     store.unindexed = unindexed
     return before == (store.config_version, unindexed)

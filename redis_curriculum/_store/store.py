@@ -17,6 +17,7 @@ from typing import Final
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.scripts import Contract, Script, use
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.contracts import REINDEX
 from redis_curriculum._store.generate import can_generate
@@ -105,19 +106,20 @@ class Store:
         words = ("HMGET", self.server.keys.meta, "generation", "config", "config_version")
         generation, text, version = yield from self.server.command(*words)
         self.check_generation(generation)
-        if int(version) == self.config_version:
+        found = number(self.server.keys, "config_version", version)
+        if found == self.config_version:
             return
         before, maker = self.config, self.maker
         config = CurriculumConfig.from_json(text).bind_as(before)
         if self.playing:
             yield InThread(partial(can_generate, config))  # the store finds what this has built
-        self.configure(config, int(version))
+        self.configure(config, found)
         if config.makes_as(before):
             self.maker = maker
             maker.go_on(self.config_version)
         changed = before.differences(config)
-        found = (f"{field} {short(old)} -> {short(new)}" for field, old, new in changed)
-        log.info("curriculum %r goes by new settings: %s", self.server.keys.name, ", ".join(found))
+        texts = (f"{field} {short(old)} -> {short(new)}" for field, old, new in changed)
+        log.info("curriculum %r goes by new settings: %s", self.server.keys.name, ", ".join(texts))
         if self.playing and not self.can_generate:
             log.warning(
                 "curriculum %r: this worker cannot build the new task generator, so it makes no"

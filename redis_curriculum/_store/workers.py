@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from redis_curriculum._protocol.asking import Server
@@ -22,6 +23,13 @@ class WorkerRow:
     live: bool
 
 
+def _whole(text: str | None) -> int:
+    """Return a number; 0 where somebody has written something else."""
+    with suppress(ValueError, OverflowError):
+        return int(float(text or 0))
+    return 0
+
+
 def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]:
     """Every worker that is known (or whose lease holds), oldest first; one round trip each."""
     keys = server.keys
@@ -36,6 +44,6 @@ def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]
         host, *numbers = yield from server.command(*words)
         if host is None:
             continue  # it has left meanwhile
-        pid, sequence, started = (int(float(number)) for number in numbers)
+        pid, sequence, started = map(_whole, numbers)
         rows.append(WorkerRow(worker_id, host, pid, sequence, started, left, left >= 0))
     return sorted(rows, key=lambda row: (row.started_ms, row.worker_id))

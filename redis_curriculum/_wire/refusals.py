@@ -108,8 +108,9 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"what begins with {detail} is being deleted; `redis-curriculum gc NAME` ends that"
     ),
     "RCLOST": lambda detail: SnapshotError(
-        "the server no longer holds what this export, restore or migration claims; it took too long"
-        f" between two calls, or a failover lost some of it: {detail}"
+        "the server no longer holds what this export, check, restore or migration claims; it took"
+        " too long between two calls, a failover lost some of it, or a check gave way to a"
+        f" snapshot: {detail}"
     ),
 }
 _ELSEWHERE_CODES: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})

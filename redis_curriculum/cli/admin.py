@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,9 +12,10 @@ from redis_curriculum._admin import cleanup
 from redis_curriculum._admin.acl import acl_lines, load_scripts
 from redis_curriculum._admin.doctor import diagnose, schemas
 from redis_curriculum._state.migrate import migrating
+from redis_curriculum._store.workers import workers
 from redis_curriculum.cli.output import print_json, print_line, print_table, progress_bar, say
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Session, Url, session
-from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.errors import CurriculumError, InvalidInputError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,18 +60,47 @@ def gc(
         print_line("nothing to remove")
 
 
-def delete(name: Name, *, url: Url = None, json: AsJson = False) -> None:
-    """Delete a curriculum, whoever uses it.
+def delete(
+    name: Name,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also while workers hold leases.")] = False,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
+    """Delete a curriculum, after a question.
 
-    Its workers get an error with their next call. The keys go in small steps; should this be
-    interrupted, the same command or `gc` goes on.
+    Refused while workers hold leases, unless forced: then they get an error with their next call.
+    The keys go in small steps; should this be interrupted, the same command or `gc` goes on.
     """
     with session(url, WORKING) as server:
-        keys = server.run(cleanup.delete(server.about(name)))
+        curriculum = server.about(name)
+        if not yes:
+            _ask(f"Delete curriculum {name} on {server.address.public}?")
+        live = [] if force else server.run(workers(curriculum, live_only=True))
+        if live:
+            raise CurriculumError(
+                f"{len(live)} live workers use curriculum {name!r} (redis-curriculum workers lists"
+                " them): end them, wait until their leases have ended, or use --force"
+            )
+        keys = server.run(cleanup.delete(curriculum))
     if json:
         print_json({"name": name, "keys": keys})
     else:
         print_line(f"{name} deleted: {keys} keys")
+
+
+def _ask(question: str) -> None:
+    """Let a person at a terminal say yes.
+
+    Raises:
+        InvalidInputError: Nobody is there who could.
+        CurriculumError: The answer was no.
+    """
+    if not sys.stdin.isatty():
+        raise InvalidInputError("--yes", "given where there is no terminal to ask at", "nothing")
+    if not typer.confirm(question, err=True):
+        raise CurriculumError("nothing was deleted")
 
 
 def migrate(name: Name, *, url: Url = None, json: AsJson = False) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json as json_
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from redis_curriculum._admin import overview
+from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._state.check import check as check_plan
 from redis_curriculum._store.read import read_one
 from redis_curriculum._store.workers import workers as workers_plan
@@ -22,6 +23,7 @@ from redis_curriculum.cli.output import (
     print_json,
     print_line,
     print_table,
+    say,
 )
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
 from redis_curriculum.errors import TaskNotFoundError
@@ -45,16 +47,24 @@ def list_(*, url: Url = None, json: AsJson = False) -> None:
         rows = server.run(overview.curricula(server.address, server.settings.retry_deadline_s))
     if json:
         print_json(rows)
-        return
+    else:
+        _print_curricula(rows)
+    for row in rows:
+        if row.problem is not None:
+            say(row.problem)
+    if any(row.problem is not None for row in rows):
+        raise typer.Exit(1)
+
+
+def _print_curricula(rows: Sequence[overview.CurriculumRow]) -> None:
     print_table(
         ("name", ">tasks", ">capacity", ">labels", ">workers", ">epoch", "created"),
         (
             (
-                row.name if row.tasks is not None else f"{row.name} (schema {row.schema})",
+                row.name if row.schema in (None, SCHEMA) else f"{row.name} (schema {row.schema})",
                 *("-" if n is None else n for n in (row.tasks, row.capacity, row.labels)),
-                "-" if row.live_workers is None else row.live_workers,
-                row.epoch,
-                moment(row.created_ms),
+                *("-" if n is None else n for n in (row.live_workers, row.epoch)),
+                "-" if row.created_ms is None else moment(row.created_ms),
             )
             for row in rows
         ),

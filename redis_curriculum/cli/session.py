@@ -18,7 +18,7 @@ from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import InvalidInputError, InvalidURLError
+from redis_curriculum.errors import CurriculumError, InvalidInputError, InvalidURLError
 
 T = TypeVar("T")
 
@@ -51,8 +51,17 @@ class Session:
     settings: WorkerSettings
 
     def run(self, plan: Plan[T]) -> T:
-        """Run a plan to its end."""
-        return drive(plan, self.link)
+        """Run a plan to its end.
+
+        Raises:
+            CurriculumError: Also where something is stored that cannot be read.
+        """
+        try:
+            return drive(plan, self.link)
+        except CurriculumError:
+            raise
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            raise CurriculumError(f"what is stored cannot be read: {error!r}") from error
 
     @property
     def node(self) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from redis_curriculum._values.models import FrozenModel
-from redis_curriculum._values.rules import In, plain_json, validate_label
+from redis_curriculum._values.rules import MAX_LABEL_BYTES, In, plain_json, validate_label
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.tasks.base import BaseGenerator, bits_of, uniform
 from redis_curriculum.tasks.task import Label, Params, TaskSpec
@@ -160,6 +161,8 @@ def _template(text: str) -> tuple[tuple[str, str | None, str], ...]:
     for literal, name, spec, conversion in string.Formatter().parse(text):
         if conversion or "{" in (spec or "") or (spec or "").endswith("n"):
             raise ValueError("no conversion, no nested field, no locale format")
+        if any(int(digits) > MAX_LABEL_BYTES for digits in re.findall(r"\d+", spec or "")):
+            raise ValueError(f"no width or precision above {MAX_LABEL_BYTES}")
         parts.append((literal, name, spec or ""))
     return tuple(parts)
 

@@ -41,7 +41,7 @@ from redis_curriculum._protocol.asking import Node
 from redis_curriculum._protocol.keys import Keys, index_of
 from redis_curriculum._protocol.plan import one
 from redis_curriculum._protocol.scripts import commands_at, folder, in_use
-from redis_curriculum._state.consistent_read import Moment
+from redis_curriculum._state.consistent_read import Moment, Turn
 from redis_curriculum._store.contracts import STAGE_BEGIN
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
@@ -173,7 +173,7 @@ def test_a_worker_can_do_all_of_it(
     for words in (["status"], ["tasks"], ["labels"], ["workers"], ["check"], ["gc"]):
         assert cli(*words, name, url=url).code == 0
     assert cli("list", url=url).code == 0
-    assert cli("delete", name, url=url).code == 0
+    assert cli("delete", "--yes", "--force", name, url=url).code == 0
     assert PASSWORD not in repr(curriculum)
 
 
@@ -193,7 +193,7 @@ def test_a_viewer_can_look_and_change_nothing(
             ["check", name],
             ["check", name, "--repair"],
             ["snapshot", name, str(tmp_path / "a")],
-            ["delete", name],
+            ["delete", "--yes", "--force", name],
             ["backup", name],
         ):
             answer = cli(*words, url=url)
@@ -331,7 +331,7 @@ def test_no_token_stands_on_the_server_or_in_a_snapshot(
         store = curriculum._store  # noqa: SLF001
         moment = Moment(store.server, store.variant)
         link = DirectLink(parse(url), 5.0)
-        drive(moment.begin(), link)
+        drive(moment.begin(Turn(0)), link)
         claim = store.server.request(STAGE_BEGIN, 1, "claimed-by", 60_000)
         drive(one(replace(claim, args=(2, *claim.args[1:]))), link)
         secrets = [store.worker._life.token, moment.token, "claimed-by"]  # noqa: SLF001

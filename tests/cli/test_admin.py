@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +32,7 @@ from redis_curriculum.errors import (
     ServerWarning,
     StaleGenerationError,
 )
-from tests.cli.conftest import Cli
+from tests.cli.conftest import ROOT, Cli
 from tests.cli.test_server import CONFIG
 from tests.servers import RunningServer, redis_server
 
@@ -192,12 +196,12 @@ def test_delete(cli: Cli, curriculum: Curriculum, client: Any, name: str, url: s
     other = f"{name}.other"
     with Curriculum.open(url, other, CONFIG):
         kept, size = everything(client, other), len(everything(client, name))
-        answer = cli("delete", name, "--json")
+        answer = cli("delete", "--yes", "--force", name, "--json")
         assert answer.json == {"name": name, "keys": size - 1}  # the mark has replaced meta
         assert_gone(client, name)
         assert everything(client, other) == kept
-    for command in ("status", "delete"):
-        answer = cli(command, name)
+    for words in (["status"], ["delete", "--yes"]):
+        answer = cli(*words, name)
         assert answer.code == 1
         assert f"no curriculum named '{name}'" in answer.err
     with pytest.raises(CurriculumNotFoundError):
@@ -253,10 +257,64 @@ def test_two_deletions_at_once_and_a_new_curriculum_after_the_first(
         assert again.check() == []
 
 
+def test_delete_spares_a_curriculum_that_workers_use(
+    cli: Cli, curriculum: Curriculum, client: Any, name: str
+) -> None:
+    before = everything(client, name)
+    answer = cli("delete", "--yes", name)
+    assert answer.code == 1
+    assert "1 live workers" in answer.err
+    assert "--force" in answer.err
+    assert everything(client, name) == before
+    curriculum.close()
+    assert cli("delete", "--yes", name).code == 0
+    assert_gone(client, name)
+
+
+@pytest.mark.parametrize(("said", "code"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
+def test_delete_asks_at_a_terminal(
+    curriculum: Curriculum, client: Any, url: str, said: str, code: int
+) -> None:
+    name = curriculum.name
+    curriculum.close()
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, said.encode())
+        done = subprocess.run(
+            [sys.executable, "-m", "redis_curriculum", "delete", name],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"REDIS_CURRICULUM_URL": url},
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == code, done.stderr
+    assert f"Delete curriculum {name} on {url}?" in done.stderr
+    assert client.exists(Keys(name).meta) == code
+    assert ("nothing was deleted" in done.stderr) == (code == 1)
+
+
+def test_delete_needs_a_yes_where_nobody_can_be_asked(
+    cli: Cli, curriculum: Curriculum, client: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curriculum.close()
+    before = everything(client, name)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    answer = cli("delete", name)
+    assert (answer.code, answer.out) == (2, "")
+    assert "--yes must be given" in answer.err
+    assert everything(client, name) == before
+
+
 def test_a_worker_that_was_there_before_does_not_write_into_the_new_one(
     cli: Cli, curriculum: Curriculum, client: Any, name: str, url: str
 ) -> None:
-    cli("delete", name)
+    cli("delete", "--yes", "--force", name)
     with Curriculum.open(url, name, CONFIG) as again:
         before = everything(client, name)
         for call in (curriculum.get_task, curriculum.register, curriculum.renew_lease):
@@ -287,7 +345,7 @@ def test_a_deletion_while_workers_write(
         jobs = [pool.submit(work) for _ in range(3)]
         begun.wait(10)
         time.sleep(0.2)
-        assert cli("delete", name).code == 0
+        assert cli("delete", "--yes", "--force", name).code == 0
         assert all(job.result(10) > 0 for job in jobs)
     assert_gone(client, name)
 

@@ -46,7 +46,7 @@ def test_every_command_keeps_its_promise(
         "restore": (file, "--name", f"{name}.2"),
         "backup": (name,),
         "gc": (),
-        "delete": (f"{name}.2",),
+        "delete": ("--yes", "--force", f"{name}.2"),
         "migrate": (name,),
         "doctor": (),
         "acl": (name,),

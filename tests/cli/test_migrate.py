@@ -113,7 +113,7 @@ def test_gc_works(cli: Cli, old: str, client: Any) -> None:
 
 
 def test_delete_works(cli: Cli, old: str, client: Any) -> None:
-    assert cli("delete", old).code == 0
+    assert cli("delete", "--yes", "--force", old).code == 0
     assert list(dump(client, old)) == ["deleted"]
     assert cli("migrate", old).code == 1
 

@@ -58,7 +58,7 @@ def test_all_of_it_works_under_a_prefix(
     with connect(server) as client:
         assert all(key.startswith(f"{TEAM}rc:") for key in client.scan_iter())
     assert cli("gc", url=team).code == 0
-    assert cli("delete", name, url=team).code == 0
+    assert cli("delete", "--yes", "--force", name, url=team).code == 0
     assert [row["name"] for row in cli("list", "--json", url=team).json] == [f"{name}.2"]
 
 
@@ -77,7 +77,7 @@ def test_two_prefixes_are_two_curricula(cli: Cli, url: str, name: str) -> None:
         assert other.end_epoch().samples == {}
         for each in (url, f"{url}?prefix={TEAM}"):
             assert len(cli("list", "--json", url=each).json) == 1
-        assert cli("delete", name, url=url).code == 0
+        assert cli("delete", "--yes", "--force", name, url=url).code == 0
         assert len(other.task_ids()) == 4
         assert cli("gc", url=url).code == 0
         assert len(other.task_ids()) == 4
@@ -123,7 +123,7 @@ def test_names_as_launchers_make_them(
         assert own in [row["name"] for row in cli("list", "--json", url=url).json]
         assert cli("status", "--json", "--", own, url=url).json["name"] == own
     assert cli("gc", "--", own, url=url).code == 0
-    assert cli("delete", "--", own, url=url).code == 0
+    assert cli("delete", "--yes", "--force", "--", own, url=url).code == 0
 
 
 def test_an_acl_means_the_name_and_no_pattern(every_server: RunningServer, name: str) -> None:

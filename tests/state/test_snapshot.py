@@ -27,7 +27,7 @@ from redis_curriculum import (
     WorkerSettings,
 )
 from redis_curriculum._protocol.keys import COUNTS
-from redis_curriculum._state.consistent_read import Moment
+from redis_curriculum._state.consistent_read import Moment, Turn
 from redis_curriculum._wire.blocking import drive
 from redis_curriculum.errors import InvalidInputError, SnapshotError, SnapshotRunningError
 from redis_curriculum.tasks import Buckets, Single, WeightedSet
@@ -222,7 +222,7 @@ def test_what_was_read_before_and_after_a_change_is_the_moment(url: str, name: s
         ids = curriculum.task_ids()
         before = {i: curriculum.get_task_stats(i) for i in ids}
         labels = curriculum.labels()
-        drive(moment.begin(), link)
+        drive(moment.begin(Turn(0)), link)
         play(curriculum, 300, seed=1)
         curriculum.evict(ids[0])
         curriculum.set_label(ids[1], "new")
@@ -255,15 +255,70 @@ def test_the_copies_go_when_it_is_done(server: RunningServer, name: str, tmp_pat
 
 
 def test_a_second_exporter_is_told(url: str, name: str, tmp_path: Path) -> None:
-    with Curriculum.open(url, name, config_of()) as curriculum:
+    at_once = WorkerSettings(retry_deadline_s=0)
+    with Curriculum.open(url, name, config_of(), worker=at_once) as curriculum:
         link = curriculum._link  # noqa: SLF001
         moment = moment_of(curriculum)
-        drive(moment.begin(), link)
+        drive(moment.begin(Turn(0)), link)
         with pytest.raises(SnapshotRunningError):
             curriculum.snapshot(tmp_path / "a.rcs")
         assert list(tmp_path.iterdir()) == []
         drive(moment.end(), link)
         curriculum.snapshot(tmp_path / "a.rcs")
+
+
+def test_a_second_exporter_waits_for_its_turn(url: str, name: str, tmp_path: Path) -> None:
+    with Curriculum.open(url, name, config_of()) as curriculum, Curriculum.open(url, name) as other:
+        link = curriculum._link  # noqa: SLF001
+        moment = moment_of(curriculum)
+        drive(moment.begin(Turn(0)), link)
+        ending = threading.Timer(0.5, lambda: drive(moment.end(), link))
+        ending.start()
+        assert other.snapshot(tmp_path / "a.rcs").tasks == 60
+        assert not ending.is_alive()
+        drive(moment.begin(Turn(0)), link)
+        threading.Timer(0.5, lambda: drive(moment.end(), link)).start()
+        assert other.check() == []
+
+
+def test_a_check_gives_way_to_a_snapshot_and_begins_anew(
+    url: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = WorkerSettings(retry_deadline_s=0)
+    with (
+        Curriculum.open(url, name, config_of()) as curriculum,
+        Curriculum.open(url, name, worker=at_once) as trainer,
+    ):
+        read, taken = Moment.labels, 0
+
+        def meddled(self: Moment, names: Any) -> Any:
+            nonlocal taken
+            if self.server is curriculum._store.server and taken < 3:  # noqa: SLF001
+                taken += 1
+                play(trainer, 3)
+                trainer.snapshot(tmp_path / f"{taken}.rcs", overwrite=True)
+            return (yield from read(self, names))
+
+        monkeypatch.setattr(Moment, "labels", meddled)
+        assert curriculum.check() == []
+        assert taken == 3
+        taken = 0
+        curriculum._store.server.deadline_s = 0.0  # noqa: SLF001
+        with pytest.raises(SnapshotError, match="a check gave way"):
+            curriculum.check()
+
+
+def test_a_check_does_not_take_the_turn_of_another(url: str, name: str) -> None:
+    at_once = WorkerSettings(retry_deadline_s=0)
+    with Curriculum.open(url, name, config_of(), worker=at_once) as curriculum:
+        link = curriculum._link  # noqa: SLF001
+        for gives_way in (False, True):
+            moment = moment_of(curriculum)
+            drive(moment.begin(Turn(0), gives_way=gives_way), link)
+            with pytest.raises(SnapshotRunningError):
+                curriculum.check()
+            drive(moment.end(), link)
+        assert curriculum.check() == []
 
 
 def test_a_progress_that_fails_leaves_nothing_behind(url: str, name: str, tmp_path: Path) -> None:
@@ -355,7 +410,7 @@ def test_the_exporters_copies_are_bounded_by_the_pool(server: RunningServer, nam
     with Curriculum.open(server.url, name, config_of(50, replacement_rate=0.0)) as curriculum:
         link = curriculum._link  # noqa: SLF001
         moment = moment_of(curriculum)
-        drive(moment.begin(), link)
+        drive(moment.begin(Turn(0)), link)
         play(curriculum, 1000)
         client = server.client()
         assert client.hlen(curriculum._store.server.keys.snapshot_tasks) <= 50 + 1  # noqa: SLF001

@@ -11,7 +11,7 @@ import pytest
 from redis_curriculum._protocol.asking import Server as Asked
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._state.consistent_read import Moment
+from redis_curriculum._state.consistent_read import Moment, Turn
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
@@ -193,7 +193,7 @@ def test_a_snapshot_misses_no_task_while_all_move_back(later: Pool, url: str, at
         while harness.reindex():
             pass
 
-    drive(moment.begin(), link)
+    drive(moment.begin(Turn(0)), link)
     assert drive(meddled(moment.task_ids(), at, move_back), link) == list(range(TASKS))
     drive(moment.end(), link)
     link.close()

@@ -253,7 +253,7 @@ def test_the_quarantine_is_bounded_and_the_newest_is_in_it(harness: Harness) -> 
 
 def test_none_leaves_the_quarantine_while_a_snapshot_runs(harness: Harness) -> None:
     harness.fail(0, "x")
-    harness.call("moment_begin", harness.generation, "token", 60_000)
+    harness.call("moment_begin", harness.generation, "token", 60_000, 0)
     for task_id in range(1, 10):
         harness.fail(task_id, "x")
     assert harness.client.hlen(harness.keys.quarantine) == 10

@@ -405,7 +405,7 @@ def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness)
     keys, client = harness.keys, harness.client
     was = {task_id: whole(harness, task_id) for task_id in range(4)}
     progress = whole(harness, "b")
-    harness.call("moment_begin", harness.generation, "token", 60_000)
+    harness.call("moment_begin", harness.generation, "token", 60_000, 0)
     harness.record([(0, 1.0)])
     harness.sample(0, replay="1")
     harness.set_label(2, "c")

@@ -393,3 +393,12 @@ def test_errors_of_this_module_are_the_librarys() -> None:
     for call in (lambda: Single(label=""), lambda: build(Custom(path="x:Y"), 0)):
         with pytest.raises(CurriculumError):
             call()
+
+
+@pytest.mark.parametrize(
+    "spec", [">2000000000", ".2000000000f", ">201", ">" + "9" * 5000, ">\u0662" + "\u0660" * 9]
+)
+def test_a_template_that_asks_for_gigabytes_is_refused_before_it_is_tried(spec: str) -> None:
+    with pytest.raises(InvalidInputError, match="template"):
+        Buckets(label=f"{{size:{spec}}}", buckets={"size": [1.5]})
+    assert Buckets(label="{size:>200}", buckets={"size": [1]}).generate(1).label == f"{1:>200}"

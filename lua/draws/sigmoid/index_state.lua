@@ -6,5 +6,12 @@ local function index_state(label)
 end
 
 local function index_sums()
-  return call('HGETALL', pool .. 'weight_sums')
+  local flat = {}
+  for _, name in ipairs({ 's', 'q0', 'q1', 'q2' }) do
+    local sum = call('HGET', pool .. 'weight_sums', name)
+    if sum then
+      flat[#flat + 1], flat[#flat + 2] = name, sum
+    end
+  end
+  return flat
 end
