@@ -90,7 +90,7 @@ class DebiasedProgressConfig(LabelFirstDraws):
     )
     EVICTS: ClassVar[Eviction] = "random"
 
-    kind: Annotated[Literal["debiased_progress"], STRUCTURAL] = "debiased_progress"
+    kind: Annotated[Literal["debiased_progress"], STRUCTURAL] = "debiased_progress"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     rates: Annotated[Ladder, STRUCTURAL] = Field(
         default=(1 / 128, 1 / 256, 1 / 512),
         description="Final rates of the averages per completion of the label, each below the one"
@@ -179,7 +179,7 @@ class DebiasedProgressConfig(LabelFirstDraws):
             chance = self.noise_factor * variance * gap_variance(moving[k], moving[k + 1])
             best = larger(best, gap * gap - chance)
         found = best + LEAST_WEIGHT
-        return root(found) if self.power == 1 else found
+        return root(found) if self.power == 1 else found  # pyright: ignore[reportReturnType] - as count
 
     @property
     def ripe_from(self) -> int:
