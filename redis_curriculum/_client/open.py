@@ -98,8 +98,9 @@ def opening(
     name = server.keys.name
     config = _checked(config, generator, resume)
     if config is not None and (yield InThread(partial(can_generate, config))):
-        config = yield InThread(config.with_fingerprint)
-        yield from tried_out(config, settings.retry_deadline_s)
+        marked: CurriculumConfig = yield InThread(config.with_fingerprint)
+        yield from tried_out(marked, settings.retry_deadline_s)
+        config = marked
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
     failing = [finding for finding in kept if finding.level == "fail"]
