@@ -185,7 +185,7 @@ class SequenceGapError(WorkerError):
 
 
 class StaleGenerationError(CurriculumError):
-    """A restore replaced the state this handle was opened on; open it again."""
+    """A restore replaced the state this handle was opened on; ``reopen()`` takes it there."""
 
 
 class SnapshotError(CurriculumError):
@@ -347,6 +347,10 @@ class ConfigChangedError(CurriculumError):
     def __init__(self, version: int) -> None:
         super().__init__(f"the config is now of version {version}")
         self.version = version
+
+
+class UnindexedError(CurriculumError):
+    """The indices are not yet those of the changed settings. Internal."""
 
 
 class MissingScriptError(ServerError):

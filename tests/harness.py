@@ -134,6 +134,20 @@ class Harness:
         self.config = config
         self.client.hset(self.keys.meta, "hypers", packed_hypers(config))
 
+    def retune(self, config: CurriculumConfig, change: str, begin: str | None = None) -> int:
+        """Change the config as ``configure`` does; indices that depend on it are not built yet."""
+        otherwise = self.hypers.is_indexed_otherwise(config.algorithm)
+        start = ("start 0" if otherwise else "") if begin is None else begin
+        args = (change, config.to_json(), config.sha256(), packed_hypers(config), start)
+        tail = (config.events_retained, "{}", "host", 1)
+        version = self.call("configure", self.generation, self.version, *args, *tail)
+        self.version, self.config = version, config
+        return int(version)
+
+    def reindex(self) -> int:
+        """One step; 1 where more is to be done."""
+        return int(self.call("reindex", self.generation))
+
     def open(self) -> list[Any]:
         state = " ".join(map(str, RandomStream.from_seed(self.config.seed).state))
         text, digest = self.config.to_json(), self.config.sha256()

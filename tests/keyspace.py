@@ -35,6 +35,8 @@ _SPELLED: Final = {
     _ANY.progress(_LABEL): "hash",
     _ANY.quarantine: "hash",
     **{_ANY.pool + part: "zset" for part in PARTS},
+    **{_ANY.reindexed(part): "zset" for part in PARTS},
+    _ANY.reindexed("labels"): "set",
     **{_ANY.count(what): "hash" for what in COUNTS},
     **{_ANY.epoch(_ID, what): "hash" for what in EPOCH},
 }

@@ -1,4 +1,4 @@
--- event: append to the capped stream of creations, evictions, failures, restores, migrations and epochs.
+-- event: append to the capped stream of creations, evictions, failures, settings, restores, migrations and epochs.
 -- Needs: call, prefix, events_retained
 -- Gives: event
 local function event(...)

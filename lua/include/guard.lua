@@ -1,13 +1,16 @@
 -- guard: one generation, one worker, each of its writes once. Nothing is written before it has passed.
 -- Needs: call, prefix, meta_key, generation, worker, sequence, lease_ms
--- Gives: meta, packed_hypers, worker_key, repeated, epoch_prefix, saving
+-- Gives: meta, packed_hypers, worker_key, repeated
 local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema', 'hypers',
-  'config_version')
+  'config_version', 'unindexed')
 if meta[1] ~= generation then
   return redis.error_reply('RCSTALE ' .. (meta[1] or 'gone'))
 end
 if meta[6] ~= '2' then -- another version of the library has rewritten the keys under a running worker
   return redis.error_reply('RCSTALE schema:' .. (meta[6] or 'none'))
+end
+if meta[9] then -- the indices are not yet those of the changed settings
+  return redis.error_reply('RCUNINDEXED ' .. meta[8])
 end
 local packed_hypers = meta[7]
 local worker_key = prefix .. 'worker:' .. worker
@@ -34,8 +37,4 @@ if lease_ms ~= '0' then
   call('ZADD', prefix .. 'workers', now + lease_ms, worker)
   reap(now)
 end
-local epoch_prefix = prefix .. 'epoch:' .. meta[2] .. ':'
-local saving = meta[3] and call('EXISTS', prefix .. 'snapshot') == 1
-if meta[3] and not saving then -- its exporter died
-  call('HDEL', meta_key, 'snapshot')
-end
+--@include under_way

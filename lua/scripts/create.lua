@@ -10,7 +10,7 @@
 -- ARGV[8] trouble str why the generator makes no more tasks; or empty
 -- ARGV[9..] specs groups of index int, task_id int, label str, params JSON; ascending
 -- Returns [repeated, created, missing]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed
 -- Atomic. O(specs).
 
 --@include keys

@@ -6,7 +6,7 @@
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
 -- ARGV[5..] task_ids int
 -- Returns [repeated, flags...]: 1 evicted, 0 it was not in the pool; only [1] when repeated
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. O(task_ids x log pool).
 
 --@include keys

@@ -9,7 +9,7 @@
 -- ARGV[7] task_id int
 -- ARGV[8] error str the message
 -- Returns [repeated, 2 quarantined, 1 counted or 0 not in the pool, missing]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. O(log pool).
 
 --@include keys

@@ -8,7 +8,7 @@
 -- ARGV[6] spread float how far the labels' mean scores lie apart
 -- ARGV[7..] labels groups of label str, success_rate_ema float, learning_progress str; the last is empty where the family has none
 -- Returns [repeated]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. Nothing is kept of an epoch that has gone. O(labels).
 
 --@include keys

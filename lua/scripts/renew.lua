@@ -5,7 +5,7 @@
 -- ARGV[3] sequence int of its last write
 -- ARGV[4] lease_ms int length of the lease
 -- Returns 1
--- Errors RCSTALE generation; RCFENCED worker; RCGAP last
+-- Errors RCSTALE generation; RCFENCED worker; RCGAP last; RCUNINDEXED version: reindex first
 -- Atomic.
 
 --@include guard

@@ -1,13 +1,15 @@
 -- repair_tasks: put tasks where their records say they belong.
 -- KEYS[1] meta hash rc:{name}:meta
 -- ARGV[1] generation int the generation the caller believes in
--- ARGV[2..] tasks groups of task_id int, seen str; seen: the label in whose set it was seen, or empty
+-- ARGV[2] config_version int the version of the config that the repair was computed by
+-- ARGV[3..] tasks groups of task_id int, seen str; seen: the label in whose set it was seen, or empty
 -- Returns number of tasks without a record that were taken out of the indices
--- Errors RCSTALE generation: a restore replaced it
+-- Errors RCSTALE generation: a restore replaced it; RCUNINDEXED version: reindex first; RCCONFIG version: the config has changed
 -- Atomic. O(tasks x log pool).
 
 --@include keys
 --@include reader
+--@include settled
 --@include stored_hypers
 --@include statistics
 --@include packing

@@ -10,7 +10,7 @@
 -- ARGV[8..] specs groups of index int, task_id int, label str, params JSON; ascending
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed
 -- Atomic. Fewer are replaced where fewer may be evicted. O(specs x log pool).
 
 --@include keys

@@ -8,7 +8,7 @@
 -- ARGV[6] purpose str replace: in place of tasks to be evicted; fill: as many as the pool lacks and nobody makes
 -- ARGV[7] again int the first of `count` indices that were reserved before the server lost that; or empty
 -- Returns [repeated, first, count, missing]: count 0: there is nothing to reserve; missing: how many tasks the pool lacks
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. O(workers that make tasks). What a worker has been making for three seconds others may make too.
 
 --@include keys

@@ -11,7 +11,7 @@
 -- ARGV[9] chosen str ids that the caller has chosen by the same probabilities, handed out instead of drawn; or empty
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. Expected O(count x log pool); after some 1,024 trials or 64 + 4 x count repeated picks in all the call ends with fewer tasks.
 
 --@include guard

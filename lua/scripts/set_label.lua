@@ -7,7 +7,7 @@
 -- ARGV[5] task_id int
 -- ARGV[6] label str the new label
 -- Returns [repeated, 1 moved or 0 not in the pool]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic.
 
 --@include keys

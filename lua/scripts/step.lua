@@ -12,7 +12,7 @@
 -- ARGV[10..] results groups of task_id int, score float [0, 1]
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. The draws see the results.
 
 --@include guard

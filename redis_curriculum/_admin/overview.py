@@ -105,13 +105,16 @@ def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
         UnsupportedServerError: Its keys are of another schema.
     """
     keys = server.keys
-    words = ("HMGET", keys.meta, "schema", "generation", "config")
-    schema, generation, config = yield from server.command(*words)
+    words = ("HMGET", keys.meta, "schema", "generation", "config", "config_version")
+    schema, generation, config, version = yield from server.command(*words)
     if schema is None:
         raise CurriculumNotFoundError(keys.name)
     require_schema(keys.name, schema)
     current = number(keys, "generation", generation)
-    return Store(server.at(current), read_config(keys, config), settings, playing=False)
+    stored = read_config(keys, config)
+    store = Store(server.at(current), stored, settings, playing=False)
+    store.configure(stored, number(keys, "config_version", version))
+    return store
 
 
 def read_config(keys: Keys, stored: str | None) -> CurriculumConfig:

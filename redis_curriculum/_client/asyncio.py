@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loop
-from redis_curriculum._client.handle import Handle, checked_results
+from redis_curriculum._client.handle import checked_results
 from redis_curriculum._client.lease import renewing_in_loop
+from redis_curriculum._client.live import AsyncLive
 from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
@@ -62,7 +63,7 @@ class Opening(Generic[H]):
             await self._handle.close()
 
 
-class AsyncCurriculum(AsyncCatalogue, Handle):
+class AsyncCurriculum(AsyncCatalogue, AsyncLive):
     """A ``Curriculum`` for one event loop; every method takes, does and raises what its twin does.
 
     A handle is one worker with one connection: tasks of the loop may share it, their calls then

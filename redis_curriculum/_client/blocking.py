@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.catalogue import Catalogue, connecting
-from redis_curriculum._client.handle import Handle, checked_results
+from redis_curriculum._client.handle import checked_results
 from redis_curriculum._client.lease import renewing
+from redis_curriculum._client.live import Live
 from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import TaskRecord
@@ -37,7 +38,7 @@ from redis_curriculum.tasks.task import Task, TaskGenerator
 T = TypeVar("T")
 
 
-class Curriculum(Catalogue, Handle):
+class Curriculum(Catalogue, Live):
     """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
 
     Nothing of the pool is kept here: every method asks the server, so what one worker wrote every

@@ -44,8 +44,13 @@ class Handle(ABC):
 
     @property
     def config(self) -> CurriculumConfig:
-        """The stored config."""
+        """The stored config, as of this handle's last call."""
         return self._store.config
+
+    @property
+    def generation(self) -> int:
+        """Which state of the curriculum this handle works on: each restore makes the next one."""
+        return self._store.server.keys.generation
 
     @property
     def epoch(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum._protocol.plan import InThread, Plan, Wait
+from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.requirements import (
     audit,
     durability,
@@ -24,8 +24,9 @@ from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store.contracts import OPEN
 from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.generate import can_generate
-from redis_curriculum._store.making import PATIENCE_S, try_out
+from redis_curriculum._store.making import tried_out
 from redis_curriculum._store.names import announce
+from redis_curriculum._store.once import Worker
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import validate_name
@@ -39,7 +40,7 @@ from redis_curriculum.errors import (
     InvalidInputError,
     MalformedStateError,
 )
-from redis_curriculum.tasks.build import changed_data, fingerprinted, other_data
+from redis_curriculum.tasks.build import changed_data, other_data
 from redis_curriculum.tasks.task import TaskGenerator
 
 log: Final = logging.getLogger("redis_curriculum")
@@ -73,12 +74,14 @@ def opening(
     *,
     resume: ResumeMode = "allow",
     fill: bool = False,
+    worker: Worker | None = None,
 ) -> Plan[Store]:
     """Audit the server, attach or create; three round trips, more while creating.
 
     It is filled where it is new (whoever comes first) or empty, or if ``fill``. A later gap is for
     the next draw: who attaches changes nothing, and a resumed run draws what it would have drawn.
     A curriculum of an older schema is migrated first, if no worker of the older version is live.
+    ``worker``: who the handle has been so far; it goes on under the name and the counts of that.
 
     Raises:
         InvalidInputError: The name, the config or the generator cannot be used.
@@ -95,8 +98,8 @@ def opening(
     name = server.keys.name
     config = _checked(config, generator, resume)
     if config is not None and (yield InThread(partial(can_generate, config))):
-        marked: CurriculumConfig = yield InThread(partial(_with_fingerprint, config))
-        yield from _tried_out(marked, settings.retry_deadline_s)
+        marked: CurriculumConfig = yield InThread(config.with_fingerprint)
+        yield from tried_out(marked, settings.retry_deadline_s)
         config = marked
     info = yield from server.info()
     kept = durability(info) if address.kind != "embedded" else []
@@ -117,7 +120,7 @@ def opening(
         config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
     yield from same_data(config)
-    store = Store(server.at(generation), config, settings, epoch)
+    store = Store(server.at(generation), config, settings, epoch, worker=worker)
     store.configure(config, version)
     store.worker.meet(info)
     if created:  # who creates it is told how long it will live; its workers need not be
@@ -128,6 +131,22 @@ def opening(
     filled = size > 0 and next_index >= config.num_active_tasks
     if (fill or not filled) and size < config.num_active_tasks and store.can_generate:
         yield from Filling(config.num_active_tasks - size, is_patient=True).plan(store)
+    return store
+
+
+def reopening(address: Address, former: Store) -> Plan[Store]:
+    """Attach to what now stands under the name of a store, as a new worker; see ``reopen``."""
+    yield from former.worker.leave()
+    name, settings = former.server.keys.name, former.settings
+    try:
+        store = yield from opening(address, name, None, settings, None, worker=former.worker)
+    except BaseException:
+        former.worker.serve(former.server, former.reindex)
+        raise
+    store.unfinished.caller = former.unfinished.caller
+    config = store.config.bind_as(former.config)
+    yield InThread(partial(can_generate, config))  # the store finds what this has built
+    store.configure(config, store.config_version)
     return store
 
 
@@ -155,13 +174,6 @@ def same_data(config: CurriculumConfig, generator: TaskGenerator | None = None) 
             " of task_generator):",
             changed,
         )
-
-
-def _with_fingerprint(config: CurriculumConfig) -> CurriculumConfig:
-    found = fingerprinted(config.task_generator)
-    if found is config.task_generator:
-        return config
-    return config.model_copy(update={"task_generator": found})
 
 
 def _found(server: Server, resume: ResumeMode) -> Plan[list[Any]]:
@@ -206,14 +218,6 @@ def _ago(then_ms: int, now_ms: int) -> str:
         if count > 0:
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
-
-
-def _tried_out(config: CurriculumConfig, deadline_s: float) -> Plan[None]:
-    """Make one task first: a generator that always fails leaves no curriculum behind."""
-    trying = try_out(config)
-    yield Wait(trying, max(deadline_s, PATIENCE_S))
-    if trying.done() and not trying.result().specs and (trouble := trying.result().trouble):
-        raise trouble
 
 
 def _checked(

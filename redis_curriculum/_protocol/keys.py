@@ -79,7 +79,7 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, capped: creations, evictions, failures, restores, migrations, epochs."""
+        """Stream, capped: creations, evictions, failures, settings, restores and so on."""
         return f"{self.prefix}events"
 
     def epoch(self, epoch: int, what: str) -> str:
@@ -147,6 +147,13 @@ class Keys:
     def ripe(self) -> str:
         """Sorted set by LP: from there on; only these may be evicted for low LP."""
         return f"{self.pool}ripe"
+
+    def reindexed(self, what: str) -> str:
+        """Sorted set: a new one of ``PARTS``, until it takes the place of the old one.
+
+        For ``labels`` a set: those that are indexed anew already.
+        """
+        return f"{self.pool}reindexed:{what}"
 
     def label(self, label: str) -> str:
         """Set: ids of the label's active tasks."""

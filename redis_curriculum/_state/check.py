@@ -19,7 +19,12 @@ from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAI
 from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_flag
-from redis_curriculum.errors import CurriculumError, SnapshotError
+from redis_curriculum.errors import (
+    ConfigChangedError,
+    CurriculumError,
+    SnapshotError,
+    UnindexedError,
+)
 
 _SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
@@ -28,10 +33,26 @@ _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
 def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
     """Name every violation; with ``repair``, rebuild the indices first and name what is left.
 
-    Left are counters that disagree, once somebody has meddled with their keys.
+    Left are counters that disagree, once somebody has meddled with their keys. If settings change
+    meanwhile that the indices depend on, it begins again.
     """
-    if validate_flag(repair, "repair"):
-        yield from _repair(store)
+    is_to_repair = validate_flag(repair, "repair")
+    while True:
+        yield from store.reload()
+        yield from store.reindex()
+        before = store.config
+        try:
+            if is_to_repair:
+                yield from _repair(store)
+            problems = yield from _problems(store)
+        except (ConfigChangedError, UnindexedError):
+            continue
+        yield from store.reload()
+        if not before.algorithm.is_indexed_otherwise(store.config.algorithm):
+            return problems
+
+
+def _problems(store: Store) -> Plan[list[str]]:
     places, problems = yield from _places(store)
     for place in places:
         problems += place.problems(store.config.algorithm)
@@ -152,7 +173,7 @@ def _repair(store: Store) -> Plan[None]:
     for start in range(0, len(wrong), CHUNK):
         chunk = wrong[start : start + CHUNK]
         words = (word for place in chunk for word in (place.task_id, place.seen_in))
-        yield from server.run(store.script(REPAIR_TASKS), *words)
+        yield from server.run(store.script(REPAIR_TASKS), store.config_version, *words)
     totals, _, labels = yield from _totals(store)
     known = {label.label for label in labels if label.is_known}
     names = sorted({*totals.active, *known} - {""})
@@ -166,17 +187,17 @@ def _repair_index(store: Store) -> Plan[None]:
 
     Each call is sent once: adding is not the same whenever it comes.
     """
-    server = store.server
+    server, version = store.server, store.config_version
     totals, _, labels = yield from _totals(store)
     wrong = [one for one in labels if totals.index.of_label(one.label) != one.index]
     for start in range(0, len(wrong), CHUNK):
         chunk = wrong[start : start + CHUNK]
         lacking = ((one.label, totals.index.lacking(one.label, one.index)) for one in chunk)
         words = (word for pair in lacking for word in pair)
-        yield server.request(store.script(REPAIR_INDEX), *words)
+        yield server.request(store.script(REPAIR_INDEX), version, *words)
     totals, moment, _ = yield from _totals(store)
     ours, theirs = totals.index.sums(), moment.sums
     lack = {name: ours.get(name, 0) - theirs.get(name, 0) for name in sorted({*ours, *theirs})}
     flat = [word for name, amount in lack.items() if amount for word in (name, amount)]
     if flat:
-        yield server.request(store.script(REPAIR_SUMS), *flat)
+        yield server.request(store.script(REPAIR_SUMS), version, *flat)

@@ -135,8 +135,14 @@ class Moment:
     def task_ids(self) -> Plan[list[int]]:
         """Ids to read, ascending; some of them may have been born after the moment."""
         found: set[str] = set()
-        for part in PARTS:  # tasks only move forward, so none is missed
-            found.update((yield from self.server.scan("ZSCAN", f"{self._keys.pool}{part}"))[::2])
+        names = ("config_version", "unindexed")
+        before, now = list[str | None](), [self.meta.get(name) for name in names]
+        while before != now:  # else tasks have only moved forward, so none is missed
+            before = now
+            for part in PARTS:
+                key = f"{self._keys.pool}{part}"
+                found.update((yield from self.server.scan("ZSCAN", key))[::2])
+            now = yield from self.server.command("HMGET", self._keys.meta, *names)
         found.update((yield from self.server.scan("HSCAN", self._keys.snapshot_tasks))[::2])
         found.discard(_ALWAYS_THERE)
         return sorted(map(int, found))

@@ -46,10 +46,10 @@ MOMENT_END: Final = bind("moment_end", "generation", "token")
 
 VERIFY: Final = contract("verify", "generation", "current", "packed_hypers", rest="tasks")
 VERIFY_SUMS: Final = contract("verify_sums", "generation", "current")
-REPAIR_TASKS: Final = contract("repair_tasks", "generation", rest="tasks")
+REPAIR_TASKS: Final = contract("repair_tasks", "generation", "config_version", rest="tasks")
 REPAIR_LABELS: Final = bind("repair_labels", "generation", rest="labels")
-REPAIR_INDEX: Final = contract("repair_index", "generation", rest="labels")
-REPAIR_SUMS: Final = contract("repair_sums", "generation", rest="amounts")
+REPAIR_INDEX: Final = contract("repair_index", "generation", "config_version", rest="labels")
+REPAIR_SUMS: Final = contract("repair_sums", "generation", "config_version", rest="amounts")
 
 STAGE_BEGIN: Final = bind("stage_begin", "generation", "current", "token", "lease_ms")
 STAGE: Final = bind(
@@ -72,6 +72,22 @@ FLIP: Final = bind(
 MIGRATE: Final = bind(
     "migrate", "generation", "current", "token", "steps", "older", "events_retained", rest="meta"
 )
+
+CONFIGURE: Final = bind(
+    "configure",
+    "generation",
+    "config_version",
+    "token",
+    "config",
+    "config_sha256",
+    "packed_hypers",
+    "unindexed",
+    "events_retained",
+    "changes",
+    "host",
+    "pid",
+)
+REINDEX: Final = contract("reindex", "generation")
 
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", "spread", rest="labels")

@@ -17,7 +17,12 @@ from redis_curriculum._store.contracts import CREATE, REPLACE, RESERVE
 from redis_curriculum._store.making import PATIENCE_S
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.text import message_of
-from redis_curriculum.errors import GeneratorError, GeneratorWarning, IndexTakenError
+from redis_curriculum.errors import (
+    ConfigChangedError,
+    GeneratorError,
+    GeneratorWarning,
+    IndexTakenError,
+)
 
 POLL_S: Final = 0.05
 
@@ -64,6 +69,13 @@ class Supplied(Call[T]):
         trouble = message_of(made.trouble.message) if made.trouble else ""
         return Write(store.script(CREATE), [*head, trouble, *made.specs])
 
+    def reload(self, store: Store) -> Plan[None]:
+        """Take over changed settings; what was made by the former ones is dropped."""
+        yield from store.reload()
+        batch = store.maker.batch
+        if batch and batch.version != store.config_version:
+            store.maker.batch = None
+
     def take_reserved(self, store: Store, write: Write, reply: list[Any]) -> bool:
         """Begin to make tasks for what was reserved, if it was any; the write is done."""
         _, first, count, _ = reply
@@ -99,7 +111,7 @@ class Filling(Supplied[None]):
     def steps(self, store: Store) -> Plan[None]:
         """Two round trips a chunk."""
         self.begin_waiting(store)
-        while self.missing > 0:
+        while self.missing > 0 and store.can_generate:
             if self.write is None:
                 self.write = yield from self.supplying(store, self.missing, patient=self.is_patient)
             if self.write is None:
@@ -109,6 +121,9 @@ class Filling(Supplied[None]):
                 reply = yield from store.worker.send(self)
             except IndexTakenError:
                 store.maker.batch = None
+                continue
+            except ConfigChangedError:
+                yield from self.reload(store)
                 continue
             if write.script.name == RESERVE.name:
                 self.missing = reply[3]

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from redis_curriculum._protocol.plan import Plan, Wait
 from redis_curriculum._store.calls import Argument
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import Exhausted, GeneratorError
@@ -105,6 +106,11 @@ class Maker:
             self.batch = None
             raise
 
+    def go_on(self, version: int) -> None:
+        """Let the batch count for another version of the config, by which it would be the same."""
+        if self.batch:
+            self.batch = replace(self.batch, version=version)
+
     def end(self, first: object) -> GeneratorError | None:
         """Forget the batch of those indices; return its trouble, and rest after that.
 
@@ -158,6 +164,18 @@ def is_custom(config: CurriculumConfig) -> bool:
 def try_out(config: CurriculumConfig) -> Future[Made]:
     """Make one task, of the first index for which the generator does not fail."""
     return _started(partial(_make, config, 0, FAILING_TASKS, enough=1), config)
+
+
+def tried_out(config: CurriculumConfig, deadline_s: float) -> Plan[None]:
+    """Make one task first: a generator that always fails is for no curriculum.
+
+    Raises:
+        GeneratorError: It fails for 16 ids in a row.
+    """
+    trying = try_out(config)
+    yield Wait(trying, max(deadline_s, PATIENCE_S))
+    if trying.done() and not trying.result().specs and (trouble := trying.result().trouble):
+        raise trouble
 
 
 def _started(work: Callable[[], Made], config: CurriculumConfig) -> Future[Made]:

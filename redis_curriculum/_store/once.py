@@ -14,7 +14,7 @@ import socket
 import time
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +29,7 @@ from redis_curriculum._store.process import born, machine
 from redis_curriculum._store.waiting import Waiting
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
+    ConfigChangedError,
     CurriculumError,
     CurriculumNotFoundError,
     EpochError,
@@ -39,6 +40,7 @@ from redis_curriculum.errors import (
     SequenceGapError,
     ServerError,
     StaleGenerationError,
+    UnindexedError,
     UnknownCommandError,
     WorkerError,
     WorkerFencedError,
@@ -85,6 +87,7 @@ class Worker:
         self.lost_writes = 0
         """Acknowledged writes that the server lost and that could not be replayed."""
         self._life = self._new_life()
+        self._reindex: Callable[[], Plan[None]]
 
     @property
     def worker_id(self) -> str:
@@ -103,6 +106,10 @@ class Worker:
             sequence=first,
             buffer=deque(maxlen=self.settings.replay_buffer),
         )
+
+    def serve(self, server: Server, reindex: Callable[[], Plan[None]]) -> None:
+        """Write to this state of a curriculum; ``reindex``: what to do while its indices lack."""
+        self.server, self._reindex = server, reindex
 
     def begin_anew(self) -> None:
         """Forget who this was: after a fork."""
@@ -288,6 +295,9 @@ class Worker:
         """Make up for what the server lost, or wait for the next try, or raise ``error``."""
         if isinstance(error, SequenceGapError):
             yield from self._replay(self._life, error, attempts)
+        elif isinstance(error, UnindexedError):
+            yield from self._reindex()
+            attempts.progress()
         elif not isinstance(error, WorkerFencedError) or not (yield from self._was_forgotten()):
             yield from attempts.pause(error)
 
@@ -329,9 +339,11 @@ class Worker:
                     attempts.progress()
                 except EpochError:  # another trainer has ended that epoch: nothing is missing
                     yield self._run(life, RESUME, write.number - 1, write.number)
-                except IndexTakenError:  # others created tasks meanwhile: these are gone
+                except (ConfigChangedError, IndexTakenError):  # these new tasks are gone
                     yield self._run(life, RESUME, write.number - 1, write.number)
                     self._report_lost(1)
+        except UnindexedError:  # the caller's next try replays the rest
+            yield from self._reindex()
         except SequenceGapError as again:  # lost once more: the caller's next try replays the rest
             yield from attempts.pause(again)
         except ServerError as error:

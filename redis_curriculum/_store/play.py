@@ -18,6 +18,7 @@ from redis_curriculum._store.fill import POLL_S, Supplied
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
 from redis_curriculum.errors import (
+    ConfigChangedError,
     CurriculumError,
     EmptyPoolError,
     IndexTakenError,
@@ -109,14 +110,29 @@ class Play(Supplied[Step]):
                 reply = yield from store.worker.send(self)
             except IndexTakenError:
                 store.maker.batch = None
+            except ConfigChangedError:
+                yield from self._go_by_new_settings(store)
             else:
-                if write.script.name == RESERVE.name:
-                    yield from self._reserved(store, write, reply)
-                elif write.script.name == CREATE.name:
-                    self._created(store, write, reply[2])
-                else:
-                    self._take(store, write, reply)
+                yield from self._accept(store, write, reply)
         return Step(self.tasks, self.outcomes)
+
+    def _accept(self, store: Store, write: Write, reply: list[Any]) -> Plan[None]:
+        """Take an answer over."""
+        if write.script.name == RESERVE.name:
+            yield from self._reserved(store, write, reply)
+        elif write.script.name == CREATE.name:
+            self._created(store, write, reply[2])
+        else:
+            if reply[1] != store.config_version:
+                self.is_begun = True
+                yield from self._go_by_new_settings(store)
+            self._take(store, write, reply)
+
+    def _go_by_new_settings(self, store: Store) -> Plan[None]:
+        """Take them over. The next task is made by the new generator, if by any."""
+        yield from self.reload(store)
+        if self.answer and not self._asks_for_more(store, self.answer):
+            self.answer = None
 
     def _asked_for(self, store: Store, answer: Drawn) -> Plan[Write | None]:
         """What brings the tasks that the last answer asks for; None: not now."""

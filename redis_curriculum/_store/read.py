@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import STATS, TaskRecord
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_label, validate_task_id
-from redis_curriculum.errors import CurriculumNotFoundError, KeyTypeError, StaleGenerationError
+from redis_curriculum.errors import KeyTypeError
 from redis_curriculum.scorers.base import Floats, Scorer
 from redis_curriculum.scorers.statistics import Holder
 from redis_curriculum.tasks.ids import label_hash
@@ -39,7 +40,7 @@ def _rows(store: Store, words: Sequence[tuple[str, ...]]) -> Plan[list[list[Any]
     """Read keys of this generation, which still is the current one afterwards."""
     of_generation = ("HGET", store.server.keys.meta, "generation")
     *rows, found = yield from store.server.commands([*words, of_generation])
-    _require_generation(store, found and found.decode())
+    store.check_generation(found and found.decode())
     return rows
 
 
@@ -72,20 +73,21 @@ def read_one(store: Store, task_id: object) -> Plan[TaskRecord | None]:
 def task_ids(store: Store, label: object = None) -> Plan[list[int]]:
     """Ids of the pool's tasks, or of a label's, ascending."""
     server = store.server
-    if label is not None:
-        found = yield from server.scan("SSCAN", server.keys.label(validate_label(label)))
-    else:
-        found = []
-        for part in PARTS:  # tasks only move forward, so none is missed
-            found += (yield from server.scan("ZSCAN", f"{server.keys.pool}{part}"))[::2]
-    yield from _same_generation(store)
-    return sorted({int(task_id) for task_id in found})
+    while True:
+        if label is not None:
+            found = yield from server.scan("SSCAN", server.keys.label(validate_label(label)))
+        else:
+            found = []
+            for part in PARTS:  # tasks only move forward, so none is missed
+                found += (yield from server.scan("ZSCAN", f"{server.keys.pool}{part}"))[::2]
+        if (yield from _is_as_before(store)):
+            return sorted({int(task_id) for task_id in found})
 
 
 def labels(store: Store) -> Plan[dict[str, int]]:
     """Label to number of its active tasks, sorted by label."""
     found = yield from store.server.scan_counts(store.server.keys.labels)
-    yield from _same_generation(store)
+    yield from _is_as_before(store)
     return dict(sorted(found.items()))
 
 
@@ -153,7 +155,8 @@ def _numbers(keys: list[str], texts: Sequence[bytes | None]) -> Floats:
 
 def pool(store: Store) -> Plan[Pool]:
     """Read the numbers that draws depend on."""
-    ids, scorer = (yield from task_ids(store)), store.config.algorithm
+    ids = yield from task_ids(store)
+    scorer = store.config.algorithm
     of_task, of_label = scorer.drawn_by("task"), scorer.drawn_by("label")
     tasks, labels_of = yield from numbers(store, "task", of_task, ids)
     of_labels, _ = yield from numbers(store, "label", of_label, labels_of)
@@ -177,13 +180,19 @@ def distribution(store: Store) -> Plan[dict[int, float]]:
     return dict(zip(np.asarray(found.task_ids).tolist(), probabilities.tolist(), strict=True))
 
 
-def _same_generation(store: Store) -> Plan[None]:
-    keys = store.server.keys
-    _require_generation(store, (yield from store.server.command("HGET", keys.meta, "generation")))
+def _is_as_before(store: Store) -> Plan[bool]:
+    """Whether no task can have moved backward since the store was last told of its settings.
 
+    New settings are taken over. They may put every task into another sorted set, at once.
 
-def _require_generation(store: Store, found: str | None) -> None:
-    if found is None:
-        raise CurriculumNotFoundError
-    if found != str(store.server.keys.generation):
-        raise StaleGenerationError("a restore replaced this curriculum's state; open it again")
+    Raises:
+        StaleGenerationError: A restore replaced the state.
+    """
+    words = ("HMGET", store.server.keys.meta, "generation", "config_version", "unindexed")
+    generation, version, unindexed = yield from store.server.command(*words)
+    store.check_generation(generation)
+    before = (store.config_version, store.unindexed)
+    if number(store.server.keys, "config_version", version) != store.config_version:
+        yield from store.reload()
+    store.unindexed = unindexed
+    return before == (store.config_version, unindexed)

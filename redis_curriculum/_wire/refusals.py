@@ -37,6 +37,7 @@ from redis_curriculum.errors import (
     SnapshotError,
     SnapshotRunningError,
     StaleGenerationError,
+    UnindexedError,
     UnknownCommandError,
     UnsupportedServerError,
     WorkerFencedError,
@@ -63,7 +64,8 @@ def _stale(detail: str) -> CurriculumError:
             f" library knows {SCHEMA}; use the library version that wrote it"
         )
     return StaleGenerationError(
-        f"a restore replaced this curriculum's state (it is at generation {detail}); open it again"
+        f"a restore replaced this curriculum's state (it is at generation {detail});"
+        " reopen() takes this handle there"
     )
 
 
@@ -83,6 +85,9 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"something else stands at our key {detail}; remove it or choose another name", key=detail
     ),
     "RCCONFIG": lambda detail: ConfigChangedError(int(detail)),
+    "RCUNINDEXED": lambda detail: UnindexedError(
+        f"the indices of config version {detail} are not complete; call reindex first"
+    ),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
     "RCEPOCH": lambda detail: EpochError(
         f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)

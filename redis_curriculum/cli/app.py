@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from redis_curriculum.cli import INTERRUPTED, admin, inspect, server, snapshots
+from redis_curriculum.cli import INTERRUPTED, admin, inspect, server, settings, snapshots
 from redis_curriculum.cli.output import say
 from redis_curriculum.errors import CurriculumError, InvalidInputError, without_password
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for _module in (server, inspect, snapshots, admin):
+for _module in (server, inspect, settings, snapshots, admin):
     _module.add_to(app)
 
 # Typer has click inside or beside it, depending on its version; this is click's base of errors.

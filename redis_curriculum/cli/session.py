@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeVar
@@ -18,7 +18,7 @@ from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumError, InvalidURLError
+from redis_curriculum.errors import CurriculumError, InvalidInputError, InvalidURLError
 
 T = TypeVar("T")
 
@@ -88,6 +88,21 @@ class Session:
             address = replace(self.address, kind="single", hosts=((host, port),))
             with _open(address, self.settings) as session:
                 yield session
+
+
+def assignments(texts: Iterable[str], what: str) -> dict[str, str]:
+    """Return what texts FIELD=VALUE say; ``what`` is how messages call them.
+
+    Raises:
+        InvalidInputError: One says something else, or a field comes twice.
+    """
+    values: dict[str, str] = {}
+    for text in texts:
+        field, found, value = text.partition("=")
+        if not found or not field or field in values:
+            raise InvalidInputError(what, "FIELD=VALUE, each field once", text)
+        values[field] = value
+    return values
 
 
 @contextmanager

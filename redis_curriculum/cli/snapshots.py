@@ -12,8 +12,7 @@ from redis_curriculum._state.export import export
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
 from redis_curriculum.cli.output import print_json, print_line, progress_bar
-from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
-from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, assignments, session
 
 
 def add_to(app: typer.Typer) -> None:
@@ -73,7 +72,8 @@ def restore(
 ) -> None:
     """Bring a snapshot back: entirely, or not at all."""
     with session(url, WORKING) as server, progress_bar("restore") as progress:
-        intake = take_in(file, _overrides(settings or []) or None, force=force, shrink=shrink)
+        overrides = assignments(settings or [], "--set")
+        intake = take_in(file, overrides or None, force=force, shrink=shrink)
         about, where = server.about(name), server.address.public
         server.run(restoring(about, where, intake, replace=replace, progress=progress))
     tasks, dropped = intake.totals.parts.total(), len(intake.dropped)
@@ -83,16 +83,6 @@ def restore(
     else:
         without = f", without the {dropped} of lowest progress" if dropped else ""
         print_line(f"{name} on {server.address.public}: {tasks} tasks{without}")
-
-
-def _overrides(settings: list[str]) -> dict[str, str]:
-    overrides: dict[str, str] = {}
-    for setting in settings:
-        field, found, value = setting.partition("=")
-        if not found or not field or field in overrides:
-            raise InvalidInputError("--set", "FIELD=VALUE, each field once", setting)
-        overrides[field] = value
-    return overrides
 
 
 def backup(name: Name, *, url: Url = None, json: AsJson = False) -> None:

@@ -19,7 +19,7 @@ from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family
-from redis_curriculum.tasks.build import bind_generator, custom_generators
+from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
 from redis_curriculum.tasks.task import Params, TaskGenerator
 from redis_curriculum.tasks.weighted import Generator
 
@@ -150,14 +150,14 @@ class CurriculumConfig(FrozenModel):
         fields = dict(self)
         algorithm = self.algorithm.model_dump()
         for name, value in overrides.items():
-            field = self._resolve(name)
+            field = self.field_named(name)
             if field.startswith("algorithm."):
                 algorithm[field.removeprefix("algorithm.")] = from_text(value)
                 fields["algorithm"] = algorithm
             else:
                 fields[field] = from_text(value)
         if algorithm["kind"] != self.algorithm.kind:  # settings the other kind has not are dropped
-            given = {self._resolve(name).removeprefix("algorithm.") for name in overrides}
+            given = {self.field_named(name).removeprefix("algorithm.") for name in overrides}
             known = given | family(algorithm["kind"]).model_fields.keys()
             fields["algorithm"] = {k: v for k, v in algorithm.items() if k in known}
         return type(self)(**fields)
@@ -172,13 +172,38 @@ class CurriculumConfig(FrozenModel):
             update={"task_generator": bind_generator(self.task_generator, generator)}
         )
 
+    def with_fingerprint(self) -> Self:
+        """Return a copy whose Custom generators have the fingerprints of their objects' data.
+
+        Raises:
+            GeneratorError: An object cannot be built or cannot say.
+        """
+        found = fingerprinted(self.task_generator)
+        if found is self.task_generator:
+            return self
+        return self.model_copy(update={"task_generator": found})
+
+    def makes_as(self, other: CurriculumConfig) -> bool:
+        """Whether it makes the same task of every id."""
+        own = (self.task_generator, self.invariants)
+        return own == (other.task_generator, other.invariants)
+
+    def bind_as(self, former: CurriculumConfig) -> Self:
+        """Return a copy that uses the user's objects as ``former`` does, where it names them."""
+        generator = bind_as(self.task_generator, former.task_generator)
+        return self.model_copy(update={"task_generator": generator})
+
     def unbound_generators(self) -> list[str]:
         """Return the import paths of generators that must be passed at open."""
         customs = custom_generators(self.task_generator)
         return [custom.path for custom in customs if not custom.is_bound]
 
-    def _resolve(self, name: str) -> str:
-        """Return the one dotted field that a bare or dotted name means."""
+    def field_named(self, name: str) -> str:
+        """Return the one dotted field that a bare or dotted name means.
+
+        Raises:
+            InvalidInputError: There is none, or more than one.
+        """
         if not isinstance(name, str):
             raise InvalidInputError("override", "the name of one field", name)
         own = list(type(self).model_fields)

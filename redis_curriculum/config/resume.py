@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from redis_curriculum._values.fields import STRUCTURAL, Resume
+from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Resume
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.registry import family, kinds
 
@@ -49,3 +51,48 @@ def structural_differences(
         for difference in saved.differences(given)
         if _rule(difference[0], algorithm) is STRUCTURAL
     ]
+
+
+def tunable_fields(config: CurriculumConfig) -> list[str]:
+    """Return the names of the fields that may change while the curriculum lives, in order."""
+    models: dict[str, type[FrozenModel]] = {"": type(config), "algorithm.": type(config.algorithm)}
+    return [
+        prefix + name
+        for prefix, model in models.items()
+        for name in model.model_fields
+        if name != "algorithm" and _mark(model, name) is TUNABLE
+    ]
+
+
+def retuned(config: CurriculumConfig, settings: Mapping[str, Any]) -> CurriculumConfig:
+    """Return a copy with tunable fields replaced, as ``with_overrides`` does.
+
+    Raises:
+        InvalidInputError: A name is unknown, a value breaks a rule, or a field is structural; then
+            the message lists the tunable ones.
+    """
+    for name, value in settings.items():  # first: a structural field may have rules of its own
+        field = config.field_named(name)
+        if _rule(field, type(config.algorithm)) is STRUCTURAL and not _is_same(
+            config, field, value
+        ):
+            raise _must_stay(config, field, value)
+    changed = config.with_overrides(settings)
+    for field, _, given in structural_differences(config, changed):
+        raise _must_stay(config, field, given)
+    return changed
+
+
+def _is_same(config: CurriculumConfig, field: str, value: object) -> bool:
+    top, _, name = field.partition(".")
+    own = getattr(config.algorithm, name) if name else getattr(config, top)
+    given = from_text(value)
+    return bool(own == (tuple(given) if isinstance(given, list) else given))
+
+
+def _must_stay(config: CurriculumConfig, field: str, value: object) -> InvalidInputError:
+    rule = (
+        "as it was when the curriculum was created, since it says what the stored numbers mean"
+        f" (tunable are {', '.join(tunable_fields(config))})"
+    )
+    return InvalidInputError(field, rule, value)

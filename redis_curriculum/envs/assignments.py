@@ -15,6 +15,7 @@ from redis_curriculum.envs.episode import Played, complaint, log
 from redis_curriculum.errors import (
     FailingTasksError,
     InvalidInputError,
+    StaleGenerationError,
     TaskApplyError,
     WorkerFencedError,
 )
@@ -28,6 +29,8 @@ FINISHED_SHARE: Final = 10
 """... unless more than so many times as many were finished."""
 PENDING: Final = "pending"
 """The outcome of a failure that is reported as soon as an episode of any task is finished."""
+DROPPED: Final = "dropped"
+"""The outcome of an episode whose task was drawn before a restore: it is not reported."""
 ROUNDING: Final = 1e-6
 """A return may leave the score range by so much of its width: sums of (32-bit) floats do."""
 
@@ -65,6 +68,11 @@ class TaskSource(Protocol):
         """The stored config."""
         ...
 
+    @property
+    def generation(self) -> int:
+        """Which state of the curriculum this works on; each restore makes another."""
+        ...
+
     def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Answer:
         """Report finished episodes and draw ``count`` tasks."""
         ...
@@ -75,6 +83,10 @@ class TaskSource(Protocol):
 
     def register(self) -> str:
         """Become a new worker."""
+        ...
+
+    def reopen(self) -> None:
+        """Go on with the state that a restore has put in the place of this one."""
         ...
 
 
@@ -108,6 +120,9 @@ class Assignments:
     A failure may be the task's fault, or the environment's. Until an episode of any task is
     finished nobody knows, and failures wait. The first result sends them; ``ATTEMPTS`` failures in
     a row of one environment drop them.
+
+    A restore replaces the curriculum's state. What was drawn from the former state is not reported
+    to the new one: episodes under way are played to their ends and dropped.
     """
 
     def __init__(
@@ -132,6 +147,10 @@ class Assignments:
         self._works = False
         """Whether an episode was finished."""
         self._call: _Call | None = None
+        self._generation: int | None = None
+        """The state that the tasks are of; None: there are none yet."""
+        self._former: set[int] = set()
+        """Environments that play a task of a former state."""
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy goes on with the tasks; what is to be reported stays here and counts once."""
@@ -150,9 +169,39 @@ class Assignments:
     def fill(self) -> list[str]:
         """Report what is to be reported and give every environment its tasks.
 
-        One round trip, and one more for each failure; none where nothing lacks. Returns the
-        outcomes of the results. After an error the next call makes up for it.
+        One round trip, and one more for each failure; none where nothing lacks. After a restore the
+        curriculum is reopened first. Returns the outcomes of the results. After an error the next
+        call makes up for it.
         """
+        outcomes: list[str] = []
+        while True:
+            outcomes += self._leave_former()
+            try:
+                return outcomes + self._fill()
+            except StaleGenerationError:
+                self._curriculum.reopen()
+
+    def _leave_former(self) -> list[str]:
+        """Drop what belongs to a state that a restore has replaced; return outcomes of results."""
+        before, self._generation = self._generation, self._curriculum.generation
+        if before in (None, self._generation):
+            return []
+        results = [*(self._call.results if self._call else ()), *self._finished]
+        log.warning(
+            "%s: a restore has replaced the curriculum's state; going on with the new one. Not"
+            " reported: %d results, %d failures, and the episodes that are under way",
+            self._environment,
+            len(results),
+            len(self._failed),
+        )
+        for failed in self._failed:
+            failed.outcome = DROPPED
+        self._finished, self._failed, self._call = [], [], None
+        self._former = {i for i, task in enumerate(self.current) if task is not None}
+        self.following = [None] * len(self.following)
+        return [DROPPED] * len(results)
+
+    def _fill(self) -> list[str]:
         outcomes: list[str] = []
         while self._works and self._failed:
             failed = self._failed[0]
@@ -188,11 +237,17 @@ class Assignments:
             FailingTasksError: One environment failed ``ATTEMPTS`` times in a row.
         """
         checked = {i: self._checked(played) for i, played in over.items()}
-        failed = {i: self._fail(i, p) for i, p in checked.items() if p.error is not None}
-        done = [i for i, played in checked.items() if played.error is None]
+        former = self._former & over.keys()
+        for i in former:
+            self._give_up(i)
+        ours = {i: played for i, played in checked.items() if i not in former}
+        failed = {i: self._fail(i, p) for i, p in ours.items() if p.error is not None}
+        done = [i for i, played in ours.items() if played.error is None]
         for i in done:
             self._finish(i, checked[i])
-        outcomes = dict(zip(done, self.fill(), strict=True))
+        told = self.fill()
+        outcomes = dict(zip(done, told[len(told) - len(done) :], strict=True))
+        outcomes |= dict.fromkeys(former, DROPPED)
         self._raise_what_must_be({i: checked[i] for i in failed})
         outcomes |= {i: failure.outcome or PENDING for i, failure in failed.items()}
         return {i: self._ended(i, played, outcomes[i]) for i, played in checked.items()}
@@ -214,6 +269,7 @@ class Assignments:
             )
 
     def _give_up(self, i: int) -> None:
+        self._former.discard(i)
         if self.following:
             self.current[i], self.following[i] = self.following[i], None
         else:

@@ -124,6 +124,14 @@ class FixedTasks:
         """Forget it: the log has it."""
         return EVALUATED
 
+    @property
+    def generation(self) -> int:
+        """Always the same: nothing restores given tasks."""
+        return 0
+
+    def reopen(self) -> None:
+        """Nothing to do."""
+
     def register(self) -> str:
         """Do nothing: there is no server."""
         return EVALUATED

@@ -176,8 +176,9 @@ class CurriculumEnv(TaskEnv):
     episodes    int      episodes that this environment finished, this one included
     failures    int      tasks that failed in this environment
     outcome     str      at the end: "applied", "evicted" (too late, counted as such), "duplicate"
-                         (a retry found it applied), "quarantined" (failed too often) or "pending"
-                         (a failure before any episode was finished)
+                         (a retry found it applied), "quarantined" (failed too often), "pending"
+                         (a failure before any episode was finished) or "dropped" (a restore came
+                         meanwhile)
     return      float    at the end: the undiscounted sum of rewards
     length      int      at the end: the number of steps
     score       float    at the end, unless the task failed: the score as reported

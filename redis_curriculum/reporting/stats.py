@@ -124,9 +124,10 @@ def stats(store: Store, labels: object = None) -> Plan[dict[str, float]]:
 
 def read_census(store: Store) -> Plan[Census]:
     """Read the columns, 500 tasks or labels in a round trip."""
-    server, keys, scorer = store.server, store.server.keys, store.config.algorithm
-    of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
+    server, keys = store.server, store.server.keys
     ids = yield from task_ids(store)
+    scorer = store.config.algorithm
+    of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
     tasks, found = yield from numbers(store, "task", (*_TASK, *of_task), ids)
     there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
     samples, created, *columns, label_index = tasks[there].T

@@ -61,6 +61,11 @@ class Scorer(FrozenModel):
     """Which of the tasks that may be replaced go first: those of lowest rank, or any of them."""
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = None
     """Names of the statistics that ``weight`` and ``rank`` use; None: any of them."""
+    INDEXED_BY: ClassVar[tuple[str, ...] | None] = None
+    """Names of the tunable fields that ``weight``, ``rank``, ``fresh_until`` and ``ripe_from`` use.
+
+    None: any of them. When one changes, all indices are built anew, and workers wait meanwhile.
+    """
     LUA: ClassVar[Path | None] = None
     """The Lua file; None: beside the library's own, under the name of ``kind``."""
 
@@ -181,6 +186,11 @@ class Scorer(FrozenModel):
     def first(self, name: str, mean: float) -> float:  # noqa: ARG002 - a family's own
         """Return the value that a statistic begins with where only the mean score is known."""
         return mean
+
+    def is_indexed_otherwise(self, other: Scorer) -> bool:
+        """Whether indices by these settings are not those by another one's of this family."""
+        names = hyperparameters(type(self)) if self.INDEXED_BY is None else self.INDEXED_BY
+        return any(getattr(self, name) != getattr(other, name) for name in names)
 
     def unpacked(self, holder: Holder, data: bytes) -> dict[str, float]:
         """Return the statistics that a field ``stats`` holds."""

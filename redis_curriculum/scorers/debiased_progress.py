@@ -77,6 +77,13 @@ class DebiasedProgressConfig(LabelFirstDraws):
         _of_label("average_squared", "Average of the squared score, at the first rate."),
         *(_of_label(name, "Average of the score, at its rate.") for name in _AVERAGES),
     )
+    INDEXED_BY: ClassVar[tuple[str, ...] | None] = (
+        "noise_factor",
+        "power",
+        "least_count",
+        "label_mass",
+        "min_presentations_for_eviction",
+    )
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = (
         "average_squared",
         *_AVERAGES,

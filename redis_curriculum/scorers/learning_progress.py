@@ -52,6 +52,12 @@ class LearningProgressConfig(SigmoidDraws):
         Statistic("random_baseline", "The first score, at most 0.75.", is_optional=True),
         Statistic("learning_progress", "How fast the performance changes, or how much it varies."),
     )
+    INDEXED_BY: ClassVar[tuple[str, ...] | None] = (
+        "min_samples_for_lp",
+        "min_presentations_for_eviction",
+        "pooling",
+        "performance_bonus_weight",
+    )
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = ("learning_progress", "p_true")
 
     kind: Annotated[Literal["learning_progress"], STRUCTURAL] = "learning_progress"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen

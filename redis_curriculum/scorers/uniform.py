@@ -17,6 +17,7 @@ class UniformConfig(Scorer):
     Results are counted and averaged all the same.
     """
 
+    INDEXED_BY: ClassVar[tuple[str, ...] | None] = ()
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = ()
 
     kind: Annotated[Literal["uniform"], STRUCTURAL] = "uniform"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen

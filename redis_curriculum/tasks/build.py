@@ -83,6 +83,17 @@ def _bound(generator: TaskGenerator, live: TaskGenerator, path: str) -> TaskGene
     return generator.model_copy(update={"entries": entries})
 
 
+def bind_as(generator: TaskGenerator, former: TaskGenerator) -> TaskGenerator:
+    """Return a copy whose Custom generators without an object use those of equal ones before."""
+    if isinstance(generator, Custom) and generator.live is None:
+        known = (c for c in custom_generators(former) if c.live is not None and c == generator)
+        return next(known, generator)
+    if not isinstance(generator, WeightedSet):
+        return generator
+    entries = [(bind_as(child, former), weight) for child, weight in generator.entries]
+    return generator.model_copy(update={"entries": entries})
+
+
 def build(
     generator: TaskGenerator, task_id: int, invariants: Mapping[str, Any] | None = None
 ) -> TaskSpec:

@@ -40,6 +40,7 @@ def test_every_command_keeps_its_promise(
         "task": (name, curriculum.task_ids()[0]),
         "labels": (name,),
         "workers": (name,),
+        "set": (name, "num_active_tasks=300"),
         "check": (name,),
         "snapshot": (name, file),
         "restore": (file, "--name", f"{name}.2"),
@@ -57,11 +58,12 @@ def test_every_command_keeps_its_promise(
 
 
 def _fields(answer: Any) -> list[str]:
-    """The fields of an object, of the first of a list, of the first in a field ``removed``."""
+    """The fields of an object, of the first of a list, of the first in a list within."""
     assert answer.out.count("\n") == 1, "one line"
     data = answer.json
     found = data[0] if isinstance(data, list) else data
-    return [*found, *(found["removed"][0] if found.get("removed") else ())]
+    within = found.get("removed") or found.get("changes")
+    return [*found, *(within[0] if within else ())]
 
 
 def _of_serve(place: Path) -> list[str]:

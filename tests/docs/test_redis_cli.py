@@ -83,6 +83,7 @@ def test_the_table_has_every_key_and_its_type() -> None:
         "worker": ("<id>",),
         "epoch": ("<n>", "<what>"),
         "task": ("<task_id>",),
+        "reindexed": ("<what>",),
         "label": ("<label>",),
         "members": ("<label>",),
         "progress": ("<label>",),

@@ -29,6 +29,7 @@ PINNED = {
     "fresh": "rc:{run-42}:g3:fresh",
     "learning": "rc:{run-42}:g3:learning",
     "ripe": "rc:{run-42}:g3:ripe",
+    "reindexed": "rc:{run-42}:g3:reindexed:ripe",
     "label": "rc:{run-42}:g3:label:maze 9:9",
     "labels": "rc:{run-42}:g3:labels",
     "inactive": "rc:{run-42}:g3:inactive",
@@ -47,6 +48,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "worker": ("w-1",),
     "epoch": (7, "samples"),
     "task": (0,),
+    "reindexed": ("ripe",),
     "label": ("maze 9:9",),
     "members": ("maze 9:9",),
     "progress": ("maze 9:9",),
@@ -129,7 +131,7 @@ def known(text: str) -> bool:
     whole = {spelled(name) for name in PINNED if name not in ARGUMENTS}
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
-    stems |= {KEYS.members("")}
+    stems |= {KEYS.members(""), KEYS.reindexed(""), KEYS.reindexed("labels")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 
@@ -172,4 +174,4 @@ def test_keys_lua_cuts_the_bases_out_of_the_meta_key() -> None:
     assert KEYS.meta[: -len("meta")] == KEYS.prefix
     assert "prefix .. 'g' .. generation .. ':'" in source
     assert KEYS.pool == f"{KEYS.prefix}g3:"
-    assert "prefix .. 'epoch:' .. meta[2] .. ':'" in lua()["guard"]
+    assert "prefix .. 'epoch:' .. meta[2] .. ':'" in lua()["under_way"]

@@ -27,6 +27,7 @@ from redis_curriculum.errors import (
     SnapshotError,
     SnapshotRunningError,
     StaleGenerationError,
+    UnindexedError,
     WorkerFencedError,
     WorkerInUseError,
 )
@@ -276,6 +277,7 @@ def test_the_scripts_are_found_in_the_package_or_beside_it(
 
 ERRORS: dict[tuple[str, str], type[CurriculumError]] = {
     ("RCCONFIG", "3"): ConfigChangedError,
+    ("RCUNINDEXED", "3"): UnindexedError,
     ("RCSTALE", "3"): StaleGenerationError,
     ("RCSTALE", "gone"): CurriculumNotFoundError,
     ("RCFENCED", "w0"): WorkerFencedError,

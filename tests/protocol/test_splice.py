@@ -296,6 +296,7 @@ def implied(parts: dict[str, str], found: set[str]) -> set[str]:
     while ahead:
         part = ahead.pop()
         done.add(part)
+        ahead |= set(included(parts[part])) - done
         needs = listed("Needs", parts[part])
         ahead |= {givers[word] for word in needs if word in givers} - done
     return done

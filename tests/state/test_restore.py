@@ -338,7 +338,7 @@ def test_a_name_in_use_needs_replace(server: RunningServer, name: str, tmp_path:
         assert state_of(old) == before
         with Curriculum.restore(path, server.url, replace=True) as new:
             assert state_of(new) != before
-            with pytest.raises(StaleGenerationError, match="open it again"):
+            with pytest.raises(StaleGenerationError, match=r"reopen\(\)"):
                 old.update_task_performance(kept[0], 1.0)
             with pytest.raises(StaleGenerationError):
                 old.get_task()

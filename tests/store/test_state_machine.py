@@ -18,13 +18,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from redis_curriculum.config import DebiasedProgressConfig, LearningProgressConfig
+from redis_curriculum.config import (
+    DebiasedProgressConfig,
+    LearningProgressConfig,
+    Resume,
+    resume_rule,
+)
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
     EpochError,
     IndexTakenError,
     SequenceGapError,
     StaleGenerationError,
+    UnindexedError,
     WorkerFencedError,
 )
 from tests.harness import Harness, Server, connect, text_config
@@ -212,6 +218,26 @@ class Machine(RuleBasedStateMachine):
         number = self.harness.sequence
         self.again = lambda: self.harness.end_epoch(closing, sequence=number)
         self.answer = [1]
+
+    @rule(data=st.data(), chosen=results)
+    def configure(self, data: st.DataObject, chosen: list[tuple[int, float]]) -> None:
+        """Other tunable numbers; until the indices are complete nobody else writes."""
+        drawn, own = data.draw(FAMILIES[self.family]), self.model.hypers
+        names = type(own).model_fields
+        fixed = [name for name in names if resume_rule(f"algorithm.{name}") is Resume.STRUCTURAL]
+        given = drawn.model_copy(update={name: getattr(own, name) for name in fixed})
+        self.harness.retune(
+            text_config(given, num_active_tasks=CAPACITY, epochs_retained=2), f"{next(serial)}"
+        )
+        if own.is_indexed_otherwise(given):
+            before = stored_state(self.harness)
+            for write in self.writes(chosen, self.harness.sequence + 1):
+                with pytest.raises(UnindexedError):
+                    write()
+            assert stored_state(self.harness) == before
+        while self.harness.reindex():
+            pass
+        self.model.hypers = given
 
     @rule(away=st.sampled_from([-1, 1]))
     def end_another_epoch(self, away: int) -> None:

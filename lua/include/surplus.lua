@@ -1,0 +1,33 @@
+-- surplus: tasks that the pool has no room for, lowest first.
+-- Needs: call, pool, num_active_tasks, now_ms, event, remove_task
+-- Gives: remove_surplus
+local function lowest()
+  local found, least = nil, math.huge
+  for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
+    local first = call('ZRANGE', pool .. part, 0, 0, 'WITHSCORES')
+    if first[1] and tonumber(first[2]) < least then
+      found, least = first[1], tonumber(first[2])
+    end
+  end
+  return found
+end
+
+-- Returns whether there are more than `most`; those stay.
+local function remove_surplus(most)
+  local surplus, now = -num_active_tasks, now_ms()
+  for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
+    surplus = surplus + call('ZCARD', pool .. part)
+  end
+  for _ = 1, math.min(surplus, most) do
+    local id = lowest()
+    local gone = remove_task(id, now)
+    if gone then
+      event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '')
+    else -- it has no record: somebody has meddled
+      for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
+        call('ZREM', pool .. part, id)
+      end
+    end
+  end
+  return surplus > most
+end
