@@ -32,7 +32,7 @@ class Live(Handle):
         Tasks that are in the pool stay as they are: a new generator makes those that come.
 
         Two round trips. Some settings decide where tasks stand in the indices, such as
-        ``min_samples_for_lp`` or ``noise_factor``: then one more for every 100 tasks. Calls of
+        ``least_count`` or ``noise_factor``: then one more for every 100 tasks. Calls of
         workers wait meanwhile, and help.
 
         Args:
