@@ -117,7 +117,7 @@ def test_a_deleted_name_and_a_restored_one(cli: Cli, url: str, tmp_path: Path) -
     with Curriculum.open(url, "a") as curriculum:
         curriculum.snapshot(tmp_path / "a.rcs")
     assert listed(cli) == ["a", "b"]
-    assert cli("delete", "a").code == 0
+    assert cli("delete", "a", "--yes").code == 0
     assert listed(cli) == Curriculum.names(url) == ["b"]
     Curriculum.restore(tmp_path / "a.rcs", url, "c").close()
     make(url, "a")

@@ -112,7 +112,7 @@ def test_a_bare_checkout_runs_a_curriculum(empty: Path, url: str, name: str) -> 
 def test_without_its_scripts_it_says_so(empty: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "redis_curriculum", tmp_path / "redis_curriculum")
     done = subprocess.run(
-        [empty, "-c", "import redis_curriculum"],
+        [empty, "-c", "from redis_curriculum import Curriculum"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -161,7 +161,7 @@ def test_shared_params_are_in_every_task() -> None:
         ({"label": "{size:{size}}"}, "nested field"),
         ({"label": "{size:n}"}, "locale"),
         ({"label": "{size:.1q}"}, "can format size"),
-        ({"label": "{size:300d}"}, "1 to 200 bytes"),
+        ({"label": "{size:300d}"}, "no width or precision above 200"),
         ({"label": ""}, "1 to 200 bytes"),
         ({"label": "a\n"}, "control"),
         ({"label": 5}, "a text"),

@@ -144,11 +144,9 @@ def test_directories_of_runs_that_are_over_go(
         attach(None, "ended").close()
         wait_for(lambda: is_free(default_directory("ended") / "keeper"))
         with attach(None, "new"):
-            assert {place.name.rpartition("-")[2] for place in tmp_path.iterdir()} == {
-                "else",
-                "lives",
-                "new",
-            }
+            found = {place.name.rpartition("-")[2] for place in tmp_path.iterdir()}
+            links = {str(os.getuid())}  # short links to sockets, where the path is long
+            assert found - links == {"else", "lives", "new"}
     for run in ("lives", "new"):
         wait_for(partial(is_over, default_directory(run)))
 
