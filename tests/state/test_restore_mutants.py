@@ -23,7 +23,7 @@ from tests.state.test_snapshot import config_of, lines_of, play
 from tests.state.test_snapshot_file import Lines, pack
 
 PER_TEST = 50
-MUTANTS = int(os.environ.get("MUTANTS", "300"))
+MUTANTS = int(os.environ.get("MUTANTS", "100"))
 IMPATIENT = WorkerSettings(timeout_s=10, retry_deadline_s=10)
 """A script or a plan without end is an error of this many seconds."""
 
