@@ -202,7 +202,7 @@ def status(store: Store) -> Plan[Status]:
     trouble, *found = yield from server.command(*words)
     fields = ("created_ms", "epoch", "late_count")
     created_ms, epoch, late = (
-        number(keys, field, text, 0) for field, text in zip(fields, found, strict=False)
+        number(keys, field, text, 0) for field, text in zip(fields, found, strict=True)
     )
     parts = yield from _parts(server)
     live, expired = yield from _workers(server)

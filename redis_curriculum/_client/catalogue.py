@@ -21,7 +21,7 @@ ConnectedInLoop = tuple[Address, WorkerSettings, asyncio.AsyncLink]
 def connecting(
     url: object, worker: WorkerSettings | None, credentials: Credentials | None
 ) -> Iterator[Connected]:
-    """Yield a link for a handle to keep; it is closed if there will be none."""
+    """Yield a link for the caller to keep; it is closed if an error comes."""
     address, settings = located(url, worker, credentials)
     link = blocking.DirectLink(address, settings.timeout_s)
     try:
@@ -65,12 +65,10 @@ class Catalogue:
             worker: How to talk to the server.
             credentials: As for ``open``.
         """
-        address, settings = located(url, worker, credentials)
-        link = blocking.DirectLink(address, settings.timeout_s)
-        try:
-            return blocking.drive(names(address, settings.retry_deadline_s), link)
-        finally:
+        with connecting(url, worker, credentials) as (address, settings, link):
+            found = blocking.drive(names(address, settings.retry_deadline_s), link)
             link.close()
+            return found
 
     @staticmethod
     def delete(
@@ -95,13 +93,10 @@ class Catalogue:
         Raises:
             CurriculumNotFoundError: There is none of that name.
         """
-        address, settings = located(url, worker, credentials)
-        server = server_of(address, name, settings)
-        link = blocking.DirectLink(address, settings.timeout_s)
-        try:
-            return blocking.drive(delete(server), link)
-        finally:
+        with connecting(url, worker, credentials) as (address, settings, link):
+            removed = blocking.drive(delete(server_of(address, name, settings)), link)
             link.close()
+            return removed
 
 
 class AsyncCatalogue:
@@ -118,12 +113,10 @@ class AsyncCatalogue:
 
         Arguments and cost are those of ``Curriculum.names``.
         """
-        address, settings = located(url, worker, credentials)
-        link = asyncio.AsyncLink(address, settings.timeout_s)
-        try:
-            return await asyncio.drive(names(address, settings.retry_deadline_s), link)
-        finally:
+        async with connecting_in_loop(url, worker, credentials) as (address, settings, link):
+            found = await asyncio.drive(names(address, settings.retry_deadline_s), link)
             await link.close()
+            return found
 
     @staticmethod
     async def delete(
@@ -137,10 +130,7 @@ class AsyncCatalogue:
 
         Arguments, cost and errors are those of ``Curriculum.delete``.
         """
-        address, settings = located(url, worker, credentials)
-        server = server_of(address, name, settings)
-        link = asyncio.AsyncLink(address, settings.timeout_s)
-        try:
-            return await asyncio.drive(delete(server), link)
-        finally:
+        async with connecting_in_loop(url, worker, credentials) as (address, settings, link):
+            removed = await asyncio.drive(delete(server_of(address, name, settings)), link)
             await link.close()
+            return removed

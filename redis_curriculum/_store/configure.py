@@ -48,9 +48,8 @@ def configure(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Pla
         config = yield from _tried(store, _changed(store, settings, shrink=shrink))
         found = store.config.differences(config)
         if not found:
-            store.configure(
-                config, store.config_version
-            )  # the object of a generator may be another
+            # The object of a generator may be another.
+            store.configure(config, store.config_version)
             return changes
         changes = found
         try:

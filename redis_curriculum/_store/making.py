@@ -161,18 +161,15 @@ def is_custom(config: CurriculumConfig) -> bool:
     return any(custom_generators(config.task_generator))
 
 
-def try_out(config: CurriculumConfig) -> Future[Made]:
-    """Make one task, of the first index for which the generator does not fail."""
-    return _started(partial(_make, config, 0, FAILING_TASKS, enough=1), config)
-
-
 def tried_out(config: CurriculumConfig, deadline_s: float) -> Plan[None]:
     """Make one task first: a generator that always fails is for no curriculum.
+
+    It is that of the first index for which the generator does not fail.
 
     Raises:
         GeneratorError: It fails for 16 ids in a row.
     """
-    trying = try_out(config)
+    trying = _started(partial(_make, config, 0, FAILING_TASKS, enough=1), config)
     yield Wait(trying, max(deadline_s, PATIENCE_S))
     if trying.done() and not trying.result().specs and (trouble := trying.result().trouble):
         raise trouble

@@ -66,15 +66,15 @@ def run(
     per_label = min(200, max(20, int(2 * seconds)))
     console.print(f"{family}: {world.about}.", highlight=False)
     console.print(f"Building {per_label} held-out tasks per label ...", highlight=False)
-    held_out = HeldOut(world, per_label, seed)
+    held_out = HeldOut.of(world, per_label, seed)
     before = held_out.measure(Network.fresh(seed, world.n_features))
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     course = _Course(world, run_id, seconds * TRAINING_SHARE, workers, seed, url, held_out, console)
     trainings = [course.run(title, algorithm) for title, algorithm in algorithms().items()]
     console.print("Measuring the curves ...", highlight=False)
-    steps = min(outcome.training.steps for outcome in trainings)
-    few = HeldOut(world, max(1, TASKS_PER_CURVE // len(before)), seed)
-    outcomes = [course.measure(outcome, steps, few) for outcome in trainings]
+    steps = min(training.steps for training in trainings)
+    few = held_out.first(max(1, TASKS_PER_CURVE // len(before)))
+    outcomes = [course.measure(training, steps, few) for training in trainings]
     first, second = outcomes
     picture = out / f"demo-{run_id}.png"
     report = DemoReport(
@@ -95,15 +95,6 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class _Trained:
-    """A training that has ended."""
-
-    title: str
-    curriculum: str
-    training: Training
-
-
-@dataclass(frozen=True, slots=True)
 class _Course:
     """What all trainings of a demo share."""
 
@@ -116,9 +107,13 @@ class _Course:
     held_out: HeldOut
     console: Console
 
-    def run(self, title: str, algorithm: Scorer) -> _Trained:
+    def curriculum_of(self, title: str) -> str:
+        """The name of a training's curriculum."""
+        return f"demo-{self.run_id}-{title.replace(' ', '-')}"
+
+    def run(self, title: str, algorithm: Scorer) -> Training:
         """Train once, from the same weights."""
-        name = f"demo-{self.run_id}-{title.replace(' ', '-')}"
+        name = self.curriculum_of(title)
         network = Network.fresh(self.seed, self.world.n_features)
         config = demo_config(self.world, algorithm, self.seed)
         with (
@@ -141,16 +136,16 @@ class _Course:
             highlight=False,
             soft_wrap=True,
         )
-        return _Trained(title, name, training)
+        return training
 
-    def measure(self, trained: _Trained, even_steps: int, few: HeldOut) -> Outcome:
+    def measure(self, training: Training, even_steps: int, few: HeldOut) -> Outcome:
         """Play the held-out tasks with the weights that a training kept."""
-        training, features = trained.training, self.world.n_features
+        features = self.world.n_features
         last = training.checkpoints[-1][1]
         even = training.weights_at(even_steps)
         return Outcome(
-            trained.title,
-            trained.curriculum,
+            training.name,
+            self.curriculum_of(training.name),
             training,
             after=self.held_out.measure(Network(last, features)),
             even=overall(self.held_out.measure(Network(even, features))),

@@ -83,9 +83,18 @@ WORLDS = {
 class HeldOut:
     """Held-out tasks, built once; ``measure`` plays each once with a network's policy."""
 
-    def __init__(self, world: World, per_label: int, seed: int) -> None:
+    def __init__(self, envs: Mapping[str, Sequence[Env]], seed: int) -> None:
+        self._envs = envs
         self._seed = seed
-        self._envs = world.held_out(per_label, seed)
+
+    @classmethod
+    def of(cls, world: World, per_label: int, seed: int) -> HeldOut:
+        """Build so many tasks of each label."""
+        return cls(world.held_out(per_label, seed), seed)
+
+    def first(self, per_label: int) -> HeldOut:
+        """Return the first tasks of each label."""
+        return HeldOut({label: of[:per_label] for label, of in self._envs.items()}, self._seed)
 
     def measure(self, network: Network) -> dict[str, float]:
         """Return the success rate by label, in [0, 1]; the same for the same network."""

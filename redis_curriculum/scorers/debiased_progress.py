@@ -67,8 +67,7 @@ class DebiasedProgressConfig(LabelFirstDraws):
 
     No P stays above ``cap + (1 - cap) / L``: what exceeds it is cut and all are divided by the sum.
 
-    The constants are those of the rule that was above uniform draws on every family of learners
-    in which a curriculum can help: see the page on whether it helps.
+    The page on whether it helps has what was measured with the constants of the default.
     """
 
     STATISTICS: ClassVar[tuple[Statistic, ...]] = (

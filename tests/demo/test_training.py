@@ -144,7 +144,7 @@ def test_weights_pass_through_shared_memory() -> None:
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=list(WORLDS))
 def test_held_out_tasks_are_played_the_same_way_every_time(world: World) -> None:
-    held_out = HeldOut(world, 4, seed=0)
+    held_out = HeldOut.of(world, 4, seed=0)
     network = Network.fresh(0, world.n_features)
     rates = held_out.measure(network)
     assert rates == held_out.measure(network)
@@ -158,7 +158,7 @@ def test_a_curve_is_measured_at_steps_that_lie_evenly() -> None:
     training = Training("x", LAKES, 1.0)
     network = Network.fresh(0, N_FEATURES)
     training.checkpoints = [(n, network.flat) for n in (0, 10, 20, 700, 1000)]
-    curve = curve_of(training, HeldOut(LAKES, 2, seed=0), points=4)
+    curve = curve_of(training, HeldOut.of(LAKES, 2, seed=0), points=4)
     assert curve.steps == [0, 20, 700, 1000]
     assert len(set(curve.success)) == 1
 
