@@ -12,6 +12,8 @@ from redis_curriculum.demo.training import Training
 from redis_curriculum.demo.worlds import HeldOut
 
 POINTS = 13
+HIGHEST_LEVEL = 0.8
+"""Above it curves are flat: when they meet a level there is chance."""
 LEAST_GAIN = 0.05
 """Of the mean success; who has learned less than this cannot be compared."""
 
@@ -39,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """When two trainings met the level that both met: steps and seconds of each."""
+    """When two trainings met a level that both met: steps and seconds of each."""
 
     level: float
     steps: tuple[float, float]
@@ -66,8 +68,11 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 
 def race(trainings: tuple[Training, Training], curves: tuple[Curve, Curve]) -> Race | None:
-    """Compare two trainings where the worse of them got to; None: it has hardly learned."""
-    level = min(max(curve.success) for curve in curves)
+    """Compare two trainings where the worse of them got to, at most ``HIGHEST_LEVEL``.
+
+    None: it has hardly learned.
+    """
+    level = min(HIGHEST_LEVEL, *(max(curve.success) for curve in curves))
     if level < min(curve.success[0] for curve in curves) + LEAST_GAIN:
         return None
     first, second = (curve.reaches(level) for curve in curves)

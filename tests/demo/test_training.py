@@ -188,6 +188,13 @@ def test_a_race_is_to_where_the_worse_of_both_got() -> None:
     assert back.steps == (2000.0, 1000.0)
 
 
+def test_a_race_ends_before_the_curves_are_flat() -> None:
+    (one, fast), (two, slow) = run_of([0.0, 0.8, 0.99], 1.0), run_of([0.0, 0.4, 0.8, 1.0], 1.0)
+    found = race((one, two), (fast, slow))
+    assert found is not None
+    assert (found.level, found.steps) == (0.8, (1000.0, 2000.0))
+
+
 def test_who_has_not_learned_is_not_compared() -> None:
     (one, fast), (two, slow) = run_of([0.1, 0.5, 0.9], 2.0), run_of([0.1, 0.1, 0.12], 1.0)
     assert race((one, two), (fast, slow)) is None
