@@ -418,7 +418,7 @@ def test_a_named_worker_pickles_as_another(opened: Open) -> None:
 def test_two_live_workers_cannot_share_an_id(opened: Open) -> None:
     opened(config_of(), worker_id="same").get_task()
     with pytest.raises(WorkerInUseError, match="same"):
-        opened(worker_id="same").get_task()
+        opened(worker_id="same", retry_deadline_s=0.5).get_task()
 
 
 def draw_in_child(curriculum: Curriculum, count: int) -> tuple[str, list[int]]:
