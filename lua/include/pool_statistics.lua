@@ -1,0 +1,3 @@
+-- pool_statistics: what the family keeps of all tasks together: packed, in the field `stats` of the hash `statistics`.
+-- Needs: call, pool
+--@generated pool_statistics
