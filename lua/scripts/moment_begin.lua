@@ -52,7 +52,7 @@ end
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
 --@include index_state
 --@include pool_statistics
-local of_pool, found = {}, load_pool() or {}
+local of_pool, found = {}, load_pool()
 for _, name in ipairs(POOL_STATISTICS) do
   if found[name] then
     of_pool[#of_pool + 1] = name

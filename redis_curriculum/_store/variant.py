@@ -152,30 +152,18 @@ class _Packing:
             yield f"local {holder.upper()}_STATISTICS = {{ {texts} }}\n"
 
     def of_pool(self) -> Iterator[str]:
-        """Lua's load_pool and store_pool, and POOL_STATISTICS; all of them empty if there are none.
-
-        A family without statistics of the pool need not have fold_pool.
-        """
+        """Lua's POOL_STATISTICS, unpack_pool and pack_pool; fold_pool where the family has none."""
         names = self._stored["pool"]
+        doubles, fields = "d" * len(names), ", ".join(f"p.{name}" for name in names)
         texts = ", ".join(f"'{name}'" for name in names)
         yield f"local POOL_STATISTICS = {{ {texts} }}\n"
-        if not names:
-            yield "local function load_pool() end\n"
-            yield "local store_pool, fold_pool = load_pool, load_pool\n"
-            return
-        doubles, fields = "d" * len(names), ", ".join(f"p.{name}" for name in names)
-        yield "local function load_pool()\n"
-        yield "  local p, data = {}, call('HGET', pool .. 'statistics', 'stats')\n"
-        yield "  if data then\n"
-        yield f"    {fields} =\n"
-        yield f"      struct.unpack('<{doubles}', data)\n"
-        yield "  end\n"
-        yield "  return p\n"
+        yield f"local function unpack_pool({'p, data' if names else ''})\n"
+        yield f"  {fields} = struct.unpack('<{doubles}', data)\n" if names else ""
         yield "end\n"
-        yield "local function store_pool(p)\n"
-        yield f"  local data = struct.pack('<{doubles}', {fields})\n"
-        yield "  call('HSET', pool .. 'statistics', 'stats', data)\n"
+        yield f"local function pack_pool({'p' if names else ''})\n"
+        yield f"  return struct.pack('<{doubles}', {fields})\n" if names else ""
         yield "end\n"
+        yield "" if names else "local function fold_pool() end\n"
 
     @property
     def _optional(self) -> set[str]:
