@@ -20,7 +20,6 @@ fsspec = pytest.importorskip("fsspec")
 
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
-
 _Memory: Any = MemoryFileSystem
 
 
