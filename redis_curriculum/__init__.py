@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from redis_curriculum.scorers import (
         DebiasedProgressConfig,
         DiscreteRandomConfig,
+        GroupProgressConfig,
         LearningProgressConfig,
         UniformConfig,
     )
@@ -56,6 +57,7 @@ _HOMES: Final = {
     "DiscreteRandomConfig": "scorers",
     "EpochReport": "reporting.epochs",
     "Event": "reporting.events",
+    "GroupProgressConfig": "scorers",
     "LabelRecord": "reporting.records",
     "LearningProgressConfig": "scorers",
     "Outcome": "tasks",
@@ -96,6 +98,7 @@ __all__ = [
     "DiscreteRandomConfig",
     "EpochReport",
     "Event",
+    "GroupProgressConfig",
     "LabelRecord",
     "LearningProgressConfig",
     "Outcome",

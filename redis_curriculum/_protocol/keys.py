@@ -202,6 +202,18 @@ class Keys:
         """String: sums over the labels, and their numbers by score (``label_first.FORMAT``)."""
         return f"{self.pool}groups"
 
+    def cell(self, cell: str) -> str:
+        """Sorted set: id of a task -> its weight; a cell is <state>:<label of its tasks>.
+
+        The label is empty unless labels count.
+        """
+        return f"{self.pool}cell:{cell}"
+
+    @property
+    def cell_sums(self) -> str:
+        """Hash: <state>:<label> -> sum of the weights in that cell, whole numbers of 2**-32."""
+        return f"{self.pool}cell_sums"
+
     @property
     def statistics(self) -> str:
         """Hash: what the family keeps of the whole pool, packed in the field ``stats``."""
