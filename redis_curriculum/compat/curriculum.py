@@ -13,6 +13,7 @@ from redis_curriculum.compat.config import CurriculumConfig
 from redis_curriculum.envs import CurriculumPufferEnv
 from redis_curriculum.errors import CompatWarning, InvalidInputError
 from redis_curriculum.tasks import Outcome, Step, Task
+from redis_curriculum.tasks.outcome import Result
 
 
 class CurriculumTask:
@@ -264,22 +265,32 @@ class LearningProgressAlgorithm:
 class _Clipping:
     """What a wrapper asks of a curriculum; scores are mapped first."""
 
-    class config:  # noqa: N801 - the attribute that a wrapper reads
-        """Any score is welcome here."""
-
-        score_range = (float("-inf"), float("inf"))
-
     def __init__(self, curriculum: Curriculum) -> None:
         self._curriculum = curriculum
+
+    @property
+    def config(self) -> _Clipping:
+        """What a wrapper reads of a config is here."""
+        return self
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Any number is a score."""
+        return float("-inf"), float("inf")
+
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """Results are scores alone."""
+        return ()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._curriculum.core, name)
 
-    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Step:
+    def next_tasks(self, finished: Iterable[Result], count: int) -> Step:
         """Report finished episodes and draw tasks."""
-        mapped = [(task_id, self._curriculum.mapped(score)) for task_id, score in finished]
+        mapped = [(result[0], self._curriculum.mapped(result[1])) for result in finished]
         return self._curriculum.core.next_tasks(mapped, count)
 
 
