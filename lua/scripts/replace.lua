@@ -30,7 +30,16 @@ end
 --@include remove
 local now, drawn = now_ms(), {}
 local at = specs_first
+local function skip_taken() -- somebody may have added a task of such an id
+  while at <= specs_last and call('EXISTS', pool .. 'task:' .. specs[at + 1]) == 1 do
+    at = at + specs_width
+  end
+end
 for _, id in ipairs(evictable((specs_last - specs_first + 1) / specs_width)) do
+  skip_taken()
+  if at > specs_last then
+    break
+  end
   local gone = remove_task(id, now)
   event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
     'worker', worker)

@@ -17,6 +17,7 @@ from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.tasks.build import custom_generators
+from redis_curriculum.tasks.custom import Custom
 from redis_curriculum.tasks.task import TaskGenerator
 
 _COUNT: Final = In(f"[1, {MOST_DRAWS}]")
@@ -180,7 +181,7 @@ def located(
 def live_generator(config: CurriculumConfig) -> TaskGenerator | None:
     """The user's own object, where its path cannot rebuild it and it pickles."""
     for custom in custom_generators(config.task_generator):
-        if custom.arguments is None and custom.is_bound:
+        if isinstance(custom, Custom) and custom.arguments is None and custom.is_bound:
             try:
                 pickle.dumps(custom.live)
             except Exception:  # noqa: BLE001 - whatever its class raises: it stays here

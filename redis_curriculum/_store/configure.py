@@ -72,6 +72,9 @@ def _changed(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Curr
     """The config with the new settings, checked before anything is sent."""
     old = store.config
     config = retuned(old, settings).bind_as(old)
+    if config.most_tasks and not old.most_tasks:
+        rule = "of the kind that it is: the rows of a table are put in from the first one on"
+        raise InvalidInputError("task_generator", rule, config.task_generator)
     if config.num_active_tasks < old.num_active_tasks and not shrink:
         rule = (
             f"at least {old.num_active_tasks}, or shrink=True (--shrink) must allow that the tasks"

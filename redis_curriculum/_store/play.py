@@ -152,6 +152,8 @@ class Play(Supplied[Step]):
         if not self.take_reserved(store, write, reply):
             self.answer = None
             if answer and self._is_stuck(store, answer):
+                if store.maker.is_resting:
+                    raise self._stuck(store, answer, "every row of the table has left it")
                 yield Sleep(POLL_S)
 
     def _created(self, store: Store, write: Write, missing: int) -> None:
@@ -184,7 +186,7 @@ class Play(Supplied[Step]):
             return store.script(RECORD), flat
         chosen = self.chosen[:draws]
         apart = self.count if self.distinct and not chosen else 0
-        may_replace = store.can_generate and store.maker.is_free
+        may_replace = store.can_generate and store.maker.is_free and not store.config.most_tasks
         head: list[Argument] = [len(chosen) or draws, int(may_replace), ""]
         head += [apart, " ".join(map(str, chosen))]
         return store.script(STEP if batch else SAMPLE), [*head, *flat]
