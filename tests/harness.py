@@ -137,7 +137,7 @@ class Harness:
     def retune(self, config: CurriculumConfig, change: str, begin: str | None = None) -> int:
         """Change the config as ``configure`` does; indices that depend on it are not built yet."""
         otherwise = self.hypers.is_indexed_otherwise(config.algorithm)
-        start = ("start 0" if otherwise else "") if begin is None else begin
+        start = ("start 0 0" if otherwise else "") if begin is None else begin
         args = (change, config.to_json(), config.sha256(), packed_hypers(config), start)
         tail = (config.events_retained, "{}", "host", 1)
         version = self.call("configure", self.generation, self.version, *args, *tail)

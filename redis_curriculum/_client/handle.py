@@ -114,14 +114,10 @@ class Handle(ABC):
         self._pid = os.getpid()
 
     def _play(self, finished: Iterable[tuple[int, float]], count: object, distinct: object) -> Play:
-        """A call for draws; distinct ones can be at most as many as the pool may hold."""
+        """A call for draws."""
         number = int(_COUNT.require(count, "count"))
         if not isinstance(distinct, bool):
             raise InvalidInputError("distinct", "True or False", distinct)
-        most = self._store.config.num_active_tasks
-        if distinct and number > most:
-            rule = f"at most {most} (num_active_tasks) if distinct"
-            raise InvalidInputError("count", rule, count)
         return play(self._store, finished, number, distinct=distinct)
 
     @property

@@ -35,6 +35,7 @@ RESERVE: Final = contract("reserve", *WRITE_HEAD, "count", "purpose", "again", "
 MADE: Final = ("config_version", "first", "through")
 CREATE: Final = contract("create", *WRITE_HEAD, *MADE, "trouble", rest="specs")
 REPLACE: Final = contract("replace", *WRITE_HEAD, *MADE, rest="specs")
+ADD: Final = contract("add", *WRITE_HEAD, "most", rest="specs")
 EVICT: Final = contract("evict", *WRITE_HEAD, rest="task_ids")
 SET_LABEL: Final = contract("set_label", *WRITE_HEAD, "task_id", "label")
 FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", "task_id", "error")

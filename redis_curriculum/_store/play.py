@@ -136,6 +136,10 @@ class Play(Supplied[Step]):
 
     def _asked_for(self, store: Store, answer: Drawn) -> Plan[Write | None]:
         """What brings the tasks that the last answer asks for; None: not now."""
+        if answer.missing <= 0 and self._is_too_few(store, answer):
+            self.answer = None
+            there = store.config.num_active_tasks - answer.missing
+            raise InvalidInputError("count", f"at most {there}, the pool, if distinct", self.count)
         if not store.can_generate:
             raise self._stuck(store, answer, "this worker has no task generator to fill it")
         stuck = self._is_stuck(store, answer)
@@ -223,7 +227,7 @@ class Play(Supplied[Step]):
 
     def _asks_for_more(self, store: Store, answer: Drawn) -> bool:
         if store.can_generate:
-            return bool(answer.wanted or answer.missing)
+            return bool(answer.wanted or answer.missing > 0 or self._is_too_few(store, answer))
         return self._is_stuck(store, answer)
 
 

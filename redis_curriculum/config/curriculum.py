@@ -22,7 +22,7 @@ from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family
 from redis_curriculum.tasks.buckets import Buckets
 from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
-from redis_curriculum.tasks.held_out import HeldOut, check_held_out, is_held_out
+from redis_curriculum.tasks.held_out import HeldOutRule, check_held_out, is_held_out
 from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.table import Table
 from redis_curriculum.tasks.task import Params, TaskGenerator
@@ -101,7 +101,7 @@ class CurriculumConfig(FrozenModel):
         default_factory=dict,
         description="Params that every generated task has, with exactly these values.",
     )
-    held_out: Annotated[HeldOut | None, BeforeValidator(check_held_out), STRUCTURAL] = Field(
+    held_out: Annotated[HeldOutRule | None, BeforeValidator(check_held_out), STRUCTURAL] = Field(
         default=None,
         description="Tasks that training never gets: a share of all by their ids, such as 0.1, or"
         ' patterns of labels, such as "maze-13*".',

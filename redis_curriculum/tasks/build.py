@@ -130,13 +130,24 @@ def built(
         message = f"the generator returned {type(spec).__name__} for task {task_id}, not TaskSpec"
         raise GeneratorError(message, task_id=task_id)
     try:
-        checked = TaskSpec(validate_label(spec.label), plain_params(spec.params))
-        text = encode_plain(checked.params)
-        for name, value in (invariants or {}).items():
-            _check_invariant(checked.params, name, value)
+        return checked_spec(spec, invariants)
     except InvalidInputError as error:
         message = f"the generator broke a rule for task {task_id}: {error}"
         raise GeneratorError(message, task_id=task_id) from error
+
+
+def checked_spec(
+    spec: TaskSpec, invariants: Mapping[str, Any] | None = None
+) -> tuple[TaskSpec, str]:
+    """Check all that the store relies on; return label and plain params, and these as JSON.
+
+    Raises:
+        InvalidInputError: The label, the params or an invariant.
+    """
+    checked = TaskSpec(validate_label(spec.label), plain_params(spec.params))
+    text = encode_plain(checked.params)
+    for name, value in (invariants or {}).items():
+        _check_invariant(checked.params, name, value)
     return checked, text
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redis_curriculum._values.rules import In
 from redis_curriculum.tasks.base import bits_of, uniform
 
 HeldOut = float | tuple[str, ...]
 """A share of the tasks by their ids, or patterns of labels."""
+if TYPE_CHECKING:  # one pattern, or a list, may be given; it is kept as a tuple
+    HeldOutRule = float | str | Sequence[str]
+else:
+    HeldOutRule = HeldOut
 
 _SHARE: Final = In("(0, 1)")
 
@@ -28,13 +33,13 @@ def check_held_out(value: object) -> object:
     return tuple(patterns)
 
 
-def is_held_out(rule: HeldOut | None, task_id: int, label: str) -> bool:
+def is_held_out(rule: HeldOutRule | None, task_id: int, label: str) -> bool:
     """Whether a task is held out; the same on every machine.
 
     A share goes by BLAKE2b of the id alone: neither seed nor label decides.
     """
     if rule is None:
         return False
-    if isinstance(rule, tuple):
-        return any(fnmatchcase(label, pattern) for pattern in rule)
-    return uniform(bits_of(task_id, "held out")) < rule
+    if isinstance(rule, float):
+        return uniform(bits_of(task_id, "held out")) < rule
+    return any(fnmatchcase(label, pattern) for pattern in rule)

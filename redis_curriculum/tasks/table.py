@@ -229,16 +229,16 @@ class Table(BaseGenerator):
         params = self._params_of(row, where, number, whole=source.TRAVELS)
         return TaskSpec(self._label_of(row, where, number), params)
 
-    def task_of(self, row: Row) -> tuple[int, TaskSpec]:
+    def task_of(self, row: Row, field: str) -> tuple[int, TaskSpec]:
         """Return id and task of a row that the table may not have.
 
         Raises:
-            InvalidInputError: The table has no key, or the row breaks a rule.
+            InvalidInputError: The table has no key, or the row breaks a rule; ``field`` names it.
         """
         if self.key is None:
-            raise InvalidInputError("rows", "tasks or task ids, since the table has no key", row)
-        params = self._params_of(row, "row", None, whole=True)
-        return self._id_in(row, "row"), TaskSpec(self._label_of(row, "row", None), params)
+            raise InvalidInputError(field, "a Task or a task id, since the table has no key", row)
+        params = self._params_of(row, field, None, whole=True)
+        return self._id_in(row, field), TaskSpec(self._label_of(row, field, None), params)
 
     def held_out(self, rule: HeldOut) -> int:
         """Return how many rows are held out; one pass over the rows for each rule."""
