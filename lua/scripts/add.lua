@@ -16,7 +16,6 @@
 if repeated then
   return { 1 }
 end
---@include hypers
 local function is_there(id)
   return call('EXISTS', pool .. 'task:' .. id) == 1
 end

@@ -175,7 +175,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
                 For what the first round trip leaves, the pool is read (six per 1,000 tasks).
 
         Raises:
-            InvalidInputError: More distinct tasks than the whole pool has; none was drawn.
+            InvalidInputError: More distinct tasks than the pool may hold; none was drawn.
             EmptyPoolError: There are fewer distinct tasks, and this worker cannot make more. Also
                 what ``get_task`` raises.
         """

@@ -95,6 +95,8 @@ class Scene:
         self.case.judge(answer)
 
     def end(self) -> None:
+        if surplus := self.pool()[SIZE:]:  # that was added
+            self.keeper.remove_tasks(surplus)
         self.keeper.get_task()
         assert self.keeper.check() == []
         assert_whole(self.server, self.keeper)
