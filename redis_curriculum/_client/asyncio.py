@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loop
-from redis_curriculum._client.handle import checked_results
+from redis_curriculum._client.handle import checked_results, one_result
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.live import AsyncLive
 from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
@@ -29,7 +29,7 @@ from redis_curriculum._wire.urls import Address, Credentials
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch
-from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task, TaskGenerator
 
 T = TypeVar("T")
@@ -163,29 +163,36 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
         """
         return (await self._call(self._play((), count, distinct))).tasks
 
-    async def update_task_performance(self, task_id: int, score: float) -> Outcome:
+    async def update_task_performance(
+        self, task_id: int, score: float, **numbers: float
+    ) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
+
+        ``numbers`` are what the algorithm asks for beside the score, by name, such as ``cost``
+        where ``DebiasedProgressConfig(cost_aware=True)`` is used; none are asked for by default.
 
         Returns:
             APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
             DUPLICATE, if a retry found it applied.
         """
-        return (await self._call(play(self._store, [(task_id, score)], 0))).outcomes[0]
+        result = one_result(task_id, score, numbers)
+        return (await self._call(play(self._store, [result], 0))).outcomes[0]
 
-    async def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
+    async def update_many(self, results: Iterable[Result]) -> list[Outcome]:
         """Report (task_id, score) pairs, applied in order; one outcome each.
 
-        One round trip a chunk. Every pair is checked before anything is sent.
+        Where the algorithm asks for more, a result is (task_id, score, numbers by name). One round
+        trip a chunk. Every result is checked before anything is sent.
         """
         return (await self._call(play(self._store, checked_results(results), 0))).outcomes
 
-    async def next_task(self, finished: tuple[int, float] | None = None) -> Task:
+    async def next_task(self, finished: Result | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
         return (await self._call(play(self._store, results, 1))).tasks[0]
 
     async def next_tasks(
-        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+        self, finished: Iterable[Result], count: int, *, distinct: bool = False
     ) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 

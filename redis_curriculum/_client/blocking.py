@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.catalogue import Catalogue, connecting
-from redis_curriculum._client.handle import checked_results
+from redis_curriculum._client.handle import checked_results, one_result
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.live import Live
 from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
@@ -29,7 +29,7 @@ from redis_curriculum._wire.urls import Address, Credentials
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.reporting.epochs import EpochReport, end_epoch
-from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task, TaskGenerator
 
 T = TypeVar("T")
@@ -181,30 +181,32 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         """
         return self._call(self._play((), count, distinct)).tasks
 
-    def update_task_performance(self, task_id: int, score: float) -> Outcome:
+    def update_task_performance(self, task_id: int, score: float, **numbers: float) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
+
+        ``numbers`` are what the algorithm asks for beside the score, by name, such as ``cost``
+        where ``DebiasedProgressConfig(cost_aware=True)`` is used; none are asked for by default.
 
         Returns:
             APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
             DUPLICATE, if a retry found it applied.
         """
-        return self._call(play(self._store, [(task_id, score)], 0)).outcomes[0]
+        return self._call(play(self._store, [one_result(task_id, score, numbers)], 0)).outcomes[0]
 
-    def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
+    def update_many(self, results: Iterable[Result]) -> list[Outcome]:
         """Report (task_id, score) pairs, applied in order; one outcome each.
 
-        One round trip a chunk. Every pair is checked before anything is sent.
+        Where the algorithm asks for more, a result is (task_id, score, numbers by name). One round
+        trip a chunk. Every result is checked before anything is sent.
         """
         return self._call(play(self._store, checked_results(results), 0)).outcomes
 
-    def next_task(self, finished: tuple[int, float] | None = None) -> Task:
+    def next_task(self, finished: Result | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
         return self._call(play(self._store, results, 1)).tasks[0]
 
-    def next_tasks(
-        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
-    ) -> Step:
+    def next_tasks(self, finished: Iterable[Result], count: int, *, distinct: bool = False) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 
         The draws see the results. ``distinct`` is as in ``get_tasks``.

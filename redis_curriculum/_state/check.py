@@ -15,6 +15,7 @@ from redis_curriculum._protocol.keys import COUNTS, LABEL_SETS, PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
+from redis_curriculum._state.format import check_statistics
 from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
 from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
@@ -22,11 +23,15 @@ from redis_curriculum._values.rules import validate_flag
 from redis_curriculum.errors import (
     ConfigChangedError,
     CurriculumError,
+    InvalidInputError,
     SnapshotError,
     UnindexedError,
 )
 
-_SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
+_SINGLE: Final = (
+    *(*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS),
+    *("quarantine", "statistics"),
+)
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
 
 
@@ -58,6 +63,10 @@ def _problems(store: Store) -> Plan[list[str]]:
         problems += place.problems(store.config.algorithm)
     totals, moment, labels = yield from _totals(store)
     problems += _total_problems(totals, moment, labels)
+    try:
+        check_statistics(store.config.algorithm, "pool", moment.statistics)
+    except InvalidInputError as error:
+        problems.append(f"the pool's {error}")
     return problems
 
 

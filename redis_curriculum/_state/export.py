@@ -142,6 +142,7 @@ def _manifest_of(moment: Moment, redis: str) -> Manifest:
         counters={name: whole(name) for name in COUNTERS if name in meta},
         forced=json.loads(meta.get("forced", "[]")),
         workers=moment.workers,
+        statistics=moment.statistics,
     )
 
 

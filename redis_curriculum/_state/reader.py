@@ -244,6 +244,7 @@ def _check_manifest(line: Manifest) -> CurriculumConfig:
     config = CurriculumConfig.from_json(canonical_json(line.config))
     if config.seed != line.seed:
         raise InvalidInputError("seed", f"the config's, {config.seed}", line.seed)
+    check_statistics(config.algorithm, "pool", line.statistics)
     return config
 
 

@@ -211,6 +211,11 @@ class CurriculumConfig(FrozenModel):
         """Whether training never gets that task."""
         return is_held_out(self.held_out, task_id, label)
 
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """Names of the numbers that each result brings beside its score; most algorithms: none."""
+        return tuple(one.name for one in self.algorithm.reported)
+
     def normalize_score(self, raw: object) -> float:
         """Map a raw score to [0, 1]; NumPy scalars are accepted, the result is a Python float.
 

@@ -40,6 +40,6 @@ def is_held_out(rule: HeldOutRule | None, task_id: int, label: str) -> bool:
     """
     if rule is None:
         return False
-    if isinstance(rule, float):
+    if isinstance(rule, (int, float)):
         return uniform(bits_of(task_id, "held out")) < rule
     return any(fnmatchcase(label, pattern) for pattern in rule)

@@ -193,7 +193,8 @@ class Parquet(Rows):
         sizes = (groups.row_group(i).num_rows for i in range(groups.num_row_groups))
         self._ends = list(accumulate(sizes))
         self._lock = threading.Lock()
-        self._batches: Any = None
+        self._batches: Any = iter(())
+        self._reach = 0
         self._start, self._rows = 0, list[Row]()
 
     def __len__(self) -> int:
@@ -202,12 +203,12 @@ class Parquet(Rows):
     def row(self, position: int) -> Row:
         """Return one row; the batch that holds it stays in memory."""
         with self._lock:
-            reach = self._start + len(self._rows) + _BATCH
-            if self._batches is None or not self._start <= position < reach:
+            if not self._start <= position < self._reach:
                 self._go_to_group(bisect_right(self._ends, position))
             while position >= self._start + len(self._rows):
                 self._start += len(self._rows)
                 self._rows = next(self._batches).to_pylist()
+                self._reach = self._start + len(self._rows) + _BATCH
             return self._rows[position - self._start]
 
     def _go_to_group(self, group: int) -> None:
