@@ -6,7 +6,7 @@
 -- Atomic. At most 100 tasks. Whoever calls goes on where the last call has stopped; until the end no worker writes (guard).
 
 --@include reader
-local phase, cursor = string.match(call('HGET', meta_key, 'unindexed') or '', '^(%l+) (%d+)$')
+local phase, cursor, surplus = string.match(call('HGET', meta_key, 'unindexed') or '', '^(%l+) (%d+) (%d+)$')
 if not phase then
   return 0
 end
@@ -19,7 +19,7 @@ local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot')
 local FOLLOWING = { fresh = 'learning', learning = 'ripe', ripe = 'surplus' }
 
 local function go_on(next_phase, next_cursor)
-  call('HSET', meta_key, 'unindexed', next_phase .. ' ' .. next_cursor)
+  call('HSET', meta_key, 'unindexed', string.format('%s %.0f %.0f', next_phase, next_cursor, surplus))
   return 1
 end
 
@@ -39,8 +39,11 @@ elseif phase ~= 'surplus' then
     exchange_parts()
   end
   return go_on(FOLLOWING[part], 0)
-elseif remove_surplus(REMOVED) then
-  return 1
+else
+  surplus = remove_surplus(tonumber(surplus), REMOVED)
+  if surplus > 0 then
+    return go_on('surplus', 0)
+  end
 end
 call('HDEL', meta_key, 'unindexed')
 return 0

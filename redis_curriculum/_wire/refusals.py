@@ -25,6 +25,7 @@ from redis_curriculum.errors import (
     CurriculumNotFoundError,
     EpochError,
     IndexTakenError,
+    InvalidInputError,
     InvalidURLError,
     KeyTypeError,
     MigrationError,
@@ -89,6 +90,9 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"the indices of config version {detail} are not complete; call reindex first"
     ),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
+    "RCFULL": lambda detail: InvalidInputError(
+        "tasks", f"fewer: a pool holds 2**20, and {detail} are there", "more"
+    ),
     "RCEPOCH": lambda detail: EpochError(
         f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)
     ),
