@@ -135,7 +135,7 @@ class Keys:
 
     @property
     def fresh(self) -> str:
-        """Sorted set by LP: tasks with fewer completions than ``min_samples_for_lp``."""
+        """Sorted set by LP: tasks with too few results to be judged."""
         return f"{self.pool}fresh"
 
     @property

@@ -7,5 +7,5 @@ end
 
 -- A sum, or the size of a cell, is wrong: all is built anew (reindex).
 local function index_add()
-  call('HSET', meta_key, 'unindexed', 'start 0')
+  call('HSET', meta_key, 'unindexed', 'start 0 0')
 end
