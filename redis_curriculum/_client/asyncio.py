@@ -323,7 +323,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
         Raises:
             WorkerFencedError: It is too late.
         """
-        await self._run(self._store.worker.renew())
+        await self._run(self._store.backlog.renew(self._store))
 
     @asynccontextmanager
     async def keeping_lease(self) -> AsyncIterator[None]:

@@ -144,6 +144,7 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
         former.worker.serve(former.server, former.reindex)
         raise
     store.unfinished.caller = former.unfinished.caller
+    store.backlog.succeed(former.backlog)
     config = store.config.bind_as(former.config)
     yield InThread(partial(can_generate, config))  # the store finds what this has built
     store.configure(config, store.config_version)

@@ -39,7 +39,7 @@ RETRIABLE_CODES: Final = frozenset(
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 1.0
 FIRST_WORD_S: Final = 1.0
-"""So long a call fails before the log has a line about it."""
+"""So long a call waits before the log has a line about it."""
 _LOG: Final = logging.getLogger("redis_curriculum")
 
 
@@ -157,12 +157,14 @@ class Attempts:
     def __init__(self, deadline_s: float, *, unknown: bool = False) -> None:
         self._deadline_s = deadline_s
         self._unknown = unknown
-        self._failing_since, self._tell_at = 0.0, 0.0
+        self._has_told = False
         self.progress()
 
     def progress(self) -> None:
         """Something was done: count from here again."""
-        self._until, self._pause_s = time.monotonic() + self._deadline_s, FIRST_PAUSE_S
+        self._since = time.monotonic()
+        self._until, self._pause_s = self._since + self._deadline_s, FIRST_PAUSE_S
+        self._tell_at = self._since + FIRST_WORD_S
 
     def note(self, error: CurriculumError) -> Applied:
         """Once one attempt may have been applied, the write may have been."""
@@ -178,21 +180,19 @@ class Attempts:
         self._tell(error, left)
         pause = self._pause_s * random.uniform(0.5, 1.0)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        yield Sleep(min(pause, left))
+        yield Sleep(min(pause, left, self._tell_at - time.monotonic()))
 
     def end(self) -> None:
         """It was answered; say so if the log has said that it was not."""
-        if self._tell_at > self._failing_since + FIRST_WORD_S:
-            _LOG.warning("answered after %.0f s", time.monotonic() - self._failing_since)
+        if self._has_told:
+            _LOG.warning("answered after %.0f s", time.monotonic() - self._since)
 
     def _tell(self, error: CurriculumError, left: float) -> None:
         """Write a line after the first second, then after twice the time, each time."""
         now = time.monotonic()
-        if not self._failing_since:
-            self._failing_since, self._tell_at = now, now + FIRST_WORD_S
+        waited = now - self._since
         if now >= self._tell_at:
-            waited = now - self._failing_since
-            self._tell_at = now + waited
+            self._tell_at, self._has_told = now + waited, True
             _LOG.warning("no answer for %.0f s, trying for another %.0f s: %s", waited, left, error)
 
 

@@ -41,6 +41,8 @@ def play(
 class Play(Supplied[Step]):
     """Results to report and a number of tasks to draw, and how far that has come."""
 
+    can_wait = True
+
     results: list[tuple[int, float]]
     count: int
     distinct: bool = False
@@ -57,17 +59,6 @@ class Play(Supplied[Step]):
     chosen: list[int] = field(default_factory=list, init=False, compare=False)
     """Ids so chosen that have not been handed out."""
 
-    is_deferred: bool = field(default=False, init=False, compare=False)
-    """Whether it was answered without the server, and is only carried on to report."""
-
-    def plan(self, store: Store) -> Plan[Step]:
-        """Carry the call out, or carry it on; without the server, if the settings say so."""
-        return store.backlog.carry(self, self.carried_on(store), store)
-
-    def carried_on(self, store: Store) -> Plan[Step]:
-        """Carry the call out, or carry it on."""
-        return Supplied.plan(self, store)
-
     @property
     def left(self) -> int:
         """Results whose outcome is not known."""
@@ -82,9 +73,6 @@ class Play(Supplied[Step]):
 
     def give_up(self, store: Store) -> int:
         """Give up results that may have been applied or not; return how many."""
-        write = self.write
-        if write is None or not write.number or write.reply is not None:
-            return 0
         batch = min(store.settings.chunk, self.left)
         self.sent, self.write = self.sent + batch, None
         return batch

@@ -9,14 +9,17 @@ the plan may yield further steps before it ends. Only ``GeneratorExit`` allows n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Mapping
 from typing import Any, Final, NamedTuple
 
 import hiredis
 from redis import exceptions
 
+from redis_curriculum._protocol.asking import FIRST_WORD_S
 from redis_curriculum._protocol.plan import InThread, Sleep, T, Wait
 
+_LOG: Final = logging.getLogger("redis_curriculum")
 Text = tuple[str | bytes, ...]
 """A command and its arguments. No numbers: hiredis crashes the process if Ctrl-C comes while it
 writes one."""
@@ -69,6 +72,11 @@ class Drop(NamedTuple):
 Step = Connect | Exchange | ExchangeAll | Drop | InThread | Sleep | Wait
 Steps = Generator[Step, Any, T]
 """A plan of a link, which returns a ``T``."""
+
+
+def tell_of_silence(left_s: float) -> None:
+    """Write to the log that a reply has not come within the first second."""
+    _LOG.warning("no answer for %.0f s, waiting for another %.0f s", FIRST_WORD_S, left_s)
 
 
 def first_error(replies: list[Any]) -> list[Any]:

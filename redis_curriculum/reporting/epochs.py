@@ -19,7 +19,7 @@ from redis_curriculum._store.contracts import END_EPOCH, NOTE_EPOCH
 from redis_curriculum._store.read import labels, numbers
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum.errors import EpochError
+from redis_curriculum.errors import EpochError, ServerUnavailableError
 from redis_curriculum.reporting.alerts import EPOCHS_BACK, Alert, alerts
 
 _WHOLE: Final = In("[0, 2**53)")
@@ -85,6 +85,18 @@ class Ending(Call[EpochReport]):
     spread: float = field(default=0.0, init=False, compare=False)
     noted: int = field(default=0, init=False, compare=False)
     """How many of these words are kept for later reports."""
+
+    def plan(self, store: Store) -> Plan[EpochReport]:
+        """Carry the call out, or carry it on; an error says how far it has come."""
+        try:
+            return (yield from Call.plan(self, store))
+        except ServerUnavailableError as error:
+            state = "is closed, but its report was not read"
+            if not self.is_begun:
+                state = "may be closed" if error.applied == "unknown" else "is not closed"
+            again = "the same call, made again, goes on with it"
+            error.message = f"epoch {self.epoch} {state} ({again}): {error.message}"
+            raise
 
     def steps(self, store: Store) -> Plan[EpochReport]:
         """Close the epoch, note how far its labels have come, and read its report."""
