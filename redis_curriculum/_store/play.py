@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
+from redis_curriculum._protocol.stored import malformed, text
 from redis_curriculum._store.calls import Argument, Write
 from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
 from redis_curriculum._store.distinct import choosing, too_few
@@ -201,6 +202,9 @@ class Play(Supplied[Step]):
             *(sent, drawn, chosen, is_short),
             *(more, None),
         )
+        if answer and answer.malformed:
+            task_id, name, value = answer.malformed
+            raise malformed(store.server.keys.task(task_id), name, value)
 
     def _is_too_few(self, store: Store, answer: Drawn) -> bool:
         """Whether the pool was smaller than the number of distinct tasks: then none was drawn."""
@@ -217,16 +221,22 @@ class Drawn:
     """What sample, step and replace answer."""
 
     missing: int
-    __slots__ = ("missing", "outcomes", "tasks", "wanted")
+    __slots__ = ("malformed", "missing", "outcomes", "tasks", "wanted")
 
     def __init__(self, reply: list[Any]) -> None:
         _, _, self.wanted, self.missing, n = reply[:5]
         self.outcomes = reply[5 : 5 + n]
         flat = reply[5 + n :]
-        self.tasks = [
-            Task(int(task_id), label, from_json(params))
-            for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-        ]
+        self.tasks: list[Task] = []
+        self.malformed: tuple[str, str, str] | None = None
+        """Task id, field and value where somebody has overwritten a record; its draw counts."""
+        for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+            try:
+                self.tasks.append(Task(int(task_id), text(label), from_json(params)))
+            except (ValueError, TypeError) as error:
+                is_label = isinstance(error, UnicodeEncodeError) and error.object == label
+                name, value = ("label", label) if is_label else ("params", params)
+                self.malformed = (task_id, name, value)
 
 
 def _again(write: Write, answer: Drawn) -> list[Argument]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Final
 
+from redis_curriculum._protocol import stored
 from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._store.calls import Argument, Call, Write
@@ -133,14 +134,17 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
     number = _checked(epoch)
     words = ("HMGET", store.server.keys.meta, "epoch", "epoch_started_ms", "created_ms")
     current, started, created = yield from store.server.command(*words)
+    now = stored.number(store.server.keys, "epoch", current)
     if number is None:
-        number = int(current)
+        number = now
     counts = yield from _counts(store, number)
     before: list[Rates] = []
     for earlier in range(max(0, number - EPOCHS_BACK), number):
         before += [(yield from _rates(store, earlier, "success"))]
+    field = "created_ms" if started is None else "epoch_started_ms"
     times = {"started_ms": started or created}
-    if number == int(current):
+    stored.number(store.server.keys, field, times["started_ms"])
+    if number == now:
         success, progress, spread = yield from _standing(store)
     else:
         success = yield from _rates(store, number, "success")
