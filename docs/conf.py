@@ -44,7 +44,7 @@ nitpick_ignore = [
     ("py:class", "Path"),
     ("py:class", "Statistic"),
     # Protocols: what a handle or an environment must have.
-    ("py:class", "redis_curriculum.envs.assignments.ScoreRange"),
+    ("py:class", "redis_curriculum.envs.assignments.Settings"),
     ("py:class", "redis_curriculum.envs.assignments.Answer"),
     ("py:class", "redis_curriculum.envs.evaluation.Readable"),
     ("py:class", "redis_curriculum.envs.puffer.TaskedPufferEnv"),

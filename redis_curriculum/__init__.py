@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from redis_curriculum.config import CurriculumConfig, WorkerSettings
     from redis_curriculum.errors import CurriculumError
     from redis_curriculum.reporting.epochs import EpochReport
+    from redis_curriculum.reporting.events import Event
+    from redis_curriculum.reporting.records import LabelRecord
     from redis_curriculum.scorers import (
         DebiasedProgressConfig,
         DiscreteRandomConfig,
@@ -53,6 +55,8 @@ _HOMES: Final = {
     "DebiasedProgressConfig": "scorers",
     "DiscreteRandomConfig": "scorers",
     "EpochReport": "reporting.epochs",
+    "Event": "reporting.events",
+    "LabelRecord": "reporting.records",
     "LearningProgressConfig": "scorers",
     "Outcome": "tasks",
     "SnapshotInfo": "_state.file",
@@ -91,6 +95,8 @@ __all__ = [
     "DebiasedProgressConfig",
     "DiscreteRandomConfig",
     "EpochReport",
+    "Event",
+    "LabelRecord",
     "LearningProgressConfig",
     "Outcome",
     "SnapshotInfo",

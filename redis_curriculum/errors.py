@@ -8,6 +8,8 @@ Every error says whether the call that raised it changed the curriculum: ``error
     CurriculumError
     ├── InvalidInputError (ValueError)      field, value: refused before anything was sent
     │   └── InvalidURLError
+    ├── MissingLibraryError (ImportError)   library, extra: what to install
+    ├── UnsupportedLibraryError             library, version, hook: it lacks what is needed
     ├── ConfigMismatchError                 differences: [(field, stored, given)]
     ├── GeneratorError                      task_id: the task generator raised or broke a rule
     │   └── Exhausted                       raised by a generator: it has no more tasks
@@ -85,6 +87,29 @@ class InvalidInputError(CurriculumError, ValueError):
 
 class InvalidURLError(InvalidInputError):
     """The URL cannot be used; passwords are not repeated in the message."""
+
+
+class MissingLibraryError(CurriculumError, ImportError):
+    """A library that comes with an extra is not installed."""
+
+    def __init__(self, library: str, extra: str, said: str) -> None:
+        remedy = f"pip install 'redis-curriculum[{extra}]'"
+        super().__init__(f"the package {library} is missing: {remedy} ({said})")
+        self.library, self.extra = library, extra
+
+
+class UnsupportedLibraryError(CurriculumError):
+    """The installed version of a library lacks something that an integration stands on.
+
+    Attributes:
+        library: The library's name.
+        version: The installed version.
+        hook: What it lacks: a class, a method, an argument.
+    """
+
+    def __init__(self, library: str, version: str, hook: str, remedy: str) -> None:
+        super().__init__(f"{library} {version} has no {hook}; {remedy}")
+        self.library, self.version, self.hook = library, version, hook
 
 
 class ConfigMismatchError(CurriculumError):

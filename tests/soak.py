@@ -20,16 +20,18 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from redis_curriculum import Curriculum, Outcome, WorkerSettings
+from redis_curriculum import Curriculum, Outcome, Task, WorkerSettings
 from redis_curriculum.errors import CurriculumError, ServerError, ServerWarning, SnapshotError
 from tests.faults.ledger import Ledger, config_of, held_by
 from tests.faults.proxy import Fate, Proxy, proxy
 from tests.servers import RunningServer, redis_server
 
+T = TypeVar("T")
 UNIT: Final = 2.0**-30
 SAFE: Final = ("--appendonly", "yes", "--appendfsync", "always")
 _scores = count(1)
@@ -61,7 +63,7 @@ class Player:
         url = self.through.url
         return self.again(lambda: Curriculum.open(url, self.name, worker=self.settings))
 
-    def again(self, call: Callable[[], Any]) -> Any:
+    def again(self, call: Callable[[], T]) -> T:
         """Make the same call until it is answered."""
         while True:
             try:
@@ -80,7 +82,7 @@ class Player:
             results = [(task.task_id, next(_scores)) for task in tasks]
             scored = [(task_id, units * UNIT) for task_id, units in results]
             draws = choose.randrange(1, 6)
-            step = self.again(lambda s=scored, n=draws: curriculum.next_tasks(s, n))
+            step = self.again(partial(curriculum.next_tasks, scored, draws))
             self.outcomes.update(str(outcome) for outcome in step.outcomes)
             for result in results:
                 self.told.end(result, [])
@@ -88,7 +90,7 @@ class Player:
             tasks = step.tasks
             time.sleep(0.01)
 
-    def draw(self, curriculum: Curriculum, number: int) -> Any:
+    def draw(self, curriculum: Curriculum, number: int) -> list[Task]:
         tasks = self.again(lambda: curriculum.get_tasks(number))
         self.told.end(None, [task.task_id for task in tasks])
         return tasks
@@ -202,7 +204,9 @@ def soak(seconds: float, seed: int, folder: Path) -> tuple[dict[str, Any], bool]
             Curriculum.open(server.url, name, config_of()).close()
         players = []
         for i, name in enumerate(names):
-            short = {"on_outage": name, "retry_deadline_s": 0.3} if name == "continue" else {}
+            short: dict[str, Any] = (
+                {"on_outage": name, "retry_deadline_s": 0.3} if name == "continue" else {}
+            )
             settings = WorkerSettings(timeout_s=0.5, chunk=2 + i, **short)
             through = stack.enter_context(proxy(server))
             players.append(Player(name, settings, through, seed + i))

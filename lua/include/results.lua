@@ -1,11 +1,11 @@
--- results: apply the (task_id, score) pairs that `results` holds from `first` to `last`; outcomes: 1 applied, 0 evicted.
--- Everything is read and computed before the first write.
--- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, fold_task, fold_label, save_task, save_label,
---   store_task, store_label, place_task, index_results, whole_number
+-- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds from `first` to `last`;
+-- outcomes: 1 applied, 0 evicted. Everything is read and computed before the first write.
+-- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
+--   save_label, store_task, store_label, store_pool, place_task, index_results, RESULT_WIDTH, numbers_of, whole_number
 -- Gives: apply_results
 local function fold_results(results, first, last)
-  local outcomes, tasks, labels, late = {}, {}, {}, 0
-  for i = first, last, 2 do
+  local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
+  for i = first, last, RESULT_WIDTH do
     local id, text = results[i], results[i + 1]
     local task = tasks[id]
     if task == nil then
@@ -18,8 +18,9 @@ local function fold_results(results, first, last)
         label = load_label(task.label)
         labels[task.label] = label
       end
-      fold_task(task, score)
-      fold_label(label, score)
+      fold_pool(of_pool, task, score, numbers_of(results, i))
+      fold_task(task, score, numbers_of(results, i))
+      fold_label(label, score, numbers_of(results, i))
       task.count, task.last_score = task.count + 1, text
       label.count, label.last_score = label.count + 1, text
     else
@@ -30,11 +31,11 @@ local function fold_results(results, first, last)
   if late > 0 then
     whole_number(meta_key, 'late_count', call('HGET', meta_key, 'late_count') or '0')
   end
-  return outcomes, tasks, labels, late
+  return outcomes, tasks, labels, late, of_pool
 end
 
 local function apply_results(results, first, last)
-  local outcomes, tasks, labels, late = fold_results(results, first, last)
+  local outcomes, tasks, labels, late, of_pool = fold_results(results, first, last)
   for id, task in pairs(tasks) do
     if task then
       save_task(id)
@@ -52,6 +53,9 @@ local function apply_results(results, first, last)
     call('HINCRBY', epoch_prefix .. 'completions', name, label.count)
   end
   index_results(tasks, labels)
+  if late < #outcomes then
+    store_pool(of_pool)
+  end
   if late > 0 then
     call('HINCRBY', meta_key, 'late_count', late)
   end

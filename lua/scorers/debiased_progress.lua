@@ -1,5 +1,5 @@
 -- debiased_progress: the twin of redis_curriculum/scorers/debiased_progress.py, in the same order of operations.
--- Needs: track, rates, warm_up, noise_factor, power, min_presentations_for_eviction, replacement_rate
+-- Needs: track, rates, warm_up, cost_aware, noise_factor, power, min_presentations_for_eviction, replacement_rate
 -- Gives: fold_task, fold_label, rank, weight, fresh_until, ripe_from, replacement
 local fresh_until, ripe_from, replacement = 1, min_presentations_for_eviction, replacement_rate
 local fold_task = track
@@ -12,7 +12,7 @@ local function rate_at(k, n)
   return rate > rates[k] and rate or rates[k]
 end
 
-local function fold_label(p, s)
+local function fold_label(p, s, cost)
   local n, widest, last = p.completion_count, 0, nil
   track(p, s)
   for k = 1, #rates do
@@ -30,6 +30,10 @@ local function fold_label(p, s)
     p[name], last = a, a
   end
   p.learning_progress = widest
+  if cost_aware then
+    local average = p.average_cost or 1
+    p.average_cost = average + rate_at(1, n) * (cost - average)
+  end
 end
 
 local function rank()
@@ -50,5 +54,6 @@ local function weight(p)
     a, x = b, y
   end
   best = best + 1e-6
-  return power == 1 and math.sqrt(best) or best
+  best = power == 1 and math.sqrt(best) or best
+  return cost_aware and best / math.sqrt(p.average_cost) or best
 end

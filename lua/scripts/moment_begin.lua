@@ -5,7 +5,8 @@
 -- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
 -- ARGV[4] gives_way flag whether another exporter that does not may end this moment
 -- Returns [meta's fields and values but the packed ones, names and values of the sums, sizes of fresh, learning and ripe,
---   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms]
+--   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms, names and values of the family's
+--   statistics of the whole pool]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work and does not give way
 -- Atomic. O(workers).
 
@@ -53,4 +54,12 @@ for i = 1, #meta, 2 do
 end
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
 --@include index_state
-return { readable, index_sums(), sizes, workers, now }
+--@include pool_statistics
+local of_pool, found = {}, load_pool()
+for _, name in ipairs(POOL_STATISTICS) do
+  if found[name] then
+    of_pool[#of_pool + 1] = name
+    of_pool[#of_pool + 1] = string.format('%.17g', found[name])
+  end
+end
+return { readable, index_sums(), sizes, workers, now, of_pool }

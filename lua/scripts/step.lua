@@ -9,7 +9,7 @@
 -- ARGV[7] replay str as in sample
 -- ARGV[8] distinct int as in sample
 -- ARGV[9] chosen str as in sample
--- ARGV[10..] results groups of task_id int, score float [0, 1]
+-- ARGV[10..] results groups of task_id int, score float [0, 1]; then the numbers that the family asks for
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first

@@ -35,6 +35,7 @@ READING: Final = (
     "scan",
     "sscan",
     "time",
+    "xrevrange",
     "zcard",
     "zcount",
     "zscan",

@@ -8,21 +8,16 @@ belong to one moment only where nobody writes.
 from __future__ import annotations
 
 import json
-import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from redis_curriculum._admin.names import candidates
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._protocol.requirements import require_schema
 from redis_curriculum._protocol.stored import number
-from redis_curriculum._store import read
 from redis_curriculum._store.store import Store, stored_config
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.worker import WorkerSettings
@@ -76,23 +71,6 @@ class Status:
     generator_trouble: str | None
     """Why the pool is not refilled: what the task generator said last; None: it makes tasks."""
     config: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRow:
-    """One label: its tasks, its chance to be drawn next, its statistics; None means never."""
-
-    label: str
-    tasks: int
-    probability: float
-    statistics: dict[str, float | None]
-    """Every statistic that the family keeps of a label."""
-    counters: dict[str, int]
-
-    def fields(self) -> dict[str, Any]:
-        """Return everything by name, the statistics among the others."""
-        own = {name: getattr(self, name) for name in self.__slots__ if name != "statistics"}
-        return {**own, **self.statistics}
 
 
 def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
@@ -215,44 +193,3 @@ def status(store: Store) -> Plan[Status]:
         generator_trouble=trouble,
         config=store.config.model_dump(mode="json"),
     )
-
-
-def tasks(store: Store) -> Plan[list[tuple[TaskRecord, float]]]:
-    """Every task's record and its probability to be drawn next, most likely first."""
-    chances = yield from read.distribution(store)
-    records = yield from read.read(store, list(chances))
-    rows = [(record, chances[record.task_id]) for record in records if record]
-    return sorted(rows, key=lambda row: (-row[1], row[0].task_id))
-
-
-def labels(store: Store) -> Plan[list[LabelRow]]:
-    """Every label, active ones first, the most likely on top; those without tasks are inactive."""
-    server, keys = store.server, store.server.keys
-    active = yield from read.labels(store)
-    inactive = (yield from server.scan("ZSCAN", keys.inactive))[::2]
-    known = [*active, *sorted(set(inactive) - active.keys())]
-    chances = yield from read.distribution(store)
-    table, names = yield from read.numbers(store, "task", (), list(chances))
-    there = ~np.isnan(table[:, 0])  # others may have gone, or come, between two calls
-    shares = np.array(list(chances.values()))[there]
-    sums = np.bincount(table[there, 0].astype(np.intp), shares, len(names))
-    chance = dict(zip(names, sums.tolist(), strict=True))
-    of_label = store.config.algorithm.names("label")
-    statistics, _ = yield from read.numbers(store, "label", of_label, known)
-    counts = {}
-    for what in COUNTS:
-        counts[what] = yield from server.scan_counts(keys.count(what))
-    rows = [
-        LabelRow(
-            label=label,
-            tasks=active.get(label, 0),
-            probability=chance.get(label, 0.0),
-            counters={what: found.get(label, 0) for what, found in counts.items()},
-            statistics={
-                name: None if math.isnan(value) else value
-                for name, value in zip(of_label, row[:-1], strict=True)
-            },
-        )
-        for label, row in zip(known, statistics.tolist(), strict=True)
-    ]
-    return sorted(rows, key=lambda row: (row.tasks == 0, -row.probability, row.label))

@@ -10,18 +10,16 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loop
-from redis_curriculum._client.handle import checked_results
+from redis_curriculum._client.handle import checked_results, one_result
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.live import AsyncLive
 from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
+from redis_curriculum._client.reading import AsyncReading
+from redis_curriculum._client.saving import AsyncSaving
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._protocol.records import TaskRecord
-from redis_curriculum._state.check import check
-from redis_curriculum._state.export import export
-from redis_curriculum._state.file import Progress, SnapshotInfo
+from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
-from redis_curriculum._store import read
 from redis_curriculum._store.calls import Call
 from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
@@ -30,9 +28,8 @@ from redis_curriculum._wire.asyncio import AsyncLink, drive
 from redis_curriculum._wire.urls import Address, Credentials
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
-from redis_curriculum.reporting.stats import stats
-from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.reporting.epochs import EpochReport, end_epoch
+from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task, TaskGenerator
 
 T = TypeVar("T")
@@ -63,7 +60,7 @@ class Opening(Generic[H]):
             await self._handle.close()
 
 
-class AsyncCurriculum(AsyncCatalogue, AsyncLive):
+class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
     """A ``Curriculum`` for one event loop; every method takes, does and raises what its twin does.
 
     A handle is one worker with one connection: tasks of the loop may share it, their calls then
@@ -166,29 +163,36 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
         """
         return (await self._call(self._play((), count, distinct))).tasks
 
-    async def update_task_performance(self, task_id: int, score: float) -> Outcome:
+    async def update_task_performance(
+        self, task_id: int, score: float, **numbers: float
+    ) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
+
+        ``numbers`` are what the algorithm asks for beside the score, by name, such as ``cost``
+        where ``DebiasedProgressConfig(cost_aware=True)`` is used; none are asked for by default.
 
         Returns:
             APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
             DUPLICATE, if a retry found it applied.
         """
-        return (await self._call(play(self._store, [(task_id, score)], 0))).outcomes[0]
+        result = one_result(task_id, score, numbers)
+        return (await self._call(play(self._store, [result], 0))).outcomes[0]
 
-    async def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
+    async def update_many(self, results: Iterable[Result]) -> list[Outcome]:
         """Report (task_id, score) pairs, applied in order; one outcome each.
 
-        One round trip a chunk. Every pair is checked before anything is sent.
+        Where the algorithm asks for more, a result is (task_id, score, numbers by name). One round
+        trip a chunk. Every result is checked before anything is sent.
         """
         return (await self._call(play(self._store, checked_results(results), 0))).outcomes
 
-    async def next_task(self, finished: tuple[int, float] | None = None) -> Task:
+    async def next_task(self, finished: Result | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
         return (await self._call(play(self._store, results, 1))).tasks[0]
 
     async def next_tasks(
-        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
+        self, finished: Iterable[Result], count: int, *, distinct: bool = False
     ) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 
@@ -231,81 +235,6 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive):
                 closes ``error.epoch``, the current one.
         """
         return await self._call(end_epoch(self._store, step))
-
-    # --- reading ---------------------------------------------------------------------------------
-
-    async def get_task_stats(self, task_id: int) -> TaskRecord | None:
-        """Return a task's record, or None if it is not in the pool. One round trip."""
-        return await self._run(read.read_one(self._store, task_id))
-
-    async def task_ids(self, label: str | None = None) -> list[int]:
-        """Return the ids of the pool's tasks, or of one label's, ascending; in bounded chunks."""
-        return await self._run(read.task_ids(self._store, label))
-
-    async def labels(self) -> dict[str, int]:
-        """Return each label's number of active tasks; in bounded chunks."""
-        return await self._run(read.labels(self._store))
-
-    async def distribution(self) -> dict[int, float]:
-        """Return each task's probability to be drawn next; they sum to 1.
-
-        Reads the pool in chunks of 500: not one moment while others write.
-        """
-        return await self._run(read.distribution(self._store))
-
-    async def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
-        """Return every figure of the curriculum by name; the guide on epochs explains each.
-
-        Some four round trips per 1,000 tasks; resets nothing, and is not one moment while others
-        write. NaN stands for a mean of nothing. ``labels`` says which labels have figures of their
-        own, as in ``Curriculum.stats``.
-        """
-        return await self._run(stats(self._store, labels))
-
-    async def quarantine(self) -> dict[int, str]:
-        """Return the ids of tasks that were taken out for failing, with their last messages.
-
-        At most 1,000 are kept; beyond that any one of them makes room for the next.
-        """
-        return await self._run(read.quarantine(self._store))
-
-    async def epoch_report(self, epoch: int | None = None) -> EpochReport | None:
-        """Return what happened in an epoch: the current one so far, or one that was closed.
-
-        Reads only. About 15 round trips, more with hundreds of labels. ``epoch`` counts from 0;
-        None is the current one. Returns None for an epoch that has not begun or is older than
-        ``config.epochs_retained``.
-        """
-        return await self._run(epoch_report(self._store, epoch))
-
-    async def check(self, *, repair: bool = False) -> list[str]:
-        """Name everything that disagrees in the stored state; [] when every invariant holds.
-
-        About 3 round trips per 100 tasks, and the keys of the whole server once. ``repair`` first
-        rebuilds every index from the records.
-
-        Raises:
-            SnapshotRunningError: A snapshot or another check was at work on this curriculum for
-                all of ``retry_deadline_s``. A check gives way to a snapshot, then begins anew.
-        """
-        return await self._run(check(self._store, repair=repair))
-
-    async def snapshot(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        keep: int = 0,
-        progress: Progress | None = None,
-    ) -> SnapshotInfo:
-        """Write the whole state of one moment to a file, while workers go on.
-
-        About one round trip per 100 tasks; their lines are written on the loop's own time.
-        Arguments and errors are those of ``Curriculum.snapshot``. Cancelled, it leaves the older
-        file as it was.
-        """
-        plan = export(self._store, path, overwrite=overwrite, keep=keep, progress=progress)
-        return await self._run(plan)
 
     # --- this worker -----------------------------------------------------------------------------
 

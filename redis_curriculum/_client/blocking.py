@@ -10,18 +10,16 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.catalogue import Catalogue, connecting
-from redis_curriculum._client.handle import checked_results
+from redis_curriculum._client.handle import checked_results, one_result
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.live import Live
 from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
+from redis_curriculum._client.reading import Reading
+from redis_curriculum._client.saving import Saving
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._protocol.records import TaskRecord
-from redis_curriculum._state.check import check
-from redis_curriculum._state.export import export
-from redis_curriculum._state.file import Progress, SnapshotInfo
+from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
-from redis_curriculum._store import read
 from redis_curriculum._store.calls import Call
 from redis_curriculum._store.play import play
 from redis_curriculum._store.store import Store
@@ -30,15 +28,14 @@ from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, Credentials
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.reporting.epochs import EpochReport, end_epoch, epoch_report
-from redis_curriculum.reporting.stats import stats
-from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.reporting.epochs import EpochReport, end_epoch
+from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task, TaskGenerator
 
 T = TypeVar("T")
 
 
-class Curriculum(Catalogue, Live):
+class Curriculum(Catalogue, Live, Reading, Saving):
     """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
 
     Nothing of the pool is kept here: every method asks the server, so what one worker wrote every
@@ -128,7 +125,7 @@ class Curriculum(Catalogue, Live):
         lacked tasks is filled by the next draw, as it would have been; one that grows, at once.
 
         Args:
-            path: The snapshot.
+            path: The snapshot: a file, or a URL that fsspec knows.
             url: The server, as for ``open``.
             name: The curriculum's name; None: as saved.
             overrides: Config fields by name, bare or dotted, to new values; all others are the
@@ -183,31 +180,33 @@ class Curriculum(Catalogue, Live):
         """
         return self._call(self._play((), count, distinct)).tasks
 
-    def update_task_performance(self, task_id: int, score: float) -> Outcome:
+    def update_task_performance(self, task_id: int, score: float, **numbers: float) -> Outcome:
         """Report a finished episode's score, within ``config.score_range``. One round trip.
+
+        ``numbers`` are what the algorithm asks for beside the score, by name, such as ``cost``
+        where ``DebiasedProgressConfig(cost_aware=True)`` is used; none are asked for by default.
 
         Returns:
             APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
             DUPLICATE, if a retry found it applied; DEFERRED, if it is delivered later
             (``on_outage="continue"``), as with every call that reports or changes a task.
         """
-        return self._call(play(self._store, [(task_id, score)], 0)).outcomes[0]
+        return self._call(play(self._store, [one_result(task_id, score, numbers)], 0)).outcomes[0]
 
-    def update_many(self, results: Iterable[tuple[int, float]]) -> list[Outcome]:
+    def update_many(self, results: Iterable[Result]) -> list[Outcome]:
         """Report (task_id, score) pairs, applied in order; one outcome each.
 
-        One round trip a chunk. Every pair is checked before anything is sent.
+        Where the algorithm asks for more, a result is (task_id, score, numbers by name). One round
+        trip a chunk. Every result is checked before anything is sent.
         """
         return self._call(play(self._store, checked_results(results), 0)).outcomes
 
-    def next_task(self, finished: tuple[int, float] | None = None) -> Task:
+    def next_task(self, finished: Result | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
         return self._call(play(self._store, results, 1)).tasks[0]
 
-    def next_tasks(
-        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
-    ) -> Step:
+    def next_tasks(self, finished: Iterable[Result], count: int, *, distinct: bool = False) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
 
         The draws see the results. ``distinct`` is as in ``get_tasks``.
@@ -275,101 +274,6 @@ class Curriculum(Catalogue, Live):
         Its past results stay in the old label's statistics. One round trip.
         """
         return self._call(set_label(self._store, task_id, label))
-
-    # --- reading ---------------------------------------------------------------------------------
-
-    def get_task_stats(self, task_id: int) -> TaskRecord | None:
-        """Return a task's record, or None if it is not in the pool. One round trip."""
-        return self._run(read.read_one(self._store, task_id))
-
-    def task_ids(self, label: str | None = None) -> list[int]:
-        """Return the ids of the pool's tasks, or of one label's, ascending; in bounded chunks."""
-        return self._run(read.task_ids(self._store, label))
-
-    def labels(self) -> dict[str, int]:
-        """Return each label's number of active tasks; in bounded chunks."""
-        return self._run(read.labels(self._store))
-
-    def distribution(self) -> dict[int, float]:
-        """Return each task's probability to be drawn next; they sum to 1.
-
-        Reads the pool in chunks of 500: not one moment while others write.
-        """
-        return self._run(read.distribution(self._store))
-
-    def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
-        """Return every figure of the curriculum by name; the guide on epochs explains each.
-
-        Counts are over the curriculum's life, labels' figures have names such as
-        ``pool_composition/<label>``. NaN stands for a mean of nothing. Reads the pool and its
-        labels in chunks of 500, some four round trips per 1,000 tasks; resets nothing, and is not
-        one moment while others write.
-
-        Args:
-            labels: Which labels have figures of their own: a count (those drawn most; 0: none) or
-                a pattern such as ``"maze-*"`` (``"*"``: all). None: the 100 drawn most, with one
-                ``ManyLabelsWarning`` if there are more. The other figures are of all labels.
-        """
-        return self._run(stats(self._store, labels))
-
-    def quarantine(self) -> dict[int, str]:
-        """Return the ids of tasks that were taken out for failing, with their last messages.
-
-        At most 1,000 are kept; beyond that any one of them makes room for the next.
-        """
-        return self._run(read.quarantine(self._store))
-
-    def epoch_report(self, epoch: int | None = None) -> EpochReport | None:
-        """Return what happened in an epoch: the current one so far, or one that was closed.
-
-        Reads only, from any process. About 15 round trips, more with hundreds of labels.
-
-        Args:
-            epoch: Its number, from 0; None: the current one.
-
-        Returns:
-            None for an epoch that has not begun or is older than ``config.epochs_retained``.
-        """
-        return self._run(epoch_report(self._store, epoch))
-
-    def check(self, *, repair: bool = False) -> list[str]:
-        """Name everything that disagrees in the stored state; [] when every invariant holds.
-
-        Reads the pool in chunks of 100 while workers run: about 3 round trips per 100 tasks, and
-        the keys of the whole server once. ``repair`` first rebuilds every index from the records.
-
-        Raises:
-            SnapshotRunningError: A snapshot or another check was at work on this curriculum for
-                all of ``retry_deadline_s``. A check gives way to a snapshot, then begins anew.
-        """
-        return self._run(check(self._store, repair=repair))
-
-    def snapshot(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        keep: int = 0,
-        progress: Progress | None = None,
-    ) -> SnapshotInfo:
-        """Write the whole state of one moment to a file, while workers go on.
-
-        Gzipped JSON Lines, written beside the target and renamed: a crash leaves the old file.
-        About one round trip per 100 tasks.
-
-        Args:
-            path: The target.
-            overwrite: Replace a file that is there.
-            keep: Keep so many (0 to 1,000) older files as ``path.1`` (the latest), ``path.2``, ...
-            progress: Called with (tasks done, tasks in all).
-
-        Raises:
-            InvalidInputError: ``keep`` is out of its range.
-            SnapshotError: The target cannot be written; nothing was left behind.
-            SnapshotRunningError: Another snapshot was at work for all of ``retry_deadline_s``.
-        """
-        plan = export(self._store, path, overwrite=overwrite, keep=keep, progress=progress)
-        return self._run(plan)
 
     # --- this worker -----------------------------------------------------------------------------
 

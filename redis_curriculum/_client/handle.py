@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from redis_curriculum._store.once import RENEWALS_PER_LEASE
@@ -17,6 +17,7 @@ from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.tasks.build import custom_generators
+from redis_curriculum.tasks.outcome import Result
 from redis_curriculum.tasks.task import TaskGenerator
 
 _COUNT: Final = In(f"[1, {MOST_DRAWS}]")
@@ -113,7 +114,7 @@ class Handle(ABC):
         self._store.begin_anew()
         self._pid = os.getpid()
 
-    def _play(self, finished: Iterable[tuple[int, float]], count: object, distinct: object) -> Play:
+    def _play(self, finished: Iterable[Result], count: object, distinct: object) -> Play:
         """A call for draws; distinct ones can be at most as many as the pool may hold."""
         number = int(_COUNT.require(count, "count"))
         if not isinstance(distinct, bool):
@@ -151,7 +152,12 @@ class Handle(ABC):
             raise CurriculumError(f"this handle of curriculum {self.name!r} is closed")
 
 
-def checked_results(results: object) -> list[tuple[int, float]]:
+def one_result(task_id: int, score: float, numbers: Mapping[str, float]) -> Result:
+    """Return a result, with the numbers beside its score if there are any."""
+    return (task_id, score, numbers) if numbers else (task_id, score)
+
+
+def checked_results(results: object) -> list[Result]:
     """Return the results to report, if there are any; the store checks each."""
     try:
         found = list(results) if isinstance(results, Iterable) else []

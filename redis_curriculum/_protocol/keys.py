@@ -202,6 +202,11 @@ class Keys:
         """String: sums over the labels, and their numbers by score (``label_first.FORMAT``)."""
         return f"{self.pool}groups"
 
+    @property
+    def statistics(self) -> str:
+        """Hash: what the family keeps of the whole pool, packed in the field ``stats``."""
+        return f"{self.pool}statistics"
+
     def progress(self, label: str) -> str:
         """Hash: the label's own statistics, and what the draws keep of it."""
         return f"{self.pool}progress:{label}"

@@ -45,6 +45,7 @@ class Pool:
         label_index: Shape (n,): which of the m labels each task has.
         label_statistics: Of the labels, columns of shape (m,).
         labels: Names of the m labels.
+        numbers: What the family keeps of the whole pool; empty before the first result.
     """
 
     task_ids: NDArray[np.int64]
@@ -52,6 +53,7 @@ class Pool:
     label_index: Positions
     label_statistics: Columns
     labels: Sequence[str] = field(default=())
+    numbers: Statistics = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -16,6 +16,7 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.stored import field, malformed, text
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
+from redis_curriculum._state.format import check_statistics
 from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
 from redis_curriculum._store.read import task_ids
 from redis_curriculum._store.store import Store
@@ -29,7 +30,10 @@ from redis_curriculum.errors import (
 )
 from redis_curriculum.scorers.base import Scorer
 
-_SINGLE: Final = (*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS, "quarantine")
+_SINGLE: Final = (
+    *(*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS),
+    *("quarantine", "statistics"),
+)
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
 
 
@@ -61,6 +65,10 @@ def _problems(store: Store) -> Plan[list[str]]:
         problems += place.problems(store.config.algorithm)
     totals, moment, labels = yield from _totals(store)
     problems += _total_problems(totals, moment, labels)
+    try:
+        check_statistics(store.config.algorithm, "pool", moment.statistics)
+    except InvalidInputError as error:
+        problems.append(f"the pool's {error}")
     return problems
 
 

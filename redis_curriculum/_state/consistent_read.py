@@ -86,6 +86,8 @@ class Moment:
     meta: dict[str, str] = field(default_factory=dict)
     sums: dict[str, int] = field(default_factory=dict)
     """What the draws keep of all labels; zeros are left out."""
+    statistics: dict[str, float] = field(default_factory=dict)
+    """Those that the family keeps of the whole pool."""
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -112,7 +114,8 @@ class Moment:
                 found = yield from self.server.run(begin, *words)
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
-        meta, sums, sizes, workers, now = found
+        meta, sums, sizes, workers, now, of_pool = found
+        self.statistics = {name: float(text) for name, text in pairs(of_pool).items()}
         self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from io import BytesIO
 from typing import cast
 
 from redis_curriculum._protocol.keys import EPOCH
-from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.records import known_fields
 from redis_curriculum._protocol.stored import field, malformed, number, text
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import statistics_of
-from redis_curriculum._state.file import Progress, SnapshotInfo, Target, Writer, checked_progress
+from redis_curriculum._state.file import Lines, Progress, SnapshotInfo, Target, checked_progress
 from redis_curriculum._state.format import (
     COUNTERS,
     FORMAT,
@@ -27,6 +28,7 @@ from redis_curriculum._state.format import (
     TaskLine,
     What,
 )
+from redis_curriculum._state.remote import Remote, place_of
 from redis_curriculum._store.store import Store, stored_config
 from redis_curriculum._values.rules import parse_json_object, validate_path
 from redis_curriculum._version import __version__
@@ -43,14 +45,21 @@ def export(
     progress: Progress | None = None,
 ) -> Plan[SnapshotInfo]:
     """Write a snapshot beside ``path`` and rename it there; see ``Curriculum.snapshot``."""
-    target = Target(validate_path(path, "path"), overwrite=overwrite, keep=keep)
     checked_progress(progress)
+    place = place_of(path)
+    if isinstance(place, Remote):
+        rules = {"overwrite": overwrite, "keep": keep}
+        yield InThread(partial(place.check, **rules))
+        data, lines = yield from to_bytes(store, progress)
+        yield InThread(partial(place.write, data, **rules))
+        return lines.info(place.url, len(data))
+    target = Target(validate_path(place, "path"), overwrite=overwrite, keep=keep)
     info = yield from store.server.info()
     moment = Moment(store.server, store.variant)
     yield from moment.begin(Turn(store.server.deadline_s))
     try:
         with target.writing() as writer:
-            yield from _write(writer, moment, str(info.get("redis_version", "unknown")), progress)
+            yield from _write(writer, moment, info, progress)
             yield from moment.end()
     except GeneratorExit:  # interrupted while a reply was awaited: the lease will end by itself
         raise
@@ -59,16 +68,37 @@ def export(
         if isinstance(error, OSError):
             raise SnapshotError(f"{path} cannot be written: {error}") from error
         raise
-    return target.info(writer)
+    return writer.info(target.path, target.path.stat().st_size)
 
 
-def _write(writer: Writer, moment: Moment, redis: str, progress: Progress | None) -> Plan[None]:
-    manifest = manifest_of(moment, redis)
-    writer.add(manifest)
+def to_bytes(store: Store, progress: Progress | None = None) -> Plan[tuple[bytes, Lines]]:
+    """Return the bytes of a snapshot file, and what wrote them."""
+    info = yield from store.server.info()
+    moment = Moment(store.server, store.variant)
+    yield from moment.begin(Turn(store.server.deadline_s))
+    buffer = BytesIO()
+    lines = Lines(buffer)
+    try:
+        yield from _write(lines, moment, info, progress)
+        yield from moment.end()
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield from moment.abandon()
+        raise
+    lines.close()
+    return buffer.getvalue(), lines
+
+
+def _write(
+    lines: Lines, moment: Moment, info: Mapping[str, str], progress: Progress | None
+) -> Plan[None]:
+    manifest = manifest_of(moment, str(info.get("redis_version", "unknown")))
+    lines.add(manifest)
     config = stored_config(moment.server.keys, moment.meta.get("config"))
     epochs = range(max(0, manifest.epoch - config.epochs_retained), manifest.epoch)
-    yield from read_lines(moment, config.algorithm, epochs, writer.add, progress)
-    writer.finish()
+    yield from read_lines(moment, config.algorithm, epochs, lines.add, progress)
+    lines.finish()
 
 
 def manifest_of(moment: Moment, redis: str) -> Manifest:
@@ -107,6 +137,7 @@ def _manifest_of(moment: Moment, redis: str) -> Manifest:
         counters={name: whole(name) for name in COUNTERS if name in meta},
         forced=field({"forced": "[]", **meta}, "forced", json.loads),
         workers=moment.workers,
+        statistics=moment.statistics,
     )
 
 

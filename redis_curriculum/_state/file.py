@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Self, TypeAlias
+from typing import Any, BinaryIO, Final, Self, TypeAlias
 
 from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, known
 from redis_curriculum._values.models import FrozenModel
@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_KEEP: Final = In("[0, 1000]")
+KEEP: Final = In("[0, 1000]")
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 """A name at which something stands, be it a link, is refused."""
 
@@ -47,7 +47,8 @@ def checked_progress(progress: Progress | None) -> Progress | None:
 class SnapshotInfo:
     """What was written."""
 
-    path: Path
+    path: Any
+    """The ``Path`` of the file; the URL, a ``str``, of what is not a file."""
     tasks: int
     labels: int
     size: int
@@ -90,7 +91,7 @@ class Target:
     """
 
     def __init__(self, path: Path, *, overwrite: bool, keep: int) -> None:
-        self.path, self._keep = path, int(_KEEP.require(keep, "keep"))
+        self.path, self._keep = path, int(KEEP.require(keep, "keep"))
         validate_flag(overwrite, "overwrite")
         try:
             self._check(overwrite=overwrite)
@@ -155,16 +156,6 @@ class Target:
         with suppress(OSError):
             self._beside.unlink()
 
-    def info(self, writer: Writer) -> SnapshotInfo:
-        """Say what was written."""
-        return SnapshotInfo(
-            path=self.path,
-            tasks=writer.counts["task"],
-            labels=writer.counts["label"],
-            size=self.path.stat().st_size,
-            sha256=writer.sha256.hexdigest(),
-        )
-
     def _keep_as(self, kept: Path) -> None:
         """Give the file a second name, so that it has the first until the new one takes it."""
         kept.unlink(missing_ok=True)
@@ -177,11 +168,10 @@ class Target:
         return self.path.with_name(f"{self.path.name}.{n}")
 
 
-class Writer:
-    """Counts and hashes the lines it writes."""
+class Lines:
+    """Writes a snapshot's lines to an open file, gzipped; counts and hashes them."""
 
-    def __init__(self, raw: BinaryIO, target: Target) -> None:
-        self._raw, self._target = raw, target
+    def __init__(self, raw: BinaryIO) -> None:
         self._file = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
         self.sha256 = hashlib.sha256()
         self.counts: Counter[str] = Counter()
@@ -203,6 +193,28 @@ class Writer:
         closing = EndLine.model_validate({**counted, "sha256": self.sha256.hexdigest()})
         self.add(closing, hashed=False)
 
+    def close(self) -> None:
+        """End the gzip stream; the file stays open."""
+        self._file.close()
+
+    def info(self, path: Path | str, size: int) -> SnapshotInfo:
+        """Say what was written, and where."""
+        return SnapshotInfo(
+            path=path,
+            tasks=self.counts["task"],
+            labels=self.counts["label"],
+            size=size,
+            sha256=self.sha256.hexdigest(),
+        )
+
+
+class Writer(Lines):
+    """Writes the lines beside a target, which is replaced when all went well."""
+
+    def __init__(self, raw: BinaryIO, target: Target) -> None:
+        super().__init__(raw)
+        self._raw, self._target = raw, target
+
     def __enter__(self) -> Self:
         return self
 
@@ -211,7 +223,7 @@ class Writer:
         with self._raw:  # open, and so locked, until it has its name
             try:
                 if kind is None:
-                    self._file.close()
+                    self.close()
                     self._raw.flush()
                     os.fsync(self._raw.fileno())
                     self._target.commit()

@@ -111,6 +111,8 @@ class Manifest(FrozenModel):
     """Notes of restores that overrode structural fields."""
     workers: dict[str, dict[str, str]]
     """Entry of each worker, by id; for people, a restore does not read it."""
+    statistics: Statistics = Field(default_factory=dict)
+    """Those that the family of the algorithm keeps of the whole pool; most keep none."""
 
 
 class LabelLine(FrozenModel):
@@ -224,7 +226,10 @@ def known(line: FrozenModel) -> dict[str, Any]:
 
 
 def check_statistics(
-    scorer: Scorer, holder: Holder, statistics: Mapping[str, float], last_score: float | None
+    scorer: Scorer,
+    holder: Holder,
+    statistics: Mapping[str, float],
+    last_score: float | None = None,
 ) -> None:
     """Refuse statistics that the family does not keep, lack one, or lie outside their range.
 
@@ -234,11 +239,12 @@ def check_statistics(
     names = scorer.names(holder)
     for name in statistics:
         if name not in names:
-            raise InvalidInputError(f"statistics.{name}", f"one of {', '.join(names)}", name)
+            rule = f"one of {', '.join(names)}" if names else "absent: the family keeps none"
+            raise InvalidInputError(f"statistics.{name}", rule, name)
     for statistic in scorer.STATISTICS:
         if statistic.name in names:
             _check_statistic(statistic, statistics)
-    if (last_score is None) != (not statistics):
+    if holder != "pool" and (last_score is None) != (not statistics):
         raise InvalidInputError("last_score", "there if and only if there are results", last_score)
 
 

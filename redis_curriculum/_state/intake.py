@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from redis_curriculum._state.expected import Totals
@@ -19,6 +20,7 @@ from redis_curriculum._state.format import (
     TaskLine,
 )
 from redis_curriculum._state.reader import read
+from redis_curriculum._state.remote import Remote, place_of
 from redis_curriculum._values.rules import canonical_json, validate_flag, validate_path
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.resume import structural_differences
@@ -117,17 +119,30 @@ def take_in(
         ConfigMismatchError: An override changes what the stored numbers mean.
         InvalidInputError: An override is unknown or breaks a rule, or an argument is none.
     """
-    path = validate_path(path, "path")
+    place = place_of(path)
+    file = place if isinstance(place, Remote) else validate_path(place, "path")
     validate_flag(force, "force")
     validate_flag(shrink, "shrink")
-    lines = read(path)
+    source = file.read() if isinstance(file, Remote) else file
+    return taken_in(source, overrides, force=force, shrink=shrink)
+
+
+def taken_in(
+    source: Path | bytes,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    force: bool = False,
+    shrink: bool = False,
+) -> Intake:
+    """Do the same with a file, or with what one holds."""
+    lines = read(source)
     manifest = next(lines, None)
     if not isinstance(manifest, Manifest):
         raise SnapshotError("the file is empty", line=1)
     config, forced = _agreed(manifest, overrides, force=force)
     room = _Room(manifest, config)
     totals, ranks = Totals(config.algorithm), []
-    intake = Intake(manifest, config, forced, totals, [], partial(read, path))
+    intake = Intake(manifest, config, forced, totals, [], partial(read, source))
     for line in lines:
         if isinstance(line, LabelLine):
             room.take(line)
@@ -137,7 +152,7 @@ def take_in(
             totals.add(task.label, task.statistics)
             ranks.append((config.algorithm.rank(task.statistics), task.task_id))
         elif isinstance(line, EndLine):
-            intake.again = partial(read, path, checked=line.sha256)
+            intake.again = partial(read, source, checked=line.sha256)
     surplus = len(ranks) - config.num_active_tasks
     if surplus > 0 and not shrink:
         raise SnapshotError(

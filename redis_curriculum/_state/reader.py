@@ -11,8 +11,9 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from redis_curriculum._state.file import open_regular
 from redis_curriculum._state.format import (
@@ -50,9 +51,10 @@ from redis_curriculum.scorers.statistics import Holder
 from redis_curriculum.tasks.task import encode_params
 
 
-def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
+def read(source: Path | bytes, *, checked: str | None = None) -> Iterator[Line]:
     """Yield the lines, checked one by one; the closing one only if everything before it agrees.
 
+    ``source`` is a file, or what one holds.
     ``checked`` is the SHA-256 of a file that was read to its end before: its lines are taken as
     they are, as long as they are the same.
 
@@ -60,8 +62,9 @@ def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
         SnapshotError: With line and field.
     """
     reader = _Reader(checked)
+    path = "the snapshot" if isinstance(source, bytes) else source
     try:
-        with open_regular(path) as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
+        with _opened(source) as raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
             while text := file.readline(MOST_LINE_BYTES + 1):
                 yield reader.line(text)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -70,6 +73,10 @@ def read(path: Path, *, checked: str | None = None) -> Iterator[Line]:
         raise SnapshotError(f"{path} cannot be read: {error.strerror or error}") from error
     if not reader.ended:
         raise SnapshotError("the closing line is missing", line=reader.number + 1)
+
+
+def _opened(source: Path | bytes) -> BinaryIO:
+    return BytesIO(source) if isinstance(source, bytes) else open_regular(source)
 
 
 class _Reader:
@@ -237,6 +244,7 @@ def _check_manifest(line: Manifest) -> CurriculumConfig:
     config = CurriculumConfig.from_json(canonical_json(line.config))
     if config.seed != line.seed:
         raise InvalidInputError("seed", f"the config's, {config.seed}", line.seed)
+    check_statistics(config.algorithm, "pool", line.statistics)
     return config
 
 

@@ -135,7 +135,12 @@ class Stage:
                 commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))
         for start in range(0, len(commands), _CHUNK):
             yield from self.put(commands[start : start + _CHUNK])
-        yield from self.put([*intake.totals.index.staged_sums()])
+        yield from self.put([*intake.totals.index.staged_sums(), *self._of_pool()])
+
+    def _of_pool(self) -> Iterator[Words]:
+        scorer = self.intake.config.algorithm
+        if statistics := scorer.adopted("pool", self.intake.manifest.statistics):
+            yield "HSET", "statistics", "stats", scorer.packed("pool", statistics)
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self.intake, line.label

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from pydantic_core import from_json
 
@@ -25,15 +25,15 @@ from redis_curriculum.errors import (
     IndexTakenError,
     InvalidInputError,
 )
-from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task
 
 MOST_DRAWS: Final = 1_000_000
+_Sent = tuple[int, tuple[float, ...]]
+"""A result: task id; score in [0, 1] and the numbers that the algorithm asks for."""
 
 
-def play(
-    store: Store, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
-) -> Play:
+def play(store: Store, finished: Iterable[Result], count: int, *, distinct: bool = False) -> Play:
     """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk."""
     return Play(_results(store, finished), count, distinct)
 
@@ -44,7 +44,7 @@ class Play(Supplied[Step]):
 
     can_wait = True
 
-    results: list[tuple[int, float]]
+    results: list[_Sent]
     count: int
     distinct: bool = False
     outcomes: list[Outcome] = field(default_factory=list, init=False, compare=False)
@@ -166,7 +166,7 @@ class Play(Supplied[Step]):
     def _following(self, store: Store) -> tuple[Script, list[Argument]]:
         """The next chunk."""
         batch = self.results[self.sent : self.sent + store.settings.chunk]
-        flat: list[Argument] = [item for result in batch for item in result]
+        flat: list[Argument] = [word for task_id, given in batch for word in (task_id, *given)]
         last = self.sent + len(batch) == len(self.results)
         draws = min(self.count - self.drawn, store.settings.chunk) if last else 0
         if not draws or self.is_deferred:
@@ -246,18 +246,30 @@ def _again(write: Write, answer: Drawn) -> list[Argument]:
     return [0, may_replace, drawn, 0, "", *results]
 
 
-def _results(store: Store, finished: object) -> list[tuple[int, float]]:
+def _results(store: Store, finished: object) -> list[_Sent]:
     is_scalar = getattr(finished, "ndim", 1) == 0  # an array of no dimension cannot be iterated
     if is_scalar or not isinstance(finished, (list, tuple, Iterable)):  # two are quick to tell
         raise InvalidInputError("results", "pairs (task_id, score)", finished)
-    results = []
+    results: list[_Sent] = []
+    algorithm = store.config.algorithm
     for i, result in enumerate(finished):
-        if not isinstance(result, (tuple, list)) or len(result) != 2:  # noqa: PLR2004
-            raise InvalidInputError(f"results[{i}]", "a pair (task_id, score)", result)
+        if not _is_result(result):
+            rule = "(task_id, score), or (task_id, score, numbers by name)"
+            raise InvalidInputError(f"results[{i}]", rule, result)
         task_id = validate_task_id(result[0])
         try:
-            results.append((task_id, store.config.normalize_score(result[1])))
+            score = store.config.normalize_score(result[1])
+            numbers = algorithm.numbers_of(result[2] if len(result) > 2 else {})  # noqa: PLR2004
+            if numbers:
+                algorithm.check_result(score, *numbers)
         except InvalidInputError as error:
             rule = f"{error.rule} (results[{i}], task {task_id})"
             raise InvalidInputError(error.field, rule, error.value) from None
+        results.append((task_id, (score, *numbers)))
     return results
+
+
+def _is_result(result: object) -> TypeGuard[Result]:
+    return isinstance(result, (tuple, list)) and (
+        len(result) == 2 or (len(result) == 3 and isinstance(result[2], Mapping))  # noqa: PLR2004
+    )

@@ -173,6 +173,7 @@ def pool(store: Store) -> Plan[Pool]:
     of_task, of_label = scorer.drawn_by("task"), scorer.drawn_by("label")
     tasks, labels_of = yield from numbers(store, "task", of_task, ids)
     of_labels, _ = yield from numbers(store, "label", of_label, labels_of)
+    of_pool = yield from pool_statistics(store)
     there = ~np.isnan(tasks[:, -1])
     *columns, label_index = tasks[there].T
     return Pool(
@@ -181,7 +182,20 @@ def pool(store: Store) -> Plan[Pool]:
         label_index=label_index.astype(np.intp),
         label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
         labels=labels_of,
+        numbers=of_pool,
     )
+
+
+def pool_statistics(store: Store) -> Plan[dict[str, float]]:
+    """Read what the family keeps of the whole pool; one round trip, none where it keeps nothing."""
+    scorer, key = store.config.algorithm, store.server.keys.statistics
+    if not scorer.names("pool"):
+        return {}
+    ((data,),) = yield from _rows(store, [("HMGET", key, STATS)])
+    try:
+        return {} if data is None else scorer.unpacked("pool", data)
+    except struct.error:
+        raise malformed(key, STATS, data) from None
 
 
 def distribution(store: Store) -> Plan[dict[int, float]]:

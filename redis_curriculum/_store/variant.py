@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Final
 
 from redis_curriculum._protocol.scripts import Script, all_of, folder
@@ -48,9 +49,9 @@ def readable(
 
 def variant_of(scorer: Scorer) -> Variant:
     """Return what the scripts of this family are spliced with, as its structural settings say."""
-    of_task, of_label = (scorer.stored(holder) for holder in _HOLDERS)
-    aliases = tuple(sorted(scorer.aliases.items()))
-    return _variant(type(scorer), of_task, of_label, aliases, tuple(lengths(scorer).items()))
+    stored = tuple((holder, scorer.stored(holder)) for holder in (*_HOLDERS, _POOL))
+    packing = _Packing(type(scorer), stored, tuple(sorted(scorer.aliases.items())))
+    return _variant(packing, len(scorer.reported), tuple(lengths(scorer).items()))
 
 
 def every_script() -> list[Script]:
@@ -60,19 +61,14 @@ def every_script() -> list[Script]:
 
 
 _HOLDERS: Final[tuple[Holder, Holder]] = ("task", "label")
+_POOL: Final[Holder] = "pool"
 
 
 @cache
-def _variant(
-    family: type[Scorer],
-    of_task: tuple[str, ...],
-    of_label: tuple[str, ...],
-    aliases: tuple[tuple[str, str], ...],
-    tuples: tuple[tuple[str, int], ...],
-) -> Variant:
+def _variant(packing: _Packing, reported: int, tuples: tuple[tuple[str, int], ...]) -> Variant:
+    family = packing.family
     kind = family.model_fields["kind"].default
     own = folder() / "scorers" / f"{kind}.lua"
-    packing = _Packing(family, of_task, of_label, dict(aliases))
     return Variant(
         scorer=family.LUA or own,
         draw=folder() / "draws" / family.DRAW,
@@ -82,6 +78,8 @@ def _variant(
             "unpacking": "".join(packing.unpacking()),
             "packing": "".join(packing.packing()),
             "statistic_names": "".join(packing.names()),
+            "pool_statistics": "".join(packing.of_pool()),
+            "result": "".join(_result(reported)),
         },
     )
 
@@ -107,18 +105,31 @@ def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
             yield f"local {name} = {{ {', '.join(parts[name])} }}\n"
 
 
+def _result(reported: int) -> Iterator[str]:
+    """How many arguments a result is, and those after the score, as numbers."""
+    yield f"local RESULT_WIDTH = {2 + reported}\n"
+    numbers = ", ".join(f"tonumber(results[i + {2 + n}])" for n in range(reported))
+    yield f"local function numbers_of({'results, i' if reported else ''})\n"
+    yield f"  return {numbers}\n" if reported else ""
+    yield "end\n"
+
+
+@dataclass(frozen=True)
 class _Packing:
     """The functions that read and write the field ``stats``."""
 
-    def __init__(
-        self,
-        family: type[Scorer],
-        of_task: tuple[str, ...],
-        of_label: tuple[str, ...],
-        aliases: dict[str, str],
-    ) -> None:
-        self._family, self._aliases = family, aliases
-        self._stored: dict[Holder, tuple[str, ...]] = {"task": of_task, "label": of_label}
+    family: type[Scorer]
+    stored: tuple[tuple[Holder, tuple[str, ...]], ...]
+    """Names of the statistics that the field holds, for a task, a label and the pool."""
+    aliases: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def _stored(self) -> dict[Holder, tuple[str, ...]]:
+        return dict(self.stored)
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        return dict(self.aliases)
 
     def unpacking(self) -> Iterator[str]:
         """Lua's unpack_task and unpack_label: from bytes to the fields of a table."""
@@ -138,14 +149,28 @@ class _Packing:
     def names(self) -> Iterator[str]:
         """Lua's lists of all statistics, those that are not stored twice too."""
         for holder in _HOLDERS:
-            held = [s.name for s in self._family.STATISTICS if holder in s.holders]
+            held = [s.name for s in self.family.STATISTICS if holder in s.holders]
             known = [n for n in held if n in self._stored[holder] or n in self._aliases]
             texts = ", ".join(f"'{name}'" for name in known)
             yield f"local {holder.upper()}_STATISTICS = {{ {texts} }}\n"
 
+    def of_pool(self) -> Iterator[str]:
+        """Lua's POOL_STATISTICS, unpack_pool and pack_pool; fold_pool where the family has none."""
+        names = self._stored["pool"]
+        doubles, fields = "d" * len(names), ", ".join(f"p.{name}" for name in names)
+        texts = ", ".join(f"'{name}'" for name in names)
+        yield f"local POOL_STATISTICS = {{ {texts} }}\n"
+        yield f"local function unpack_pool({'p, data' if names else ''})\n"
+        yield f"  {fields} = struct.unpack('<{doubles}', data)\n" if names else ""
+        yield "end\n"
+        yield f"local function pack_pool({'p' if names else ''})\n"
+        yield f"  return struct.pack('<{doubles}', {fields})\n" if names else ""
+        yield "end\n"
+        yield "" if names else "local function fold_pool() end\n"
+
     @property
     def _optional(self) -> set[str]:
-        return {s.name for s in self._family.STATISTICS if s.is_optional}
+        return {s.name for s in self.family.STATISTICS if s.is_optional}
 
     def _unpacking(self, holder: Holder) -> Iterator[str]:
         names = self._stored[holder]

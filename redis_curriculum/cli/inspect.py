@@ -27,6 +27,7 @@ from redis_curriculum.cli.output import (
 )
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
 from redis_curriculum.errors import TaskNotFoundError
+from redis_curriculum.reporting import records
 from redis_curriculum.scorers import family
 
 
@@ -110,7 +111,7 @@ def _counts(numbers: Mapping[str, object]) -> str:
 def tasks(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     """List the pool's tasks, the likeliest to be drawn first."""
     with session(url) as server:
-        rows = server.run(overview.tasks(server.store(name)))
+        rows = server.run(records.tasks(server.store(name)))
     if json:
         print_json([{**record.fields(), "probability": chance} for record, chance in rows])
         return
@@ -155,7 +156,7 @@ def task(
 def labels(name: Name, *, url: Url = None, json: AsJson = False) -> None:
     """List the labels: chances, learning progress, counts."""
     with session(url) as server:
-        rows = server.run(overview.labels(server.store(name)))
+        rows = server.run(records.label_records(server.store(name))).values()
     if json:
         print_json([row.fields() for row in rows])
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +23,9 @@ def add_to(app: typer.Typer) -> None:
 
 def snapshot(
     name: Name,
-    file: Annotated[Path, typer.Argument(show_default=False, help="The file to write.")],
+    file: Annotated[
+        str, typer.Argument(show_default=False, help="The file to write, or a URL for fsspec.")
+    ],
     *,
     keep: Annotated[
         int, typer.Option(metavar="N", min=0, help="Keep N older files as FILE.1, FILE.2, ...")
@@ -47,7 +48,7 @@ def snapshot(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(show_default=False, help="A snapshot.")],
+    file: Annotated[str, typer.Argument(show_default=False, help="A snapshot, or its URL.")],
     *,
     name: Annotated[str, typer.Option("--name", show_default=False, help="The curriculum's name.")],
     settings: Annotated[

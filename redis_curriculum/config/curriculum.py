@@ -120,6 +120,11 @@ class CurriculumConfig(FrozenModel):
             raise InvalidInputError("other", "a CurriculumConfig", other)
         return list(leaf_differences(self.model_dump(), other.model_dump(), ""))
 
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """Names of the numbers that each result brings beside its score; most algorithms: none."""
+        return tuple(one.name for one in self.algorithm.reported)
+
     def normalize_score(self, raw: object) -> float:
         """Map a raw score to [0, 1]; NumPy scalars are accepted, the result is a Python float.
 

@@ -19,6 +19,7 @@ from redis_curriculum.errors import (
     TaskApplyError,
     WorkerFencedError,
 )
+from redis_curriculum.tasks.outcome import Result
 from redis_curriculum.tasks.task import Task
 
 ATTEMPTS: Final = 10
@@ -37,12 +38,17 @@ ROUNDING: Final = 1e-6
 T = TypeVar("T")
 
 
-class ScoreRange(Protocol):
+class Settings(Protocol):
     """What the wrappers read of a curriculum's config."""
 
     @property
     def score_range(self) -> tuple[float, float]:
         """(lowest, highest) score."""
+        ...
+
+    @property
+    def asks_for(self) -> Sequence[str]:
+        """Names of the numbers that a result brings beside its score."""
         ...
 
 
@@ -64,7 +70,7 @@ class TaskSource(Protocol):
     """What the wrappers ask of a curriculum."""
 
     @property
-    def config(self) -> ScoreRange:
+    def config(self) -> Settings:
         """The stored config."""
         ...
 
@@ -73,7 +79,7 @@ class TaskSource(Protocol):
         """Which state of the curriculum this works on; each restore makes another."""
         ...
 
-    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> Answer:
+    def next_tasks(self, finished: Iterable[Result], count: int) -> Answer:
         """Report finished episodes and draw ``count`` tasks."""
         ...
 
@@ -94,7 +100,7 @@ class TaskSource(Protocol):
 class _Call:
     """A report with a draw; whoever is interrupted goes on with it."""
 
-    results: list[tuple[int, float]]
+    results: list[Result]
     places: list[tuple[list[Task | None], int]]
     """Where the drawn tasks go."""
     step: Answer | None = None
@@ -133,6 +139,9 @@ class Assignments:
             raise InvalidInputError(
                 "curriculum", "an open Curriculum, none for asyncio", curriculum
             )
+        if set(curriculum.config.asks_for) - {"cost"}:
+            rule = "one whose results are single episodes; its algorithm asks for groups of them"
+            raise InvalidInputError("curriculum", rule, curriculum)
         self._curriculum = curriculum
         self._environment = environment
         self.current: list[Task | None] = [None] * count
@@ -142,7 +151,7 @@ class Assignments:
         self._abandoned = 0
         self._next_warning = ABANDONED * count
         self._causes: list[list[tuple[int, str]]] = [[] for _ in range(count)]
-        self._finished: list[tuple[int, float]] = []
+        self._finished: list[Result] = []
         self._failed: list[_Failed] = []
         self._works = False
         """Whether an episode was finished."""
@@ -311,7 +320,10 @@ class Assignments:
         self._episodes[i] += 1
         self._causes[i] = []
         self._works = True
-        self._finished.append((played.task.task_id, played.score))
+        result: Result = (played.task.task_id, played.score)
+        if self._curriculum.config.asks_for:
+            result = (*result, {"cost": played.length})
+        self._finished.append(result)
 
     def _fail(self, i: int, played: Played) -> _Failed:
         failed = _Failed(played.task.task_id, str(played.error))

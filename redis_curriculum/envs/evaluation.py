@@ -15,6 +15,7 @@ from redis_curriculum.envs.apply import Apply
 from redis_curriculum.envs.single import CurriculumEnv, Score
 from redis_curriculum.envs.vector import CurriculumVectorEnv
 from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.tasks.outcome import Result
 from redis_curriculum.tasks.task import Task
 
 EVALUATED: Final = "evaluated"
@@ -114,7 +115,12 @@ class FixedTasks:
         """Any number is a score."""
         return -inf, inf
 
-    def next_tasks(self, finished: Iterable[tuple[int, float]], count: int) -> _Given:
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """Nothing: results are forgotten."""
+        return ()
+
+    def next_tasks(self, finished: Iterable[Result], count: int) -> _Given:
         """Forget the results and hand out the next tasks."""
         first, self._next = self._next, (self._next + count) % len(self.tasks)
         tasks = [self.tasks[(first + i) % len(self.tasks)] for i in range(count)]

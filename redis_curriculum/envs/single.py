@@ -190,6 +190,9 @@ class CurriculumEnv(TaskEnv):
     episode as truncated with reward 0 and, where there is no new one, the last observation. The
     logger ``redis_curriculum.envs`` has the traceback.
 
+    Where the algorithm goes by costs (``DebiasedProgressConfig(cost_aware=True)``), the number of
+    steps is reported as the cost of an episode.
+
     Failures are reported with ``report_failure``, the first ones not before an episode is finished:
     what fails with every task is no task's fault. 10 failures in a row raise ``FailingTasksError``;
     if no episode has been finished until then, none of them is reported.

@@ -173,6 +173,18 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
     )
 
 
+def epoch_reports(store: Store) -> Plan[list[EpochReport]]:
+    """Read the reports of the closed epochs that are retained, the oldest first."""
+    words = ("HMGET", store.server.keys.meta, "oldest_epoch", "epoch")
+    oldest, current = yield from store.server.command(*words)
+    reports = []
+    for epoch in range(int(oldest or 0), int(current)):
+        report = yield from epoch_report(store, epoch)
+        if report is not None:  # one of them may have been removed meanwhile
+            reports.append(report)
+    return reports
+
+
 def _standing(store: Store) -> Plan[tuple[Rates, Rates, float]]:
     """Success rate and learning progress of the labels that have tasks and results.
 

@@ -9,12 +9,11 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, Final, TextIO
 
+from redis_curriculum._values.libraries import imported
 from redis_curriculum._values.rules import validate_path
 from redis_curriculum._values.texts import shown_on
-from redis_curriculum.errors import CurriculumError
 from redis_curriculum.reporting.reporter import Entry
 
 _MOST_ALERTS: Final = 10
@@ -141,13 +140,13 @@ class TensorBoard:
     Over the trainer's own step, or over the epoch's number where it gave none.
 
     Raises:
-        CurriculumError: The package ``tensorboard`` is missing.
+        MissingLibraryError: The package ``tensorboard`` is missing.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, prefix: str = "curriculum/") -> None:
-        writers = imported("tensorboard.summary.writer.event_file_writer")
-        self._events = imported("tensorboard.compat.proto.event_pb2")
-        self._summaries = imported("tensorboard.compat.proto.summary_pb2")
+        writers = imported("tensorboard.summary.writer.event_file_writer", "loggers")
+        self._events = imported("tensorboard.compat.proto.event_pb2", "loggers")
+        self._summaries = imported("tensorboard.compat.proto.summary_pb2", "loggers")
         self._writer: Any = writers.EventFileWriter(str(validate_path(directory, "directory")))
         self._prefix = prefix
 
@@ -166,18 +165,3 @@ class TensorBoard:
     def close(self) -> None:
         """Close the event file."""
         self._writer.close()
-
-
-def imported(module: str) -> Any:
-    """Import a module of the extra ``loggers``.
-
-    Raises:
-        CurriculumError: Its package is missing.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise CurriculumError(
-            f"the package {package} is missing: pip install 'redis-curriculum[loggers]' ({error})"
-        ) from error

@@ -23,7 +23,7 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.stored import number
 from redis_curriculum._sampling.draw import chances, distribution, pool_weights
 from redis_curriculum._sampling.pool import Pool
-from redis_curriculum._store.read import numbers, task_ids
+from redis_curriculum._store.read import numbers, pool_statistics, task_ids
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import ManyLabelsWarning
 from redis_curriculum.reporting.inequality import gini
@@ -140,12 +140,14 @@ def read_census(store: Store) -> Plan[Census]:
     now_ms = yield from server.now_ms()
     epoch, late_count = yield from server.command("HMGET", keys.meta, "epoch", "late_count")
     quarantined = yield from server.command("HLEN", keys.quarantine)
+    of_pool = yield from pool_statistics(store)
     pool = Pool(
         task_ids=np.array(ids, dtype=np.int64)[there],
         statistics=dict(zip(of_task, columns, strict=True)),
         label_index=position[label_index.astype(np.intp)],
         label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
         labels=labels,
+        numbers=of_pool,
     )
     return Census(
         scorer=scorer,
@@ -182,6 +184,7 @@ def figures(census: Census, labels: Labels = None) -> dict[str, float]:
         **_by_label(census, own),
         **_raw_progress(census),
         **_inequality(census),
+        **{f"pool/{name}": value for name, value in census.pool.numbers.items()},
     }
     return {name: float(value) for name, value in found.items()}
 

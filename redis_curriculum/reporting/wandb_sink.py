@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from redis_curriculum._values.libraries import imported
 from redis_curriculum.errors import InvalidInputError, SinkWarning
 from redis_curriculum.reporting.reporter import Entry
-from redis_curriculum.reporting.sinks import imported
 
 
 @dataclass(slots=True)
@@ -47,13 +47,13 @@ class WeightsAndBiases:
         init: As ``wandb.init`` takes them (``project``, ``mode="offline"``, ...).
 
     Raises:
-        CurriculumError: The package ``wandb`` is missing.
+        MissingLibraryError: The package ``wandb`` is missing.
         InvalidInputError: ``run`` is no run.
     """
 
     def __init__(self, run: Any = None, *, prefix: str = "curriculum/", **init: Any) -> None:
         self._owns = run is None
-        self._run = imported("wandb").init(**init) if run is None else run
+        self._run = imported("wandb", "loggers").init(**init) if run is None else run
         self._prefix = prefix
         if not callable(getattr(self._run, "log", None)):
             raise InvalidInputError("run", "a W&B run, or None", run)

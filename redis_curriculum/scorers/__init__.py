@@ -17,7 +17,7 @@ from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family, kinds
-from redis_curriculum.scorers.statistics import BASIC, Statistic, Statistics, ema
+from redis_curriculum.scorers.statistics import BASIC, Reported, Statistic, Statistics, ema
 from redis_curriculum.scorers.uniform import DiscreteRandomConfig, UniformConfig
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "LabelFirstDraws",
     "LearningProgressConfig",
     "Rate",
+    "Reported",
     "Scorer",
     "SigmoidDraws",
     "Statistic",

@@ -13,14 +13,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, g
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction, Rate
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
+from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.statistics import (
     BASIC,
     Holder,
+    Reported,
     Statistic,
     Statistics,
     ema,
@@ -50,6 +52,8 @@ class Scorer(FrozenModel):
 
     STATISTICS: ClassVar[tuple[Statistic, ...]] = BASIC
     """All that is kept of a task or label, in the order in which it is stored."""
+    REPORTED: ClassVar[tuple[Reported, ...]] = ()
+    """Numbers that every result brings beside its score, with some settings or with all."""
     DRAW: ClassVar[Draw] = "uniform"
     """How tasks are drawn.
 
@@ -85,10 +89,21 @@ class Scorer(FrozenModel):
         description="Score recorded for a reported failure; None: a failure is not a result.",
     )
 
+    @model_validator(mode="after")
+    def _failures_bring_no_numbers(self) -> Self:
+        if self.reported and self.failure_score is not None:
+            names = " and ".join(one.name for one in self.reported)
+            rule = f"None, as each result brings {names} and a failure has none"
+            raise InvalidInputError("failure_score", rule, self.failure_score)
+        return self
+
     # --- what a family says; the twin of each is in its Lua file ----------------------------------
 
     def fold(self, of: Statistics, score: float) -> dict[str, float]:
-        """Return a task's statistics after one more completion with ``score`` in [0, 1]."""
+        """Return a task's statistics after one more completion with ``score`` in [0, 1].
+
+        A family that has ``reported`` numbers takes them too, in that order, after the score.
+        """
         rate = self.task_tracker_ema_alpha
         success = 1.0 if score >= self.success_threshold else 0.0
         return {
@@ -102,6 +117,21 @@ class Scorer(FrozenModel):
         """Return a label's statistics after one more completion of any of its tasks."""
         return self.fold(of, score)
 
+    def fold_pool(self, pool: Statistics, of: Statistics, score: float) -> dict[str, float]:  # noqa: ARG002 - a family's own
+        """Return the pool's statistics after one more completion of any task.
+
+        ``of`` are the task's own before it. Takes the ``reported`` numbers too, as ``fold``. Asked
+        only where some statistics have the holder "pool".
+        """
+        return dict(pool)
+
+    def check_result(self, score: float, *numbers: float) -> None:
+        """Refuse a result that the family can make nothing of; each number is in its interval.
+
+        Raises:
+            InvalidInputError: With the field, the rule and the value.
+        """
+
     def rank(self, of: Statistics) -> float:  # noqa: ARG002 - a family's own
         """Return a task's place in the order of eviction: the lowest goes first."""
         return 0.0
@@ -109,6 +139,11 @@ class Scorer(FrozenModel):
     def weight(self, of: Statistics) -> float:  # noqa: ARG002 - a family's own
         """Return what draws go by, at least 0, from a task's or label's own statistics alone."""
         return 1.0
+
+    @property
+    def reported(self) -> tuple[Reported, ...]:
+        """The numbers that every result brings beside its score with these settings."""
+        return self.REPORTED
 
     @property
     def fresh_until(self) -> int:
@@ -157,12 +192,14 @@ class Scorer(FrozenModel):
         return _each(self.rank, columns)
 
     def names(self, holder: Holder) -> tuple[str, ...]:
-        """Return the names of the statistics of a task or of a label, with these settings."""
+        """Return the names of the statistics of a task, label or pool, with these settings."""
         return tuple(s.name for s in self.STATISTICS if holder in s.holders)
 
     def drawn_by(self, holder: Holder) -> tuple[str, ...]:
         """Return the names of those that draws depend on, the number of results first."""
         names = self.names(holder)
+        if holder == "pool":
+            return names
         used = names if self.DRAWN_BY is None else self.DRAWN_BY
         return (names[0], *(name for name in names[1:] if name in used))
 
@@ -178,6 +215,8 @@ class Scorer(FrozenModel):
         """
         if not of:
             return {}
+        if holder == "pool":  # other numbers would have other meanings
+            return dict(of) if set(of) == set(self.names(holder)) else {}
         mean = of["total_score"] / of["completion_count"]
         optional = {s.name for s in self.STATISTICS if s.is_optional}
         names = [name for name in self.names(holder) if name in of or name not in optional]
@@ -191,6 +230,29 @@ class Scorer(FrozenModel):
         """Whether indices by these settings are not those by another one's of this family."""
         names = hyperparameters(type(self)) if self.INDEXED_BY is None else self.INDEXED_BY
         return any(getattr(self, name) != getattr(other, name) for name in names)
+
+    def numbers_of(self, given: Mapping[str, object]) -> tuple[float, ...]:
+        """Return the ``reported`` numbers of a result, in order, from a mapping by name.
+
+        Raises:
+            InvalidInputError: One is missing, breaks its rule, or is not asked for.
+        """
+        if not given and not self.reported:
+            return ()
+        known = {one.name: one for one in self.reported}
+        for name in given:
+            if name not in known:
+                asked = f"one of {', '.join(known)}" if known else "left out"
+                rule = f"{asked}: that is what these settings of {self.kind} take beside a score"
+                raise InvalidInputError("numbers", rule, name)
+        for name in known:
+            if name not in given:
+                rule = f"given beside each score, as {self.kind} is set to go by it"
+                raise InvalidInputError(name, rule, None)
+        return tuple(
+            float(one.interval.require(given[name], name, integer=one.is_whole))
+            for name, one in known.items()
+        )
 
     def unpacked(self, holder: Holder, data: bytes) -> dict[str, float]:
         """Return the statistics that a field ``stats`` holds."""

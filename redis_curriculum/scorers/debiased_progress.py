@@ -18,12 +18,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction, Rate
+from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Flag, Fraction, Rate
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Eviction, Floats, Number
 from redis_curriculum.scorers.drawing import LabelFirstDraws
-from redis_curriculum.scorers.statistics import BASIC, Holder, Statistic, Statistics
+from redis_curriculum.scorers.statistics import BASIC, Holder, Reported, Statistic, Statistics
 
 LEAST_RATES, MOST_RATES = 2, 8
 LEAST_WEIGHT = 1e-6
@@ -42,6 +42,10 @@ def _of_label(name: str, description: str) -> Statistic:
     return Statistic(name, description, holders=("label",))
 
 
+AVERAGE_COST = "average_cost"
+COST = Reported(
+    "cost", "What the episode has cost, such as its number of steps.", In("[1, 1000000000]")
+)
 _AVERAGES = tuple(f"average_{k}" for k in range(MOST_RATES))
 Ladder = Annotated[tuple[Rate, ...], AfterValidator(_check_ladder)]
 WarmUp = Annotated[float, In("[1, 1000000]")]
@@ -60,8 +64,10 @@ class DebiasedProgressConfig(LabelFirstDraws):
         var = max(q - a_0^2, 0) + 1 / (n + 4)
         w   = max over k of max((a_k - a_{k+1})^2 - noise_factor var V, 0) + 1e-6
 
-    ``V`` is the variance of the gap for white noise of variance 1. Labels with fewer results than
-    ``least_count`` weigh as much as the largest w that is known. With L labels that have tasks::
+    ``V`` is the variance of the gap for white noise of variance 1. With ``cost_aware``, w is
+    divided by the square root of the label's average cost, such as the steps of its episodes.
+    Labels with fewer results than ``least_count`` weigh as much as the largest w that is known.
+    With L labels that have tasks::
 
         P(label) = floor / L + (1 - floor) w / sum of w
 
@@ -75,7 +81,11 @@ class DebiasedProgressConfig(LabelFirstDraws):
         _of_label("learning_progress", "Largest gap of two neighbouring averages."),
         _of_label("average_squared", "Average of the squared score, at the first rate."),
         *(_of_label(name, "Average of the score, at its rate.") for name in _AVERAGES),
+        Statistic(
+            AVERAGE_COST, "Average cost, at the first rate.", low=1, high=1e9, holders=("label",)
+        ),
     )
+    REPORTED: ClassVar[tuple[Reported, ...]] = (COST,)
     INDEXED_BY: ClassVar[tuple[str, ...] | None] = (
         "noise_factor",
         "power",
@@ -86,6 +96,7 @@ class DebiasedProgressConfig(LabelFirstDraws):
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = (
         "average_squared",
         *_AVERAGES,
+        AVERAGE_COST,
     )
     EVICTS: ClassVar[Eviction] = "random"
 
@@ -99,6 +110,11 @@ class DebiasedProgressConfig(LabelFirstDraws):
         default=(16.0, 8.0, 4.0),
         description="Rate k after n results is warm_up[k] / (n + warm_up[k]), until it has fallen"
         " to rates[k].",
+    )
+    cost_aware: Annotated[Flag, STRUCTURAL] = Field(
+        default=False,
+        description="Whether labels are drawn by w / sqrt(average cost); each result then brings"
+        " its cost.",
     )
     noise_factor: Annotated[Annotated[float, In("[0, 10]")], TUNABLE] = Field(
         default=1.0, description="How often the variance of chance is taken off a squared gap."
@@ -124,7 +140,11 @@ class DebiasedProgressConfig(LabelFirstDraws):
 
     # --- the rule --------------------------------------------------------------------------------
 
-    def fold_label(self, of: Statistics, score: float) -> dict[str, float]:
+    def fold(self, of: Statistics, score: float, cost: float = 1.0) -> dict[str, float]:  # noqa: ARG002
+        """Return a task's statistics after one more completion; its cost is the label's alone."""
+        return super().fold(of, score)
+
+    def fold_label(self, of: Statistics, score: float, cost: float = 1.0) -> dict[str, float]:
         """Return a label's statistics after one more completion of any of its tasks."""
         found = self.fold(of, score)
         moving = self.rates_after(int(found["completion_count"]))
@@ -134,14 +154,17 @@ class DebiasedProgressConfig(LabelFirstDraws):
         found["average_squared"] = squared + moving[0] * (score * score - squared)
         gaps = [abs(a - b) for a, b in pairwise(averages)]
         found["learning_progress"] = max(gaps)
+        if self.cost_aware:
+            average = of.get(AVERAGE_COST, 1.0)
+            found[AVERAGE_COST] = average + moving[0] * (cost - average)
         return found | dict(zip(self._averages, averages, strict=True))
 
     def first(self, name: str, mean: float) -> float:
-        """Return no progress, and the mean for every average.
+        """Return no progress, a cost of 1, and the mean for every average.
 
         Of the squared score too: exact where scores are 0 or 1, too much variance otherwise.
         """
-        return 0.0 if name == "learning_progress" else mean
+        return {"learning_progress": 0.0, AVERAGE_COST: 1.0}.get(name, mean)
 
     def rates_after(self, count: int) -> tuple[float, ...]:
         """Return the rate of each average at the last of ``count`` results of a label."""
@@ -149,17 +172,22 @@ class DebiasedProgressConfig(LabelFirstDraws):
         return tuple(max(r, c / (n + c)) for r, c in zip(self.rates, self.warm_up, strict=True))
 
     def weight(self, of: Statistics) -> float:
-        """Return a label's weight from its own results; 1e-6 at least, about 1 at most."""
+        """Return a label's weight from its own results; 1e-6 to about 1 unless it goes by cost."""
         count, squared = of.get("completion_count", 0.0), of.get("average_squared", 0.0)
         averages = [of.get(name, 0.0) for name in self._averages]
-        return self._weigh(count, squared, averages, max, math.sqrt)
+        found = self._weigh(count, squared, averages, max, math.sqrt)
+        return found / math.sqrt(of.get(AVERAGE_COST, 1.0)) if self.cost_aware else found
 
     def weights(self, columns: Mapping[str, Floats]) -> Floats:
         """Return the weights of many labels, shape (n,); 1e-6 where there are no results."""
         known = {name: np.nan_to_num(column, nan=0.0) for name, column in columns.items()}
         averages = [known[name] for name in self._averages]
         count, squared = known["completion_count"], known["average_squared"]
-        return self._weigh(count, squared, averages, np.maximum, np.sqrt)
+        found = self._weigh(count, squared, averages, np.maximum, np.sqrt)
+        if not self.cost_aware:
+            return found
+        cost: Floats = np.sqrt(np.nan_to_num(columns[AVERAGE_COST], nan=1.0))
+        return found / cost
 
     def _weigh(
         self,
@@ -181,6 +209,11 @@ class DebiasedProgressConfig(LabelFirstDraws):
         return root(found) if self.power == 1 else found  # pyright: ignore[reportReturnType] - as count
 
     @property
+    def reported(self) -> tuple[Reported, ...]:
+        """The cost, where labels are drawn by it."""
+        return self.REPORTED if self.cost_aware else ()
+
+    @property
     def ripe_from(self) -> int:
         """``min_presentations_for_eviction``."""
         return self.min_presentations_for_eviction
@@ -193,15 +226,20 @@ class DebiasedProgressConfig(LabelFirstDraws):
     def names(self, holder: Holder) -> tuple[str, ...]:
         """Return the names of the statistics; there are as many averages as rates."""
         unused = set(_AVERAGES) - set(self._averages)
+        unused |= set() if self.cost_aware else {AVERAGE_COST}
         return tuple(name for name in super().names(holder) if name not in unused)
 
     @classmethod
     def layouts(cls) -> Sequence[Self]:
-        """With each number of averages."""
-        ladders = (range(n) for n in range(LEAST_RATES, MOST_RATES + 1))
+        """With each number of averages, with and without costs."""
         return tuple(
-            cls(rates=tuple(2.0 ** -(k + 1) for k in ladder), warm_up=tuple(1.0 for _ in ladder))
-            for ladder in ladders
+            cls(
+                rates=tuple(2.0 ** -(k + 1) for k in range(n)),
+                warm_up=(1.0,) * n,
+                cost_aware=cost_aware,
+            )
+            for n in range(LEAST_RATES, MOST_RATES + 1)
+            for cost_aware in (False, True)
         )
 
     @property

@@ -11,18 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from redis_curriculum._values.rules import In
+
 Statistics = Mapping[str, float]
 """The statistics of one task or label by name. Absent means "never"; 0 is a value like any."""
 
-Holder = Literal["task", "label"]
-"""Who has a statistic."""
+Holder = Literal["task", "label", "pool"]
+"""Who has a statistic: a task, a label, or all tasks and labels together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """One number that a family keeps of every task, of every label, or of both.
+    """One number that a family keeps of every task, of every label, or of the whole pool.
 
-    All statistics of a task (or label) are absent before its first result.
+    All statistics of a task (or label, or pool) are absent before its first result.
     """
 
     name: str
@@ -33,6 +35,19 @@ class Statistic:
     holders: tuple[Holder, ...] = ("task", "label")
     is_optional: bool = False
     """Whether it may be absent after the first result too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """One number that every result brings beside its score."""
+
+    name: str
+    """A keyword of ``update_task_performance``, and what ``fold`` takes after the score."""
+    description: str
+    interval: In
+    """What it may be; anything else is refused before it is sent."""
+    is_whole: bool = False
+    """Whether it is an integer."""
 
 
 COMPLETION_COUNT = Statistic("completion_count", "Results that were applied.", high=2.0**53)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis_curriculum.tasks.buckets import Buckets, Single, Span
 from redis_curriculum.tasks.custom import Custom
 from redis_curriculum.tasks.ids import task_id_at
-from redis_curriculum.tasks.outcome import Outcome, Step
+from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task, TaskGenerator, TaskSpec
 from redis_curriculum.tasks.weighted import Generator, WeightedSet
 
@@ -14,6 +14,7 @@ __all__ = [
     "Custom",
     "Generator",
     "Outcome",
+    "Result",
     "Single",
     "Span",
     "Step",

@@ -84,10 +84,14 @@ def _bound(generator: TaskGenerator, live: TaskGenerator, path: str) -> TaskGene
 
 
 def bind_as(generator: TaskGenerator, former: TaskGenerator) -> TaskGenerator:
-    """Return a copy whose Custom generators without an object use those of equal ones before."""
+    """Return a copy whose Custom generators without an object use those of equal ones before.
+
+    Their fingerprints stay: they say what data the stored tasks are made of.
+    """
     if isinstance(generator, Custom) and generator.live is None:
-        known = (c for c in custom_generators(former) if c.live is not None and c == generator)
-        return next(known, generator)
+        known = (c.live for c in custom_generators(former) if c == generator)
+        live = next((live for live in known if live is not None), None)
+        return generator if live is None else generator.bind(live)
     if not isinstance(generator, WeightedSet):
         return generator
     entries = [(bind_as(child, former), weight) for child, weight in generator.entries]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
 from redis_curriculum.tasks.task import Task
+
+Result = tuple[int, float] | tuple[int, float, Mapping[str, float]]
+"""A finished episode: task id, score, and the numbers that the algorithm asks for, by name."""
 
 
 class Outcome(StrEnum):

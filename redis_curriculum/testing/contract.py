@@ -18,6 +18,7 @@ from redis_curriculum._client.blocking import Curriculum
 from redis_curriculum._protocol import scripts
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._state.format import check_statistics
+from redis_curriculum._store import read
 from redis_curriculum._store.variant import variant_of
 from redis_curriculum._values.fields import STRUCTURAL, Resume
 from redis_curriculum._wire.embedded import attach
@@ -33,12 +34,14 @@ from redis_curriculum.testing.playing import (
     config_of,
     deviation,
     exact,
+    fold_of,
     folded,
     forget,
     hexed,
     playing,
-    scores,
+    results,
     settings_like,
+    with_numbers,
 )
 
 RESULTS: Final = 1000
@@ -162,23 +165,24 @@ class ScorerContract:
     ) -> None:
         """After any scores each statistic is there, finite and within its range."""
         for given in variations(scorer):
-            total, played = 0.0, scores(given, random.Random(2))
+            total, played = 0.0, results(given, random.Random(2))
             for n, found in enumerate(folded(given, holder, random.Random(2), RESULTS), 1):
                 check_statistics(given, holder, found, 0.5)
                 assert set(found) <= set(given.names(holder))
                 assert all(math.isfinite(value) for value in found.values())
-                total += next(played)
+                total += next(played)[0]
                 assert (found["completion_count"], found["total_score"]) == (n, total)
 
     def test_a_fold_depends_on_what_it_is_given_and_changes_none_of_it(
         self, scorer: Scorer
     ) -> None:
-        """The same statistics and score give the same statistics again."""
+        """The same statistics and result give the same statistics again."""
+        result = with_numbers(scorer, 0.375, random.Random(3))
         for holder in HOLDERS:
-            fold = scorer.fold if holder == "task" else scorer.fold_label
+            fold = fold_of(scorer, holder)
             for before in [{}, *folded(scorer, holder, random.Random(3), 60)]:
                 kept = dict(before)
-                first, second = fold(before, 0.375), fold(dict(before), 0.375)
+                first, second = fold(before, *result), fold(dict(before), *result)
                 assert first == second
                 assert before == kept
                 assert first is not before
@@ -189,11 +193,11 @@ class ScorerContract:
     ) -> None:
         """After a restore that forces another family, each statistic is within its range, too."""
         for given in variations(scorer):
-            fold = given.fold if holder == "task" else given.fold_label
+            fold, result = fold_of(given, holder), with_numbers(given, 0.375, random.Random(11))
             for kept in folded(UniformConfig(), holder, random.Random(11), 60):
                 taken = given.adopted(holder, kept)
                 check_statistics(given, holder, taken, 0.5)
-                check_statistics(given, holder, fold(taken, 0.375), 0.375)
+                check_statistics(given, holder, fold(taken, *result), result[0])
 
     @pytest.mark.parametrize("holder", HOLDERS)
     def test_statistics_survive_packing(self, scorer: Scorer, holder: Holder) -> None:
@@ -236,6 +240,21 @@ class ScorerContract:
             assert 0 <= given.replacement <= 1
             assert 0 < given.evictable_share <= 1
 
+    def test_a_result_without_its_numbers_is_refused(self, scorer: Scorer) -> None:
+        """So is one with NaN or a text, or with too many: each error names what is wrong."""
+        for given in variations(scorer):
+            _, *numbers = with_numbers(given, 0.5, random.Random(12))
+            known = dict(zip([one.name for one in given.reported], numbers, strict=True))
+            assert given.numbers_of(known) == tuple(numbers)
+            wrong: list[dict[str, Any]] = [{**known, "no_such_number": 1.0}]
+            for name in known:
+                wrong += [{k: v for k, v in known.items() if k != name}]
+                wrong += [{**known, name: value} for value in (math.nan, math.inf, "1", True)]
+            for one in wrong:
+                with pytest.raises(InvalidInputError) as caught:
+                    given.numbers_of(one)
+                assert caught.value.field in {*known, "numbers"}
+
     # --- its twin in Lua -------------------------------------------------------------------------
 
     def test_every_script_loads(self, scorer: Scorer) -> None:
@@ -257,6 +276,9 @@ class ScorerContract:
                     played.play(150)
                     assert played.statistics("task") == every(played.tasks)
                     assert played.statistics("label") == every(played.labels)
+                    found = played.ask(read.pool_statistics(played.store))
+                    assert exact(found) == exact(played.numbers)
+                    check_statistics(given, "pool", found)
                 pool = played.pool()
                 ranks, ids = pool.ranks(given), pool.task_ids
                 expected = [
@@ -318,7 +340,7 @@ class ScorerContract:
                 curriculum.set_label(ids[1], "moved")
                 curriculum.report_failure(ids[2], "a reason")
                 curriculum.report_failure(ids[3], "a reason", permanent=True)
-                curriculum.next_tasks([(rng.choice(ids), 0.5)], 5)
+                curriculum.next_tasks(played.results([(rng.choice(ids), 0.5)]), 5)
                 curriculum.end_epoch()
                 assert curriculum.check() == []
             assert not any(map(math.isinf, curriculum.stats().values()))
@@ -351,8 +373,10 @@ class ScorerContract:
                             assert one
                             assert two
                             assert one.statistics == two.statistics
-                        results = [(task_id, played.rng.random()) for task_id in ids] * 2
-                        assert curriculum.next_tasks(results, 30) == other.next_tasks(results, 30)
+                        drawn = [(task_id, played.rng.random()) for task_id in ids] * 2
+                        finished = played.results(drawn)
+                        step = curriculum.next_tasks(finished, 30)
+                        assert step == other.next_tasks(finished, 30)
                 finally:
                     forget(server_url, other)
 

@@ -7,7 +7,7 @@ import random
 import secrets
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, get_args
 
@@ -28,7 +28,7 @@ from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
 from redis_curriculum.scorers.base import Scorer, hyperparameters
-from redis_curriculum.scorers.statistics import Holder, Statistics
+from redis_curriculum.scorers.statistics import Holder, Reported, Statistics
 from redis_curriculum.tasks import Buckets
 
 T = TypeVar("T")
@@ -60,12 +60,49 @@ def scores(scorer: Scorer, rng: random.Random) -> Iterator[float]:
         yield from rng.choice(runs)
 
 
+def results(scorer: Scorer, rng: random.Random) -> Iterator[tuple[float, ...]]:
+    """Yield scores with the numbers that the family asks for beside each, without end."""
+    for score in scores(scorer, rng):
+        yield with_numbers(scorer, score, rng)
+
+
+def with_numbers(scorer: Scorer, score: float, rng: random.Random) -> tuple[float, ...]:
+    """Return a score with numbers that the family takes beside it.
+
+    Where it does not take the two together, the score is a share of one of the numbers.
+    """
+    numbers = [_number(one, rng) for one in scorer.reported]
+    for candidate in [score, *(round(score * n) / n for n in numbers), 0.0, 1.0]:
+        try:
+            scorer.check_result(candidate, *numbers)
+        except InvalidInputError:
+            continue
+        return (candidate, *numbers)
+    raise AssertionError(f"{scorer.kind} takes no score with {numbers}")
+
+
+def _number(one: Reported, rng: random.Random) -> float:
+    """Return an end of the interval, or a number between, small ones as often as large ones."""
+    low, high = one.interval.low, one.interval.high
+    found = rng.choice([low, high, low + (high - low) * rng.random() ** rng.choice([1, 4, 16])])
+    if one.is_whole:
+        found = int(found)
+    inside = (found > low or not one.interval.open_low) and (
+        found < high or not one.interval.open_high
+    )
+    return float(found if inside else (low + high) // 2 if one.is_whole else (low + high) / 2)
+
+
+def fold_of(scorer: Scorer, holder: Holder) -> Callable[..., dict[str, float]]:
+    """Return what folds a result into a task's or a label's statistics."""
+    return scorer.fold if holder == "task" else scorer.fold_label
+
+
 def folded(scorer: Scorer, holder: Holder, rng: random.Random, count: int) -> list[Statistics]:
     """Return the statistics of a task or label after each of ``count`` results."""
-    fold = scorer.fold if holder == "task" else scorer.fold_label
-    found: list[Statistics] = []
-    for _, score in zip(range(count), scores(scorer, rng), strict=False):
-        found.append(fold(found[-1] if found else {}, score))
+    fold, found = fold_of(scorer, holder), list[Statistics]()
+    for _, result in zip(range(count), results(scorer, rng), strict=False):
+        found.append(fold(found[-1] if found else {}, *result))
     return found
 
 
@@ -150,6 +187,7 @@ class Played:
         self.scorer = curriculum.config.algorithm
         self.tasks: dict[int, Statistics] = {}
         self.labels: dict[str, Statistics] = {}
+        self.numbers: Statistics = {}
         self._scores = scores(self.scorer, rng)
 
     @property
@@ -172,11 +210,27 @@ class Played:
 
     def report(self, batch: list[tuple[int, float]], label_of: Mapping[int, str]) -> None:
         """Report results to the server, and to the twin."""
-        self.curriculum.update_many(batch)
-        for task_id, score in batch:
-            label = label_of[task_id]
-            self.tasks[task_id] = self.scorer.fold(self.tasks.get(task_id, {}), score)
-            self.labels[label] = self.scorer.fold_label(self.labels.get(label, {}), score)
+        known = self.results(batch)
+        self.curriculum.update_many(known)
+        scorer, has_pool = self.scorer, bool(self.scorer.names("pool"))
+        for task_id, score, numbers in known:
+            label, result = label_of[task_id], (score, *numbers.values())
+            task = self.tasks.get(task_id, {})
+            if has_pool:
+                fold: Callable[..., dict[str, float]] = scorer.fold_pool
+                self.numbers = fold(self.numbers, task, *result)
+            self.tasks[task_id] = fold_of(scorer, "task")(task, *result)
+            self.labels[label] = fold_of(scorer, "label")(self.labels.get(label, {}), *result)
+
+    def results(
+        self, batch: Iterable[tuple[int, float]]
+    ) -> list[tuple[int, float, dict[str, float]]]:
+        """Return results with the numbers that the family asks for."""
+        names, found = [one.name for one in self.scorer.reported], []
+        for task_id, given in batch:
+            score, *numbers = with_numbers(self.scorer, given, self.rng)
+            found.append((task_id, score, dict(zip(names, numbers, strict=True))))
+        return found
 
     def label_of(self) -> dict[int, str]:
         """Return the label of each task in the pool."""

@@ -45,7 +45,7 @@ def fields_of(key: str) -> list[str]:
     found = set[str]()
     for path in folder().rglob("*.lua"):
         calls = re.findall(rf"call\('H[A-Z]+', {key},((?:[^()]|\([^()]*\))*)\)", path.read_text())
-        found.update(word for call in calls for word in re.findall(r"'([a-z_]+)'", call))
+        found.update(word for call in calls for word in re.findall(r"'([a-z_0-9]+)'", call))
     return sorted(found)
 
 

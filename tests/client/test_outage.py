@@ -207,6 +207,7 @@ CHANGE = ("evict", "set_label", "report_failure")
 NEED_AN_ANSWER = {
     *("end_epoch", "configure", "register", "reopen", "get_task_stats", "task_ids", "labels"),
     *("distribution", "stats", "quarantine", "epoch_report", "check", "snapshot"),
+    *("label_stats", "records", "events", "epochs", "state_dict", "load_state_dict"),
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "get_tasks": (2,),
@@ -236,6 +237,7 @@ def test_what_every_call_does_in_an_outage(
     assert public == {*WAIT, *CHANGE, *NEED_AN_ANSWER, *others}
     curriculum = player.curriculum
     curriculum.get_task()
+    arguments = ARGUMENTS | {"load_state_dict": (curriculum.state_dict(),)}
     player.link.down = True
     for method in sorted({*WAIT, *CHANGE}):
         before = curriculum.waiting_results
@@ -251,7 +253,7 @@ def test_what_every_call_does_in_an_outage(
     for method in sorted(NEED_AN_ANSWER):
         options = {"max_consecutive_failures": 4} if method == "configure" else {}
         with pytest.raises(ServerUnavailableError) as caught:
-            getattr(curriculum, method)(*ARGUMENTS.get(method, ()), **options)
+            getattr(curriculum, method)(*arguments.get(method, ()), **options)
         if method == "end_epoch":
             assert "epoch 0 is not closed (the same call" in str(caught.value)
     assert curriculum.waiting_results == 8

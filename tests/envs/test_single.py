@@ -21,7 +21,8 @@ from pettingzoo.utils.env import ParallelEnv
 
 from redis_curriculum import AsyncCurriculum
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum.config import CurriculumConfig
+from redis_curriculum._store import read
+from redis_curriculum.config import CurriculumConfig, DebiasedProgressConfig
 from redis_curriculum.envs import CurriculumEnv, TaskEnv
 from redis_curriculum.envs.assignments import ATTEMPTS
 from redis_curriculum.envs.spaces import are_alike
@@ -34,7 +35,7 @@ from redis_curriculum.errors import (
 )
 from redis_curriculum.tasks import Buckets, Single, Task
 from tests.envs.conftest import Opened
-from tests.envs.worlds import OptionWalk, Walk, Watched, broken, completions, samples
+from tests.envs.worlds import WALKS, OptionWalk, Walk, Watched, broken, completions, samples
 from tests.servers import RunningServer
 
 gymnasium.register("Walk-v0", entry_point="tests.envs.worlds:Walk")
@@ -1003,3 +1004,30 @@ def test_with_all_defaults_learning_progress_decides(url: str, name: str) -> Non
     }
     assert progress["hopeless"] == 0.0 < progress["learnable"]
     assert student.practice["learnable"] > 1.5 * student.practice["hopeless"] > 0
+
+
+def test_the_number_of_steps_is_the_cost(opened: Opened) -> None:
+    algorithm = DebiasedProgressConfig(cost_aware=True)
+    config = CurriculumConfig(task_generator=WALKS, num_active_tasks=12, algorithm=algorithm)
+    curriculum = opened(config)
+    env = CurriculumEnv(Walk(), curriculum)
+    for _ in range(20):
+        env.reset()
+        over = False
+        while not over:
+            _, _, terminated, truncated, _ = env.step(1)
+            over = terminated or truncated
+    labels = [f"walk-{length}" for length in (1, 2, 3, 5)]
+    plan = read.numbers(curriculum._store, "label", ["average_cost"], labels)  # noqa: SLF001
+    table, _ = curriculum._run(plan)  # noqa: SLF001
+    costs = table[:, 0].tolist()
+    assert costs == [1, 2, 3, 5], "each walk is as long as its label says"
+
+
+def test_results_of_groups_are_not_those_of_episodes(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CurriculumConfig, "asks_for", ("trials",))
+    with pytest.raises(InvalidInputError, match="groups") as caught:
+        CurriculumEnv(Walk(), opened())
+    assert caught.value.field == "curriculum"

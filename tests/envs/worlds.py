@@ -11,7 +11,7 @@ import numpy as np
 from redis_curriculum import Curriculum
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
 from redis_curriculum.errors import CurriculumError
-from redis_curriculum.tasks import Buckets, Outcome, Step
+from redis_curriculum.tasks import Buckets, Outcome, Result, Step
 
 WALKS = Buckets(
     label="walk-{length}",
@@ -112,14 +112,12 @@ class Watched(Curriculum):
         self.refusals: list[CurriculumError] = []
         """The same for reports of failures."""
 
-    def next_tasks(
-        self, finished: Iterable[tuple[int, float]], count: int, *, distinct: bool = False
-    ) -> Step:
+    def next_tasks(self, finished: Iterable[Result], count: int, *, distinct: bool = False) -> Step:
         if self.errors:
             raise self.errors.pop(0)
         finished = list(finished)
         step = super().next_tasks(finished, count, distinct=distinct)
-        self.reports += finished
+        self.reports += [(result[0], result[1]) for result in finished]
         self.counts.append(count)
         self.drawn += [task.task_id for task in step.tasks]
         return step

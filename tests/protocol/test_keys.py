@@ -40,6 +40,7 @@ PINNED = {
     "masses": "rc:{run-42}:g3:masses",
     "young": "rc:{run-42}:g3:young",
     "progress": "rc:{run-42}:g3:progress:maze 9:9",
+    "statistics": "rc:{run-42}:g3:statistics",
     "count": "rc:{run-42}:g3:count:failures",
     "quarantine": "rc:{run-42}:g3:quarantine",
     "staged_meta": "rc:{run-42}:g3:meta",

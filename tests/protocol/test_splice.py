@@ -16,7 +16,7 @@ from tests.bytecode import REDIS, functions
 from tests.families import VARIANTS, whole
 
 INCLUDES = {path.stem: path.read_text() for path in sorted((folder() / "include").glob("*.lua"))}
-OF_FAMILY = ["hypers", "packing", "unpacking", "statistic_names"]
+OF_FAMILY = ["hypers", "packing", "unpacking", "statistic_names", "pool_statistics", "result"]
 
 
 def parts_of(kind: str) -> dict[str, str]:

@@ -54,7 +54,8 @@ def saved(url: str, name: str, path: Path, episodes: int = 600, **hypers: Any) -
     """A curriculum that was played, and its snapshot."""
     with Curriculum.open(url, name, config_of(**{**HYPERS, **hypers})) as curriculum:
         play(curriculum, episodes)
-        return curriculum.snapshot(path).path
+        curriculum.snapshot(path)
+        return path
 
 
 def state_of(curriculum: Curriculum) -> dict[str, Any]:

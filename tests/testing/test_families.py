@@ -18,6 +18,7 @@ SETTINGS: dict[str, Scorer] = {
     "debiased_progress, two rates": DebiasedProgressConfig(
         rates=(0.5, 0.1), warm_up=(1.0, 3.0), least_count=2, power=1, replacement_rate=0.1
     ),
+    "debiased_progress by cost": DebiasedProgressConfig.fast(cost_aware=True, least_count=5),
     "debiased_progress by tasks": DebiasedProgressConfig.fast(
         label_mass="tasks", power=1, replacement_rate=0.1
     ),

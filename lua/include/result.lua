@@ -1,0 +1,2 @@
+-- result: of how many arguments a result is, and the numbers that it brings beside its score.
+--@generated result
