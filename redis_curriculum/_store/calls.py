@@ -90,6 +90,13 @@ class Call(ABC, Generic[T]):
         """
         raise NotImplementedError
 
+    def joined(self, others: Sequence[Call[Any]], most: int) -> tuple[Call[Any], int]:  # noqa: ARG002
+        """Return a call for what this one and the first of the others have left, and of how many.
+
+        At most ``most`` results together; only this one, if something of it is on its way.
+        """
+        return self, 1
+
     def give_up(self, store: Store) -> int:
         """Give up what was sent, and may have been applied or not; return how much that was."""
         raise NotImplementedError

@@ -51,6 +51,8 @@ class Backlog:
         """What was never delivered: too much waited, or nobody knows if it arrived."""
         self._calls: dict[int, Call[Any]] = {}
         self._known: deque[Task] = deque(maxlen=_MOST_KNOWN)
+        self._at_most = 0
+        """No less than what waits; counting that takes a look at every call."""
         self._since = 0.0  # 0: the server answers
         self._next_try, self._pause_s = 0.0, _FIRST_PAUSE_S
 
@@ -107,6 +109,7 @@ class Backlog:
         yield from self._rejoin(store)
         delivered = 0
         while self._calls:
+            self._join(store.settings.chunk)
             key, call = next(iter(self._calls.items()))
             if call.write and store.worker.is_of_another_life(call.write):
                 self.dropped += call.give_up(store)  # nobody knows if it had arrived
@@ -114,7 +117,10 @@ class Backlog:
             if left:
                 yield from call.carried_on(store)
             self._calls.pop(key, None)
-            delivered += left
+            delivered, self._pause_s = (
+                delivered + left,
+                _FIRST_PAUSE_S,
+            )  # it goes on: try again soon
         _LOG.warning(
             "curriculum %r: the server answers after %.0f s; results delivered: %d, dropped: %d",
             *(store.server.keys.name, time.monotonic() - self._since, delivered, self.dropped),
@@ -153,6 +159,13 @@ class Backlog:
             raise error or ServerUnavailableError(reason)
         return random.sample(known, count) if distinct else random.choices(known, k=count)
 
+    def _join(self, most: int) -> None:
+        """Let one call report what several have left."""
+        calls = list(self._calls.values())
+        joined, count = calls[0].joined(calls[1:], most)
+        if count > 1:
+            self._calls = {id(call): call for call in (joined, *calls[count:])}
+
     def _deliver_before(self, call: Call[Any], store: Store) -> Plan[None]:
         """Deliver what waits; an error says what became of this call, not of the others."""
         try:
@@ -184,21 +197,26 @@ class Backlog:
 
     def _deferred(self, call: Call[T], store: Store, error: CurriculumError | None) -> T:
         answer = call.without_server(store, error)
-        if call.left:
+        if call.left and not call.is_deferred:
             self._calls.setdefault(id(call), call)
+            self._at_most += call.left
         call.is_deferred = True
-        self._shorten()
+        if self._at_most > MOST_WAITING:
+            self._shorten()
         return answer
 
     def _shorten(self) -> None:
         """Drop the oldest calls that have nothing on its way, while too many results wait."""
         surplus = self.waiting - MOST_WAITING
+        if surplus > 0:
+            surplus += MOST_WAITING // 100  # so that not every call looks through all of them
         for key, call in list(self._calls.items()):
             if surplus <= 0:
-                return
+                break
             if call.write is None:
                 surplus, self.dropped = surplus - call.left, self.dropped + call.left
                 del self._calls[key]
+        self._at_most = self.waiting
 
 
 def _made(store: Store) -> list[Task]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._protocol.stored import malformed, text
-from redis_curriculum._store.calls import Argument, Write
+from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
 from redis_curriculum._store.distinct import choosing, too_few
 from redis_curriculum._store.fill import POLL_S, Supplied
@@ -71,6 +71,19 @@ class Play(Supplied[Step]):
         tasks = store.backlog.tasks(store, lacking, distinct=self.distinct, error=error)
         deferred = [Outcome.DEFERRED] * self.left
         return Step(self.tasks[: self.drawn] + tasks, self.outcomes[: self.sent] + deferred)
+
+    def joined(self, others: Sequence[Call[Any]], most: int) -> tuple[Call[Any], int]:
+        """Results of several calls go in one round trip."""
+        results, count = self.results[self.sent :], 1
+        for call in others if self.write is None else ():
+            if not isinstance(call, Play) or call.write or len(results) + call.left > most:
+                break
+            results, count = [*results, *call.results[call.sent :]], count + 1
+        if count == 1:
+            return self, 1
+        joined = Play(results, 0)
+        joined.is_deferred = True
+        return joined, count
 
     def give_up(self, store: Store) -> int:
         """Give up results that may have been applied or not; return how many."""

@@ -342,6 +342,39 @@ def test_a_restore_meanwhile(player: Player, tmp_path: Path) -> None:
     player.curriculum.get_task()
 
 
+def test_what_waits_is_delivered_in_batches(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its order; each time that some of it arrives, the server is tried again soon."""
+    settings = player.curriculum._store.settings  # noqa: SLF001
+    player.curriculum._store.settings = settings.model_copy(update={"chunk": 10})  # noqa: SLF001
+    player.play(1)
+    task_id = player.curriculum.task_ids()[0]
+    player.link.down = True
+    player.play(12)
+    player.curriculum.report_failure(task_id, "broken")
+    player.play(8)
+    sent = []
+    send = FailingLink.send
+
+    def noted(link: FailingLink, words: Words, key: str) -> Steps[Any]:
+        sent.append(words)
+        return send(link, words, key)
+
+    monkeypatch.setattr(FailingLink, "send", noted)
+    player.link.down, player.link.lose = False, 5
+    player.backlog._next_try, player.backlog._pause_s = 0.0, 15.0  # noqa: SLF001
+    player.play(1)
+    assert len(sent) == 5, "INFO and renewal, ten results, two, the failure"
+    assert player.backlog._pause_s == 2 * outage._FIRST_PAUSE_S  # noqa: SLF001
+    assert player.curriculum.waiting_results == 10
+    player.up()
+    assert player.held() == player.reported
+    record = player.curriculum.get_task_stats(task_id)
+    assert record
+    assert record.failure_count == 1
+
+
 @pytest.mark.parametrize("arrived", [True, False])
 def test_an_outage_that_outlasts_the_lease(player: Player, *, arrived: bool) -> None:
     """Nobody knows what became of the write that was on its way: it is dropped, not doubled."""
