@@ -137,7 +137,7 @@ class Harness:
     def retune(self, config: CurriculumConfig, change: str, begin: str | None = None) -> int:
         """Change the config as ``configure`` does; indices that depend on it are not built yet."""
         otherwise = self.hypers.is_indexed_otherwise(config.algorithm)
-        start = ("start 0" if otherwise else "") if begin is None else begin
+        start = ("start 0 0" if otherwise else "") if begin is None else begin
         args = (change, config.to_json(), config.sha256(), packed_hypers(config), start)
         tail = (config.events_retained, "{}", "host", 1)
         version = self.call("configure", self.generation, self.version, *args, *tail)
@@ -175,11 +175,17 @@ class Harness:
         return int(self.call("resume", self.generation, self.worker, last, following))
 
     def reserve(
-        self, count: int, purpose: str = "replace", *, again: str = "", sequence: int | None = None
+        self,
+        count: int,
+        purpose: str = "replace",
+        *,
+        again: str = "",
+        most: int = 0,
+        sequence: int | None = None,
     ) -> list[int]:
-        """Returns [repeated, first, count, missing]."""
-        reply: list[int] = self.write("reserve", count, purpose, again, sequence=sequence)
-        return reply
+        """Returns [repeated, first, count, missing]; with ``most`` also whether it is complete."""
+        reply: list[int] = self.write("reserve", count, purpose, again, most, sequence=sequence)
+        return reply if most else reply[:4]
 
     def made(self, specs: Sequence[Spec], first: int | None) -> list[Argument]:
         """Arguments of tasks for the indices from ``first`` on; None: reserved before."""

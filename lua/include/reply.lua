@@ -3,7 +3,7 @@
 -- Needs: call, sequence, meta, count_samples, worker_key
 -- Gives: reply, reply_again
 local function reply(outcomes, drawn, wanted, missing)
-  local answer = { 0, tonumber(meta[8]), wanted, missing > 0 and missing or 0, #outcomes }
+  local answer = { 0, tonumber(meta[8]), wanted, missing, #outcomes }
   for i = 1, #outcomes do
     answer[5 + i] = outcomes[i]
   end

@@ -12,13 +12,15 @@ local function lowest()
   return found
 end
 
--- Returns whether there are more than `most`; those stay.
-local function remove_surplus(most)
+-- Removes up to `most` of the `wanted` that are to go, as long as there are more than num_active_tasks. Returns how many are
+-- left to go.
+local function remove_surplus(wanted, most)
   local surplus, now = -num_active_tasks, now_ms()
   for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
     surplus = surplus + call('ZCARD', pool .. part)
   end
-  for _ = 1, math.min(surplus, most) do
+  wanted = math.max(0, math.min(wanted, surplus))
+  for _ = 1, math.min(wanted, most) do
     local id = lowest()
     local gone = remove_task(id, now)
     if gone then
@@ -29,5 +31,5 @@ local function remove_surplus(most)
       end
     end
   end
-  return surplus > most
+  return math.max(0, wanted - most)
 end

@@ -6,7 +6,7 @@
 -- ARGV[4] config JSON the whole config
 -- ARGV[5] config_sha256 str of that JSON
 -- ARGV[6] packed_hypers doubles the numbers of that config
--- ARGV[7] unindexed str where reindex begins; empty: no index depends on what changes
+-- ARGV[7] unindexed str where reindex begins, and how many tasks are to go; empty: no index depends on what changes
 -- ARGV[8] events_retained int length of the event stream
 -- ARGV[9] changes JSON each changed field with its old and new value, for the event
 -- ARGV[10] host str

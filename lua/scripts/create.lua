@@ -28,15 +28,19 @@ end
 --@include reserved
 --@include event
 --@include created
-local now, created = now_ms(), math.min(missing, (specs_last - specs_first + 1) / specs_width)
-for at = specs_first, specs_first + (created - 1) * specs_width, specs_width do
-  create_task(specs[at + 1], specs[at + 2], specs[at + 3], now)
+local now, at, created, first_id, first_label = now_ms(), specs_first, 0, nil, nil
+while at <= specs_last and created < missing do
+  local id = specs[at + 1]
+  if call('EXISTS', pool .. 'task:' .. id) == 0 then -- else somebody has added one of that id
+    create_task(id, specs[at + 2], specs[at + 3], now)
+    first_id, first_label, created = first_id or id, first_label or specs[at + 2], created + 1
+  end
+  at = at + specs_width
 end
 if created > 0 then
-  local first_id, first_label = specs[specs_first + 1], specs[specs_first + 2]
   event('event', 'created', 'count', created, 'first_task_id', first_id, 'label', first_label, 'worker', worker)
 end
-end_reservation(specs[specs_first + created * specs_width] or through)
+end_reservation(specs[at] or through)
 if trouble ~= '' then
   if call('HSETNX', meta_key, 'generator_trouble', trouble) == 1 then
     event('event', 'generator_trouble', 'error', trouble, 'worker', worker)

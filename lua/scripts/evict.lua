@@ -17,15 +17,21 @@ if repeated then
 end
 --@include event
 --@include remove
-local now, answer = now_ms(), { 0 }
+local now, answer, one, count = now_ms(), { 0 }, nil, 0
 for i = task_ids_first, task_ids_last do
   local id = task_ids[i]
   local gone = remove_task(id, now)
   answer[#answer + 1] = gone and 1 or 0
   if gone then
-    event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
-      'worker', worker)
+    gone.id = id
+    one, count = one or gone, count + 1
   end
+end
+if count == 1 then
+  event('event', 'evicted', 'task_id', one.id, 'label', one.label, 'learning_progress', one.learning_progress or '',
+    'worker', worker)
+elseif one then -- not an event each: the stream is capped
+  event('event', 'removed', 'count', count, 'first_task_id', one.id, 'label', one.label, 'worker', worker)
 end
 call('HSET', worker_key, 'sequence', sequence)
 return answer

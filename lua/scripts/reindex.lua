@@ -12,8 +12,8 @@ if not unindexed then
   return 0
 end
 local PHASES = { start = true, fresh = true, learning = true, ripe = true, surplus = true }
-local phase, cursor = string.match(unindexed, '^(%l+) (%d+)$')
-if not PHASES[phase or ''] or #cursor > 15 then
+local phase, cursor, surplus = string.match(unindexed, '^(%l+) (%d+) (%d+)$')
+if not PHASES[phase or ''] or #cursor > 15 or #surplus > 15 then
   malformed(meta_key, 'unindexed', unindexed)
 end
 local TASKS, REMOVED = 100, 50
@@ -25,7 +25,7 @@ local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot')
 local FOLLOWING = { fresh = 'learning', learning = 'ripe', ripe = 'surplus' }
 
 local function go_on(next_phase, next_cursor)
-  call('HSET', meta_key, 'unindexed', next_phase .. ' ' .. next_cursor)
+  call('HSET', meta_key, 'unindexed', string.format('%s %.0f %.0f', next_phase, next_cursor, surplus))
   return 1
 end
 
@@ -45,8 +45,11 @@ elseif phase ~= 'surplus' then
     exchange_parts()
   end
   return go_on(FOLLOWING[part], 0)
-elseif remove_surplus(REMOVED) then
-  return 1
+else
+  surplus = remove_surplus(tonumber(surplus), REMOVED)
+  if surplus > 0 then
+    return go_on('surplus', 0)
+  end
 end
 call('HDEL', meta_key, 'unindexed')
 return 0

@@ -9,7 +9,8 @@
 -- ARGV[7] through int its indices below it have been tried; the others are given to somebody else
 -- ARGV[8..] specs groups of index int, task_id int, label str, params JSON; ascending
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
---   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
+--   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to
+--   its capacity, below 0 where more were added
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed
 -- Atomic. Fewer are replaced where fewer may be evicted. O(specs x log pool).
 
@@ -30,7 +31,16 @@ end
 --@include remove
 local now, drawn = now_ms(), {}
 local at = specs_first
+local function skip_taken() -- somebody may have added a task of such an id
+  while at <= specs_last and call('EXISTS', pool .. 'task:' .. specs[at + 1]) == 1 do
+    at = at + specs_width
+  end
+end
 for _, id in ipairs(evictable((specs_last - specs_first + 1) / specs_width)) do
+  skip_taken()
+  if at > specs_last then
+    break
+  end
   local gone = remove_task(id, now)
   event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
     'worker', worker)

@@ -7,7 +7,9 @@
 -- ARGV[5] count int how many at most
 -- ARGV[6] purpose str replace: in place of tasks to be evicted; fill: as many as the pool lacks and nobody makes
 -- ARGV[7] again int the first of `count` indices that were reserved before the server lost that; or empty
--- Returns [repeated, first, count, missing]: count 0: there is nothing to reserve; missing: how many tasks the pool lacks
+-- ARGV[8] most int how many indices there are; 0: any number
+-- Returns [repeated, first, count, missing, complete]: count 0: there is nothing to reserve; missing: how many tasks the pool
+--   lacks; complete 1: every index has had its task, and nobody makes one
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. O(workers that make tasks). What a worker has been making for three seconds others may make too.
 
@@ -21,10 +23,10 @@ local missing, reservations = math.max(0, num_active_tasks - all), load_reservat
 if repeated then
   for _, r in ipairs(reservations) do
     if r.worker == worker and r.number == sequence then
-      return { 1, r.at, r.count, missing }
+      return { 1, r.at, r.count, missing, 0 }
     end
   end
-  return { 1, 0, 0, missing }
+  return { 1, 0, 0, missing, 0 }
 end
 
 -- Whether that life of a worker still holds its lease: the lives of a name differ in the upper bits of their numbers.
@@ -38,7 +40,8 @@ local function free_range(at, size)
 end
 
 -- Of the ranges that nobody holds the lowest; the last one has never been held. For a replay the one that has it all.
-local unused = free_range(whole_number(meta_key, 'next_index', meta[5]), 2 ^ 53)
+local behind_last = most == '0' and 2 ^ 53 or tonumber(most)
+local unused = free_range(whole_number(meta_key, 'next_index', meta[5]), math.max(0, behind_last - meta[5]))
 local now, made_elsewhere, found, at, wish = now_ms(), 0, nil, tonumber(again), tonumber(count)
 local function consider(range)
   local fits = not at or range.at <= at and at + wish <= range.at + range.count
@@ -58,7 +61,7 @@ consider(unused)
 if purpose == 'fill' and not at then
   wish = math.min(wish, missing - made_elsewhere)
 end
-local answer = { 0, 0, 0, missing }
+local answer = { 0, 0, 0, missing, not found and made_elsewhere == 0 and 1 or 0 }
 if found and wish > 0 then
   at = at or found.at
   wish = math.min(wish, found.at + found.count - at)
@@ -72,7 +75,7 @@ if found and wish > 0 then
   end
   reservations[#reservations + 1] =
     { worker = worker, number = sequence, fills = purpose == 'fill' and '1' or '0', since = now, at = at, count = wish }
-  answer = { 0, at, wish, missing }
+  answer = { 0, at, wish, missing, 0 }
 end
 store_reservations(reservations)
 call('HSET', worker_key, 'sequence', sequence)

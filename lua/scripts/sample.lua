@@ -10,7 +10,8 @@
 -- ARGV[8] distinct int so many draws of the caller shall be of different tasks; 0: with repetition. Of a smaller pool none is drawn
 -- ARGV[9] chosen str ids that the caller has chosen by the same probabilities, handed out instead of drawn; or empty
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
---   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
+--   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to
+--   its capacity, below 0 where more were added
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. Expected O(count x log pool); after some 1,024 trials or 64 + 4 x count repeated picks in all the call ends with fewer tasks.
 

@@ -11,7 +11,8 @@
 -- ARGV[9] chosen str as in sample
 -- ARGV[10..] results groups of task_id int, score float [0, 1]; then the numbers that the family asks for
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
---   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to its capacity
+--   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to
+--   its capacity, below 0 where more were added
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. The draws see the results.
 

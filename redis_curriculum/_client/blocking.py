@@ -49,7 +49,8 @@ class Curriculum(Catalogue, Live, Reading, Saving):
 
     - Another thread or another process makes it.
     - Another call of its kind came between. All calls that report results or draw are one kind;
-      ``evict`` and ``set_label`` are one; ``report_failure`` is one; ``end_epoch`` is one.
+      ``evict`` and ``set_label`` are one; ``report_failure``, ``add_tasks``, ``remove_tasks`` and
+      ``end_epoch`` are one each.
     - The worker's lease ended, and ``register`` made this handle a new worker.
     - It had returned: Ctrl-C came later, in the statement that makes the call.
     """
@@ -174,7 +175,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
                 For what the first round trip leaves, the pool is read (six per 1,000 tasks).
 
         Raises:
-            InvalidInputError: More distinct tasks than ``num_active_tasks``; none was drawn.
+            InvalidInputError: More distinct tasks than the pool may hold; none was drawn.
             EmptyPoolError: There are fewer distinct tasks, and this worker cannot make more. Also
                 what ``get_task`` raises.
         """

@@ -17,6 +17,7 @@ from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import CurriculumError, InvalidInputError
 from redis_curriculum.tasks.build import custom_generators
+from redis_curriculum.tasks.custom import Custom
 from redis_curriculum.tasks.outcome import Result
 from redis_curriculum.tasks.task import TaskGenerator
 
@@ -115,14 +116,10 @@ class Handle(ABC):
         self._pid = os.getpid()
 
     def _play(self, finished: Iterable[Result], count: object, distinct: object) -> Play:
-        """A call for draws; distinct ones can be at most as many as the pool may hold."""
+        """A call for draws."""
         number = int(_COUNT.require(count, "count"))
         if not isinstance(distinct, bool):
             raise InvalidInputError("distinct", "True or False", distinct)
-        most = self._store.config.num_active_tasks
-        if distinct and number > most:
-            rule = f"at most {most} (num_active_tasks) if distinct"
-            raise InvalidInputError("count", rule, count)
         return play(self._store, finished, number, distinct=distinct)
 
     @property
@@ -187,7 +184,7 @@ def located(
 def live_generator(config: CurriculumConfig) -> TaskGenerator | None:
     """The user's own object, where its path cannot rebuild it and it pickles."""
     for custom in custom_generators(config.task_generator):
-        if custom.arguments is None and custom.is_bound:
+        if isinstance(custom, Custom) and custom.arguments is None and custom.is_bound:
             try:
                 pickle.dumps(custom.live)
             except Exception:  # noqa: BLE001 - whatever its class raises: it stays here

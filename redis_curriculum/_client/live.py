@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from redis_curriculum._client.handle import Handle
 from redis_curriculum._client.open import reopening
 from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._store.calls import Call
 from redis_curriculum._store.configure import Changes, configure
+from redis_curriculum._store.evaluate import eval_tasks
+from redis_curriculum._store.given import add_tasks, remove_tasks
 from redis_curriculum.errors import InvalidInputError
-from redis_curriculum.tasks.task import TaskGenerator
+from redis_curriculum.tasks.outcome import Outcome
+from redis_curriculum.tasks.task import Task, TaskGenerator
 
 T = TypeVar("T")
 
@@ -52,6 +56,57 @@ class Live(Handle):
         """
         return self._run(configure(self._store, _all(settings, generator), shrink=shrink))
 
+    def add_tasks(self, tasks: Iterable[Task | int | Mapping[str, Any]]) -> list[Outcome]:
+        """Put given tasks into the pool, while workers play; one outcome each.
+
+        They come on top: the pool may hold more than ``num_active_tasks``, which is what the
+        generator keeps there. When one of them leaves, none takes its place. Each begins without
+        results, also one that was in the pool before. Everything is checked first; then each chunk
+        is added entirely or not at all, with an event ``added``. One round trip for each 500 tasks,
+        and one for each chunk.
+
+        Args:
+            tasks: ``Task``s of your own. If the config has a ``Table``, also ids of its rows, and
+                rows of the same kind (dicts) if the table has a ``key``.
+
+        Returns:
+            APPLIED; DUPLICATE, if the pool has that very task, which stays as it is.
+
+        Raises:
+            InvalidInputError: A task breaks a rule, is given twice, is held out, differs from the
+                one that the pool has under that id, or has no room. Nothing was added.
+            GeneratorError: The rows of the table are not in this process.
+        """
+        return self._call(add_tasks(self._store, tasks))
+
+    def remove_tasks(self, task_ids: Iterable[int]) -> list[Outcome]:
+        """Take tasks out of the pool, while workers play; one outcome each.
+
+        As ``evict`` for many: one round trip and one event (``removed``) a chunk. A generator fills
+        the pool again, up to ``num_active_tasks``; the rows of a ``Table`` do not come back.
+
+        Returns:
+            APPLIED; EVICTED, if it was not in the pool; DUPLICATE, if a retry found it applied.
+
+        Raises:
+            InvalidInputError: One is no task id; nothing was removed.
+        """
+        return self._call(remove_tasks(self._store, task_ids))
+
+    def get_eval_tasks(self, count: int, label: str | None = None) -> list[Task]:
+        """Return the first ``count`` tasks that are held out (``config.held_out``), of a label.
+
+        They are the same for every caller, and a larger ``count`` begins with those of a smaller
+        one. Nothing is sampled, counted or stored: this process makes them, after one round trip
+        for the settings. If one in k tasks is held out, k tasks are made for each.
+
+        Raises:
+            InvalidInputError: The config holds nothing out, or too little: a table ends, or
+                100,000 tasks in a row are no such tasks.
+            GeneratorError: The generator fails, or is not in this process.
+        """
+        return self._run(eval_tasks(self._store, count, label))
+
     def reopen(self) -> None:
         """Go on with the state that a restore has put in the place of this handle's.
 
@@ -69,6 +124,10 @@ class Live(Handle):
     def _run(self, plan: Plan[T]) -> T:
         """Run a plan over this handle's link."""
 
+    @abstractmethod
+    def _call(self, call: Call[T]) -> T:
+        """Carry a call out, or on."""
+
 
 class AsyncLive(Handle):
     """The asyncio half."""
@@ -83,6 +142,27 @@ class AsyncLive(Handle):
         """
         return await self._run(configure(self._store, _all(settings, generator), shrink=shrink))
 
+    async def add_tasks(self, tasks: Iterable[Task | int | Mapping[str, Any]]) -> list[Outcome]:
+        """Put given tasks into the pool, while workers play; one outcome each.
+
+        Rules, cost, outcomes and errors are those of ``Curriculum.add_tasks``.
+        """
+        return await self._call(add_tasks(self._store, tasks))
+
+    async def remove_tasks(self, task_ids: Iterable[int]) -> list[Outcome]:
+        """Take tasks out of the pool, while workers play; one outcome each.
+
+        Rules, cost, outcomes and errors are those of ``Curriculum.remove_tasks``.
+        """
+        return await self._call(remove_tasks(self._store, task_ids))
+
+    async def get_eval_tasks(self, count: int, label: str | None = None) -> list[Task]:
+        """Return the first ``count`` tasks that are held out (``config.held_out``), of a label.
+
+        They are made in a thread. Rules and errors are those of ``Curriculum.get_eval_tasks``.
+        """
+        return await self._run(eval_tasks(self._store, count, label))
+
     async def reopen(self) -> None:
         """Go on with the state that a restore has put in the place of this handle's.
 
@@ -94,6 +174,10 @@ class AsyncLive(Handle):
     @abstractmethod
     def _run(self, plan: Plan[T]) -> Coroutine[Any, Any, T]:
         """Run a plan over this handle's link."""
+
+    @abstractmethod
+    def _call(self, call: Call[T]) -> Coroutine[Any, Any, T]:
+        """Carry a call out, or on."""
 
 
 def _all(settings: dict[str, Any], generator: TaskGenerator | None) -> dict[str, Any]:

@@ -153,10 +153,11 @@ def taken_in(
             ranks.append((config.algorithm.rank(task.statistics), task.task_id))
         elif isinstance(line, EndLine):
             intake.again = partial(read, source, checked=line.sha256)
-    surplus = len(ranks) - config.num_active_tasks
+    size = config.num_active_tasks  # a pool may hold more, which were added
+    surplus = min(len(ranks), manifest.config.get("num_active_tasks", size)) - size
     if surplus > 0 and not shrink:
         raise SnapshotError(
-            f"{len(ranks)} tasks do not fit num_active_tasks {config.num_active_tasks};"
+            f"{len(ranks)} tasks do not fit num_active_tasks {size};"
             " shrink=True (--shrink) drops those of lowest learning progress"
         )
     if surplus > 0:

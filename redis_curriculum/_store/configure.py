@@ -72,6 +72,9 @@ def _changed(store: Store, settings: Mapping[str, Any], *, shrink: bool) -> Curr
     """The config with the new settings, checked before anything is sent."""
     old = store.config
     config = retuned(old, settings).bind_as(old)
+    if config.most_tasks and not old.most_tasks:
+        rule = "of the kind that it is: the rows of a table are put in from the first one on"
+        raise InvalidInputError("task_generator", rule, config.task_generator)
     if config.num_active_tasks < old.num_active_tasks and not shrink:
         rule = (
             f"at least {old.num_active_tasks}, or shrink=True (--shrink) must allow that the tasks"
@@ -92,11 +95,11 @@ def _tried(store: Store, config: CurriculumConfig) -> Plan[CurriculumConfig]:
 
 
 def _send(store: Store, config: CurriculumConfig, changes: Changes, token: str) -> Plan[int]:
-    begin = ""
+    begin, surplus = "", max(0, store.config.num_active_tasks - config.num_active_tasks)
     if store.config.algorithm.is_indexed_otherwise(config.algorithm):
-        begin = "start 0"
-    elif config.num_active_tasks < store.config.num_active_tasks:
-        begin = "surplus 0"
+        begin = f"start 0 {surplus}"
+    elif surplus:
+        begin = f"surplus 0 {surplus}"
     noted = canonical_json({field: [old, new] for field, old, new in changes})
     args = (store.config_version, token, config.to_json(), config.sha256(), packed_hypers(config))
     event = (begin, config.events_retained, noted, socket.gethostname()[:64], os.getpid())

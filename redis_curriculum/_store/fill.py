@@ -25,6 +25,7 @@ from redis_curriculum.errors import (
 )
 
 POLL_S: Final = 0.05
+_BETWEEN_ROWS_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -55,7 +56,8 @@ class Supplied(Call[T]):
             if maker.is_resting and not patient:
                 return None
             size = maker.size(min(wanted or missing, chunk), store.config)
-            return Write(store.script(RESERVE), [size, "replace" if wanted else "fill", ""])
+            purpose, most = "replace" if wanted else "fill", store.config.most_tasks
+            return Write(store.script(RESERVE), [size, purpose, "", most])
         batch = maker.batch
         if not batch.making.done():
             until = self.waits_until if patient else maker.hurries_from
@@ -78,10 +80,12 @@ class Supplied(Call[T]):
 
     def take_reserved(self, store: Store, write: Write, reply: list[Any]) -> bool:
         """Begin to make tasks for what was reserved, if it was any; the write is done."""
-        _, first, count, _ = reply
+        _, first, count, _, is_complete = reply
         if count:
-            store.worker.remember(write, [count, write.args[1], first])
+            store.worker.remember(write, [count, write.args[1], first, write.args[3]])
             store.maker.begin(store.config, store.config_version, first, count)
+        elif is_complete:
+            store.maker.rest()
         self.write = None
         return bool(count)
 
@@ -108,6 +112,18 @@ class Filling(Supplied[None]):
     is_patient: bool
     """Whether to wait for a slow generator, and for others."""
 
+    def begin_waiting(self, store: Store) -> None:
+        """Note for how long it may wait; a table has an end, so it is put in as a whole."""
+        Supplied.begin_waiting(self, store)
+        if store.config.most_tasks:
+            self.waits_until = max(self.waits_until, time.monotonic() + _BETWEEN_ROWS_S)
+
+    def take_created(self, store: Store, write: Write, missing: int) -> None:
+        """Note what the generator could do; more may come, so the waiting begins anew."""
+        Supplied.take_created(self, store, write, missing)
+        if store.config.most_tasks:
+            self.begin_waiting(store)
+
     def steps(self, store: Store) -> Plan[None]:
         """Two round trips a chunk."""
         self.begin_waiting(store)
@@ -128,7 +144,7 @@ class Filling(Supplied[None]):
             if write.script.name == RESERVE.name:
                 self.missing = reply[3]
                 if not self.take_reserved(store, write, reply) and self.missing:
-                    if not self.is_patient or time.monotonic() >= self.waits_until:
+                    if not self._waits_for_others(store):
                         return
                     yield Sleep(POLL_S)
             else:
@@ -136,6 +152,11 @@ class Filling(Supplied[None]):
                 self.take_created(store, write, self.missing)
                 if store.maker.is_resting:
                     return
+
+    def _waits_for_others(self, store: Store) -> bool:
+        """Whether what others make may still come; a table may have no more rows."""
+        in_time = time.monotonic() < self.waits_until
+        return self.is_patient and in_time and not store.maker.is_resting
 
 
 def _warn(store: Store, size: int, trouble: GeneratorError) -> None:

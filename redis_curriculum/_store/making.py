@@ -14,14 +14,13 @@ from typing import Final
 from redis_curriculum._protocol.plan import Plan, Wait
 from redis_curriculum._store.calls import Argument
 from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.errors import Exhausted, GeneratorError
-from redis_curriculum.tasks.build import build, custom_generators
-from redis_curriculum.tasks.ids import task_id_at
-from redis_curriculum.tasks.task import encode_params
+from redis_curriculum.errors import Exhausted, GeneratorError, InvalidInputError
+from redis_curriculum.tasks.build import built, custom_generators
 
 PATIENCE_S: Final = 0.25
 """So long a draw waits for a generator before it goes on from the pool; a batch takes no longer."""
 FAILING_TASKS: Final = 16
+_TRIED: Final = 1000
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 
@@ -111,6 +110,10 @@ class Maker:
         if self.batch:
             self.batch = replace(self.batch, version=version)
 
+    def rest(self) -> None:
+        """Ask for nothing for a minute: all that the generator can make was made."""
+        self._rests_until = time.monotonic() + _LONGEST_PAUSE_S
+
     def end(self, first: object) -> GeneratorError | None:
         """Forget the batch of those indices; return its trouble, and rest after that.
 
@@ -142,16 +145,18 @@ def _make(
     specs, index, streak = list[Argument](), first, first
     left, until = enough or count, time.monotonic() + PATIENCE_S
     while index < first + count and left and time.monotonic() < until:
-        task_id = task_id_at(config.seed, index)
         try:
-            spec = build(config.task_generator, task_id, config.invariants)
+            task_id = config.task_id_at(index)
+            spec, params = built(config.task_generator, task_id, config.invariants)
         except GeneratorError as error:
             failed += 1
             if isinstance(error, Exhausted) or failed >= FAILING_TASKS:
                 return Made(specs, streak, 0, error)
         else:
-            specs += [index, task_id, spec.label, encode_params(spec.params)]
-            failed, streak, left = 0, index + 1, left - 1
+            if not config.holds_out(task_id, spec.label):
+                specs += [index, task_id, spec.label, params]
+                left -= 1
+            failed, streak = 0, index + 1
         index += 1
     return Made(specs, index, failed, None)
 
@@ -168,11 +173,18 @@ def tried_out(config: CurriculumConfig, deadline_s: float) -> Plan[None]:
 
     Raises:
         GeneratorError: It fails for 16 ids in a row.
+        InvalidInputError: The first 1,000 tasks are all held out.
     """
-    trying = _started(partial(_make, config, 0, FAILING_TASKS, enough=1), config)
+    tries = config.most_tasks or (FAILING_TASKS if config.held_out is None else _TRIED)
+    trying = _started(partial(_make, config, 0, tries, enough=1), config)
     yield Wait(trying, max(deadline_s, PATIENCE_S))
-    if trying.done() and not trying.result().specs and (trouble := trying.result().trouble):
-        raise trouble
+    if not trying.done() or (made := trying.result()).specs:
+        return
+    if made.trouble:
+        raise made.trouble
+    if config.held_out is not None and made.through == tries:
+        rule = f"a rule that leaves tasks to train on (the first {tries} are all held out)"
+        raise InvalidInputError("held_out", rule, config.held_out)
 
 
 def _started(work: Callable[[], Made], config: CurriculumConfig) -> Future[Made]:

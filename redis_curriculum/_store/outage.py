@@ -28,7 +28,6 @@ from redis_curriculum.errors import (
     WorkerFencedError,
 )
 from redis_curriculum.tasks.build import build
-from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.outcome import Step
 from redis_curriculum.tasks.task import Task
 
@@ -222,9 +221,10 @@ class Backlog:
 def _made(store: Store) -> list[Task]:
     """A task of the first pool, made here: the server may know it."""
     config = store.config
-    task_id = task_id_at(config.seed, random.randrange(config.num_active_tasks))
     try:
+        task_id = config.task_id_at(random.randrange(config.num_active_tasks))
         spec = build(config.task_generator, task_id, config.invariants)
     except GeneratorError:
         return []
-    return [Task(task_id, spec.label, spec.params)]
+    is_for_training = not config.holds_out(task_id, spec.label)
+    return [Task(task_id, spec.label, spec.params)] if is_for_training else []

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeGuard
 
 from pydantic_core import from_json
 
+from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._protocol.stored import malformed, text
@@ -94,6 +95,7 @@ class Play(Supplied[Step]):
     def steps(self, store: Store) -> Plan[Step]:
         """One round trip a chunk, and those that fill the pool."""
         self.begin_waiting(store)
+        yield from self._look(store)
         while self.sent < len(self.results) or (
             not self.is_deferred and (self.drawn < self.count or self.answer)
         ):
@@ -118,6 +120,17 @@ class Play(Supplied[Step]):
                 yield from self._accept(store, write, reply)
         return Step(self.tasks, self.outcomes)
 
+    def _look(self, store: Store) -> Plan[None]:
+        """Before anything is sent: does the pool have so many? It may, if some were added to it."""
+        most = store.config.num_active_tasks
+        if not self.distinct or self.count <= most or self.is_begun or self.write:
+            return
+        words = [("ZCARD", f"{store.server.keys.pool}{part}") for part in PARTS]
+        found = yield from store.server.commands(words)
+        if sum(found) < self.count:
+            rule = f"at most {max(most, sum(found))}, what the pool may hold, if distinct"
+            raise InvalidInputError("count", rule, self.count)
+
     def _accept(self, store: Store, write: Write, reply: list[Any]) -> Plan[None]:
         """Take an answer over."""
         if write.script.name == RESERVE.name:
@@ -138,6 +151,8 @@ class Play(Supplied[Step]):
 
     def _asked_for(self, store: Store, answer: Drawn) -> Plan[Write | None]:
         """What brings the tasks that the last answer asks for; None: not now."""
+        if answer.missing <= 0 and self._is_too_few(store, answer):
+            raise self._stuck(store, answer, "")
         if not store.can_generate:
             raise self._stuck(store, answer, "this worker has no task generator to fill it")
         stuck = self._is_stuck(store, answer)
@@ -154,6 +169,8 @@ class Play(Supplied[Step]):
         if not self.take_reserved(store, write, reply):
             self.answer = None
             if answer and self._is_stuck(store, answer):
+                if store.maker.is_resting:
+                    raise self._stuck(store, answer, "every row of the table has left it")
                 yield Sleep(POLL_S)
 
     def _created(self, store: Store, write: Write, missing: int) -> None:
@@ -186,7 +203,7 @@ class Play(Supplied[Step]):
             return store.script(RECORD), flat
         chosen = self.chosen[:draws]
         apart = self.count if self.distinct and not chosen else 0
-        may_replace = store.can_generate and store.maker.is_free
+        may_replace = store.can_generate and store.maker.is_free and not store.config.most_tasks
         head: list[Argument] = [len(chosen) or draws, int(may_replace), ""]
         head += [apart, " ".join(map(str, chosen))]
         return store.script(STEP if batch else SAMPLE), [*head, *flat]
@@ -226,7 +243,7 @@ class Play(Supplied[Step]):
 
     def _asks_for_more(self, store: Store, answer: Drawn) -> bool:
         if store.can_generate:
-            return bool(answer.wanted or answer.missing)
+            return bool(answer.wanted or answer.missing > 0 or self._is_too_few(store, answer))
         return self._is_stuck(store, answer)
 
 

@@ -28,6 +28,8 @@ def evict(store: Store, task_id: object) -> Change:
 def set_label(store: Store, task_id: object, label: object) -> Change:
     """Move one task to another label."""
     args: list[Argument] = [validate_task_id(task_id), validate_label(label)]
+    if isinstance(store.config.held_out, tuple) and store.config.holds_out(0, str(label)):
+        raise InvalidInputError("label", "a label that is not held out", label)
     return Change(store.script(SET_LABEL), args)
 
 

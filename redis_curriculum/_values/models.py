@@ -121,7 +121,8 @@ def _rule(first: Any, model: type[BaseModel] | None) -> str:
 
 def _path(loc: tuple[int | str, ...]) -> str:
     """``("entries", 0, 1)`` as ``entries[0][1]``; the union's tags are left out."""
-    tags = {"single", "buckets", "weighted", "custom", "learning_progress", "discrete_random"}
+    tags = {"single", "buckets", "weighted", "custom", "table"}
+    tags |= {"learning_progress", "discrete_random"}
     path = ""
     for i, part in enumerate(loc):
         if isinstance(part, int):

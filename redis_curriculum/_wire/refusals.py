@@ -27,6 +27,7 @@ from redis_curriculum.errors import (
     CurriculumNotFoundError,
     EpochError,
     IndexTakenError,
+    InvalidInputError,
     InvalidURLError,
     KeyTypeError,
     MalformedStateError,
@@ -100,6 +101,9 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     ),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
     "RCMALFORMED": _malformed,
+    "RCFULL": lambda detail: InvalidInputError(
+        "tasks", f"fewer: a pool holds 2**20, and {detail} are there", "more"
+    ),
     "RCEPOCH": lambda detail: EpochError(
         f"another trainer has ended that epoch; the current one is {detail}", epoch=int(detail)
     ),

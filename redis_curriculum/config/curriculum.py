@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
@@ -19,9 +20,13 @@ from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family
+from redis_curriculum.tasks.buckets import Buckets
 from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
+from redis_curriculum.tasks.held_out import HeldOutRule, check_held_out, is_held_out
+from redis_curriculum.tasks.ids import task_id_at
+from redis_curriculum.tasks.table import Table
 from redis_curriculum.tasks.task import Params, TaskGenerator
-from redis_curriculum.tasks.weighted import Generator
+from redis_curriculum.tasks.weighted import AnyGenerator
 
 
 def _check_score_range(value: object) -> object:
@@ -44,17 +49,44 @@ ScoreRange = Annotated[
 
 _COARSE: Final = 0.001
 """Steps of so many scores, and more, are warned of."""
+_FEW_COMBINATIONS: Final = 100
+"""A pool holds all of fewer combinations soon."""
+
+
+def _training_rows(table: Table, rule: Any) -> int:
+    """How many rows are not held out; all, where they are not in this process."""
+    if rule is None or (table.needs_data and table.live is None):
+        return table.count
+    return table.count - table.held_out(rule)
+
+
+def _warn_of_repetition(generator: Buckets, size: int) -> None:
+    """Warn of a pool that looks as if it were to hold every combination once."""
+    count = generator.combinations
+    if count is None or count < _FEW_COMBINATIONS or size < 0.9 * count:
+        return
+    distinct = -count * math.expm1(size * math.log1p(-1 / count))
+    if count - distinct >= 1:
+        warnings.warn(
+            f"num_active_tasks is {size}, and the Buckets have {count} combinations, each task one"
+            f" of them at random: the pool holds about {distinct:.0f} different ones; use Table for"
+            " each exactly once",
+            ConfigWarning,
+            stacklevel=4,
+        )
 
 
 class CurriculumConfig(FrozenModel):
     """All that a curriculum is: its tasks, its pool, its algorithm. Stored with it."""
 
-    task_generator: Annotated[Generator, TUNABLE] = Field(
-        description="Makes a task from its id: Single, Buckets, WeightedSet, Custom, or any"
+    task_generator: Annotated[AnyGenerator, TUNABLE] = Field(
+        description="Makes a task from its id: Single, Buckets, WeightedSet, Table, Custom, or any"
         " object with generate(task_id), which is stored as Custom."
     )
     num_active_tasks: Annotated[Annotated[int, In("[1, 2**20]")], TUNABLE] = Field(
-        default=256, description="Capacity of the pool, in tasks."
+        default=256,
+        description="Tasks that the generator keeps in the pool; of a Table, if it is not given:"
+        " all rows that are not held out.",
     )
     seed: Annotated[Annotated[int, In("[0, 2**63)")], STRUCTURAL] = Field(
         default=0, description="Decides the task ids and the first state of the random stream."
@@ -69,6 +101,11 @@ class CurriculumConfig(FrozenModel):
         default_factory=dict,
         description="Params that every generated task has, with exactly these values.",
     )
+    held_out: Annotated[HeldOutRule | None, BeforeValidator(check_held_out), STRUCTURAL] = Field(
+        default=None,
+        description="Tasks that training never gets: a share of all by their ids, such as 0.1, or"
+        ' patterns of labels, such as "maze-13*".',
+    )
     epochs_retained: Annotated[Annotated[int, In("[1, 10000]")], TUNABLE] = Field(
         default=100, description="Closed epochs whose counters are kept."
     )
@@ -78,6 +115,40 @@ class CurriculumConfig(FrozenModel):
     events_retained: Annotated[Count, TUNABLE] = Field(
         default=10_000, description="Entries kept in the event stream, about."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_the_whole_table(cls, fields: object) -> object:
+        if not isinstance(fields, Mapping) or "num_active_tasks" in fields:
+            return fields
+        table = fields.get("task_generator")
+        try:
+            rule = check_held_out(fields.get("held_out"))
+        except ValueError:
+            return fields  # the field itself says so
+        if not isinstance(table, Table):
+            return fields
+        return {**fields, "num_active_tasks": max(1, _training_rows(table, rule))}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        generator, size = self.task_generator, self.num_active_tasks
+        if reading_stored.get():
+            return self
+        if isinstance(generator, Table):
+            rows = _training_rows(generator, self.held_out)
+            if not rows:
+                rule = f"a rule that leaves some of the {generator.count} rows to train on"
+                raise InvalidInputError("held_out", rule, self.held_out)
+            if self.held_out is not None and rows == generator.count and generator.live:
+                rule = f"a rule that holds out some of the {rows} rows"
+                raise InvalidInputError("held_out", rule, self.held_out)
+            if size > rows:
+                rule = f"at most {rows}, the number of rows to train on"
+                raise InvalidInputError("num_active_tasks", rule, size)
+        elif isinstance(generator, Buckets):
+            _warn_of_repetition(generator, size)
+        return self
 
     @model_validator(mode="after")
     def _resolves(self) -> Self:
@@ -119,6 +190,26 @@ class CurriculumConfig(FrozenModel):
         if not isinstance(other, CurriculumConfig):
             raise InvalidInputError("other", "a CurriculumConfig", other)
         return list(leaf_differences(self.model_dump(), other.model_dump(), ""))
+
+    def task_id_at(self, index: int) -> int:
+        """Return the id of the task that the generator makes at an index, from 0.
+
+        Raises:
+            Exhausted: A table has no row there.
+            GeneratorError: The rows of the table are not in this process.
+        """
+        if isinstance(self.task_generator, Table):
+            return self.task_generator.id_at(index)
+        return task_id_at(self.seed, index)
+
+    @property
+    def most_tasks(self) -> int:
+        """How many tasks the generator can make; 0: any number."""
+        return self.task_generator.count if isinstance(self.task_generator, Table) else 0
+
+    def holds_out(self, task_id: int, label: str) -> bool:
+        """Whether training never gets that task."""
+        return is_held_out(self.held_out, task_id, label)
 
     @property
     def asks_for(self) -> tuple[str, ...]:

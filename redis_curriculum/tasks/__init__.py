@@ -6,6 +6,7 @@ from redis_curriculum.tasks.buckets import Buckets, Single, Span
 from redis_curriculum.tasks.custom import Custom
 from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.outcome import Outcome, Result, Step
+from redis_curriculum.tasks.table import Table
 from redis_curriculum.tasks.task import Task, TaskGenerator, TaskSpec
 from redis_curriculum.tasks.weighted import Generator, WeightedSet
 
@@ -18,6 +19,7 @@ __all__ = [
     "Single",
     "Span",
     "Step",
+    "Table",
     "Task",
     "TaskGenerator",
     "TaskSpec",

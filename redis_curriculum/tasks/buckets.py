@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import string
+import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from redis_curriculum._values.models import FrozenModel
-from redis_curriculum._values.rules import MAX_LABEL_BYTES, In, plain_json, validate_label
+from redis_curriculum._values.rules import In, plain_json, validate_label
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.tasks.base import BaseGenerator, bits_of, uniform
 from redis_curriculum.tasks.task import Label, Params, TaskSpec
+from redis_curriculum.tasks.template import filled_in, formatted, template
 
 
 class Single(BaseGenerator):
@@ -83,6 +82,9 @@ else:
 class Buckets(BaseGenerator):
     """One independent, uniform choice per bucket; the values become the task's parameters.
 
+    The choices of two tasks are independent, so tasks repeat: a pool of 5,000 of 5,000 combinations
+    holds about 3,160 different ones. ``Table`` has each row exactly once.
+
     ``label`` is a template over the bucket values (``"maze-{size}"``, ``"d{density:.1f}"``, with
     ``{{`` for a brace). A span of floats needs a format in the template, because without one
     every task would be a label of its own.
@@ -106,7 +108,7 @@ class Buckets(BaseGenerator):
 
     def _check_template(self) -> None:
         try:
-            parts = _template(self.label)
+            parts = template(self.label)
         except ValueError as error:
             raise InvalidInputError(
                 "label", f"a template such as 'maze-{{size}}' ({error})", self.label
@@ -130,10 +132,23 @@ class Buckets(BaseGenerator):
                 raise InvalidInputError("label", rule, self.label)
             bucket = (bucket.pick(0), bucket.pick(2**128 - 1))
         try:
-            return [_format(value, spec) for value in bucket]
+            return [formatted(value, spec) for value in bucket]
         except (ValueError, TypeError) as error:
             rule = f"a template that can format {name} ({error})"
             raise InvalidInputError("label", rule, self.label) from None
+
+    @property
+    def combinations(self) -> int | None:
+        """How many combinations of values there are; None: a span of floats has no number."""
+        sizes = []
+        for bucket in self.buckets.values():
+            if not isinstance(bucket, Span):
+                sizes.append(len(bucket))
+            elif bucket.is_integer:
+                sizes.append(int(bucket.high - bucket.low) + 1)
+            else:
+                return None
+        return math.prod(sizes)
 
     def make(self, task_id: int, place: str) -> TaskSpec:
         """Choose one value per bucket."""
@@ -144,31 +159,5 @@ class Buckets(BaseGenerator):
                 values[name] = bucket.pick(bits)
             else:
                 values[name] = bucket[(bits * len(bucket)) >> 128]
-        label = "".join(
-            literal + ("" if name is None else _format(values[name], spec))
-            for literal, name, spec in _template(self.label)
-        )
+        label = filled_in(self.label, values)
         return TaskSpec(label, plain_json({**self.params, **values}, field="params"))
-
-
-@lru_cache(maxsize=256)
-def _template(text: str) -> tuple[tuple[str, str | None, str], ...]:
-    """Parse a label template to (literal, bucket name or None, format).
-
-    Only names are looked up, never attributes or items: templates come from stored configs.
-    """
-    parts = []
-    for literal, name, spec, conversion in string.Formatter().parse(text):
-        if conversion or "{" in (spec or "") or (spec or "").endswith("n"):
-            raise ValueError("no conversion, no nested field, no locale format")
-        if any(int(digits) > MAX_LABEL_BYTES for digits in re.findall(r"\d+", spec or "")):
-            raise ValueError(f"no width or precision above {MAX_LABEL_BYTES}")
-        parts.append((literal, name, spec or ""))
-    return tuple(parts)
-
-
-def _format(value: object, spec: str) -> str:
-    text = format(value, spec)
-    if isinstance(value, float) and text == format(-0.0, spec):
-        return format(0.0, spec)  # -0.04 and 0.04 share the label "0.0"
-    return text

@@ -8,13 +8,14 @@ from typing import Any
 from redis_curriculum._values.rules import canonical_json, validate_label
 from redis_curriculum.errors import Exhausted, GeneratorError, InvalidInputError
 from redis_curriculum.tasks.custom import Custom, fingerprint_of, path_of
-from redis_curriculum.tasks.task import TaskGenerator, TaskSpec, encode_params, plain_params
+from redis_curriculum.tasks.table import Table
+from redis_curriculum.tasks.task import TaskGenerator, TaskSpec, encode_plain, plain_params
 from redis_curriculum.tasks.weighted import WeightedSet
 
 
-def custom_generators(generator: object) -> Iterator[Custom]:
-    """Every Custom within a generator, in order."""
-    if isinstance(generator, Custom):
+def custom_generators(generator: object) -> Iterator[Custom | Table]:
+    """Every generator within another, in order, that needs code or data of the user."""
+    if isinstance(generator, Custom) or (isinstance(generator, Table) and generator.needs_data):
         yield generator
     elif isinstance(generator, WeightedSet):
         for child, _ in generator.entries:
@@ -44,7 +45,7 @@ def changed_data(generator: TaskGenerator) -> list[tuple[str, str, str | None]]:
         ("task_generator.fingerprint", custom.fingerprint, found)
         for custom in custom_generators(generator)
         if custom.fingerprint is not None and custom.is_bound
-        if (found := fingerprint_of(custom.built())) != custom.fingerprint
+        if (found := custom.found_fingerprint()) != custom.fingerprint
     ]
 
 
@@ -66,7 +67,7 @@ def bind_generator(generator: TaskGenerator, live: TaskGenerator) -> TaskGenerat
     Raises:
         InvalidInputError: There is none.
     """
-    path = path_of(live)
+    path = live.path if isinstance(live, Table) else path_of(live)
     paths = [custom.path for custom in custom_generators(generator)]
     if path not in paths:
         rule = f"of a class that the config names ({', '.join(paths) or 'it names none'})"
@@ -75,6 +76,8 @@ def bind_generator(generator: TaskGenerator, live: TaskGenerator) -> TaskGenerat
 
 
 def _bound(generator: TaskGenerator, live: TaskGenerator, path: str) -> TaskGenerator:
+    if isinstance(generator, Table) and isinstance(live, Table):
+        return generator.bind(live)
     if isinstance(generator, Custom) and generator.path == path:
         return generator.bind(live)
     if not isinstance(generator, WeightedSet):
@@ -88,6 +91,9 @@ def bind_as(generator: TaskGenerator, former: TaskGenerator) -> TaskGenerator:
 
     Their fingerprints stay: they say what data the stored tasks are made of.
     """
+    if isinstance(generator, Table) and generator.live is None:
+        tables = (c for c in custom_generators(former) if c == generator and c.live is not None)
+        return next(tables, generator)
     if isinstance(generator, Custom) and generator.live is None:
         known = (c.live for c in custom_generators(former) if c == generator)
         live = next((live for live in known if live is not None), None)
@@ -101,7 +107,14 @@ def bind_as(generator: TaskGenerator, former: TaskGenerator) -> TaskGenerator:
 def build(
     generator: TaskGenerator, task_id: int, invariants: Mapping[str, Any] | None = None
 ) -> TaskSpec:
-    """Make the task of an id and check all that the store relies on.
+    """Make the task of an id and check all that the store relies on; see ``built``."""
+    return built(generator, task_id, invariants)[0]
+
+
+def built(
+    generator: TaskGenerator, task_id: int, invariants: Mapping[str, Any] | None = None
+) -> tuple[TaskSpec, str]:
+    """Make the task of an id and check all that the store relies on; also its params as JSON.
 
     Args:
         generator: Any object with ``generate(task_id)``.
@@ -124,14 +137,25 @@ def build(
         message = f"the generator returned {type(spec).__name__} for task {task_id}, not TaskSpec"
         raise GeneratorError(message, task_id=task_id)
     try:
-        checked = TaskSpec(validate_label(spec.label), plain_params(spec.params))
-        encode_params(checked.params)
-        for name, value in (invariants or {}).items():
-            _check_invariant(checked.params, name, value)
+        return checked_spec(spec, invariants)
     except InvalidInputError as error:
         message = f"the generator broke a rule for task {task_id}: {error}"
         raise GeneratorError(message, task_id=task_id) from error
-    return checked
+
+
+def checked_spec(
+    spec: TaskSpec, invariants: Mapping[str, Any] | None = None
+) -> tuple[TaskSpec, str]:
+    """Check all that the store relies on; return label and plain params, and these as JSON.
+
+    Raises:
+        InvalidInputError: The label, the params or an invariant.
+    """
+    checked = TaskSpec(validate_label(spec.label), plain_params(spec.params))
+    text = encode_plain(checked.params)
+    for name, value in (invariants or {}).items():
+        _check_invariant(checked.params, name, value)
+    return checked, text
 
 
 def _check_invariant(params: Mapping[str, Any], name: str, value: object) -> None:

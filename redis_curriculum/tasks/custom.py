@@ -116,6 +116,14 @@ class Custom(BaseGenerator):
             )
         return _build_custom(self.path, canonical_json(self.arguments))
 
+    def found_fingerprint(self) -> str | None:
+        """Return what the object that is here says of its data.
+
+        Raises:
+            GeneratorError: It cannot be built or cannot say.
+        """
+        return fingerprint_of(self.built())
+
 
 def fingerprint_of(generator: object) -> str | None:
     """Return what an object says of its data; None: it does not say.

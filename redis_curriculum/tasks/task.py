@@ -75,7 +75,16 @@ def encode_params(params: dict[str, Any]) -> str:
     Raises:
         InvalidInputError: They are not a JSON object, or take more than 64 KiB of UTF-8.
     """
-    text = canonical_json(plain_params(params))
+    return encode_plain(plain_params(params))
+
+
+def encode_plain(params: dict[str, Any]) -> str:
+    """Return params that are plain JSON already as canonical JSON.
+
+    Raises:
+        InvalidInputError: They take more than 64 KiB of UTF-8.
+    """
+    text = canonical_json(params)
     size = len(text.encode())
     if size > MAX_PARAMS_BYTES:
         raise InvalidInputError("params", f"at most {MAX_PARAMS_BYTES} bytes of JSON", size)

@@ -15,6 +15,7 @@ from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.tasks.base import BaseGenerator, bits_of, uniform
 from redis_curriculum.tasks.buckets import Buckets, Single
 from redis_curriculum.tasks.custom import Custom
+from redis_curriculum.tasks.table import Table
 from redis_curriculum.tasks.task import Label, Params, TaskGenerator, TaskSpec
 
 MAX_NESTING = 16
@@ -26,7 +27,9 @@ def _check_generator(value: object) -> object:
         return value
     if not isinstance(value, type) and callable(getattr(value, "generate", None)):
         return Custom.of(value)  # type: ignore[arg-type]
-    raise ValueError("a task generator (Single, Buckets, WeightedSet, or have generate(task_id))")
+    raise ValueError(
+        "a task generator (Single, Buckets, WeightedSet, Table, or have generate(task_id))"
+    )
 
 
 if TYPE_CHECKING:  # anything with generate() may be given; it is stored as a Custom
@@ -97,11 +100,14 @@ class WeightedSet(BaseGenerator):
 
 
 WeightedSet.model_rebuild()
-if not TYPE_CHECKING:  # now that all four exist: other modules cannot resolve the text above
-    Generator = Annotated[
-        Annotated[Single | Buckets | WeightedSet | Custom, Discriminator("kind")],
+if TYPE_CHECKING:
+    AnyGenerator = TaskGenerator
+else:
+    AnyGenerator = Annotated[
+        Annotated[Single | Buckets | WeightedSet | Custom | Table, Discriminator("kind")],
         BeforeValidator(_check_generator),
     ]
+"""What a curriculum may have; a table is not part of a set: its rows have ids of their own."""
 
 
 def _nesting(generator: object) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final, Self
 
-from redis_curriculum import Curriculum, EpochReport, Outcome, Step, WorkerSettings
+from redis_curriculum import Curriculum, EpochReport, Outcome, Step, Task, WorkerSettings
 from redis_curriculum._protocol.keys import COUNTS, Keys
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
 from redis_curriculum.tasks import Buckets
@@ -88,13 +88,15 @@ class Scene:
     def judge(self, before: Counter[str], answer: Any) -> None:
         """The counts have grown as by one call, and the answer is that call's."""
         grown = self.grown(before)
-        missing = SIZE - len(self.pool())
+        missing = max(0, SIZE - len(self.pool()))
         if missing and "created" in self.case.counted:  # a reply was lost: the next draw fills
             grown["created"] = grown.get("created", 0) + missing
         assert grown == self.case.counted
         self.case.judge(answer)
 
     def end(self) -> None:
+        if surplus := self.pool()[SIZE:]:  # that was added
+            self.keeper.remove_tasks(surplus)
         self.keeper.get_task()
         assert self.keeper.check() == []
         assert_whole(self.server, self.keeper)
@@ -235,5 +237,12 @@ CASES: Final = {
         lambda ids, n: (ids[0], "x"),
         {"permanent": True},
     ),
+    "add_tasks": Case(
+        "add_tasks",
+        {"created": 3},
+        are_applied,
+        lambda ids, n: ([Task(10 * n + i, "ab"[i % 2], {"seed": n}) for i in range(3)],),
+    ),
+    "remove_tasks": Case("remove_tasks", {"evictions": 3}, are_applied, lambda ids, n: (ids[:3],)),
     "end_epoch": Case("end_epoch", {"epoch": 1}, is_a_report),
 }

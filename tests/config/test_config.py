@@ -82,6 +82,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("seed", [0, 2**63 - 1], [-1, 2**63, 0.5]),
     ("epochs_retained", [1, 10_000], [0, 10_001]),
     ("labels_retained", [1, 10**6], [0, 10**6 + 1]),
+    ("held_out", [None, 0.1, "a*", ["a", "b?"]], [0, 1.0, True, "", "*", "**", [], [1], ["a", ""]]),
     ("events_retained", [1, 10**6], [0, 10**6 + 1]),
     (
         "score_range",
@@ -307,6 +308,7 @@ def test_a_rule_over_two_fields_sees_both_overrides() -> None:
 STRUCTURAL = {
     "seed",
     "score_range",
+    "held_out",
     "algorithm.kind",
     "algorithm.task_tracker_ema_alpha",
     "algorithm.ema_timescale",

@@ -153,7 +153,7 @@ def test_the_next_change_waits_for_the_indices_of_the_last(later: Pool) -> None:
 def test_a_pool_that_shrinks_loses_its_lowest(later: Pool) -> None:
     ranked = [member for part in later.parts() for member in part]
     config = later.harness.config.model_copy(update={"num_active_tasks": TASKS - 130})
-    later.harness.retune(config, "smaller", begin="surplus 0")
+    later.harness.retune(config, "smaller", begin="surplus 0 130")
     while later.harness.reindex():
         with pytest.raises(UnindexedError):
             later.harness.sample(1)

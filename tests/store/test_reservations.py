@@ -163,3 +163,19 @@ def test_trouble_is_noted_once_and_ends_with_the_next_task(
     assert troubles == [{"event": "generator_trouble", "error": "no more", "worker": "w0"}]
     b.create(specs(1, 2))
     assert trouble() is None
+
+
+def test_a_table_is_complete_once_every_index_has_had_its_task(
+    pool: tuple[Harness, Harness, Harness],
+) -> None:
+    """So a pool of fewer tasks is not asked for, and what a dead worker has left is not lost."""
+    a, b, c = pool
+    assert a.reserve(5, "fill", most=7) == [0, 0, 5, 10, 0]
+    assert b.reserve(5, "fill", most=7) == [0, 5, 2, 10, 0]
+    assert c.reserve(5, "fill", most=7) == [0, 0, 0, 10, 0], "a and b are at it"
+    b.create(specs(2, 5), first=5)
+    a.leave()
+    assert c.reserve(5, "fill", most=7)[1:3] == [0, 5]
+    c.create(specs(5), first=0)
+    assert c.reserve(5, "fill", most=7) == [0, 0, 0, 3, 1]
+    assert c.reserve(5, "fill", most=8)[1:3] == [7, 1], "it has grown"

@@ -268,6 +268,7 @@ class Stateful:
 def test_an_object_is_stored_by_path_and_arguments() -> None:
     config = CurriculumConfig(task_generator=Rooms(7))
     (custom,) = custom_generators(config.task_generator)
+    assert isinstance(custom, Custom)
     assert (custom.path, custom.arguments) == (f"{__name__}:Rooms", {"most": 7})
     again = CurriculumConfig.from_json(config.to_json())
     assert again.task_generator.generate(13) == TaskSpec("rooms", {"rooms": 7})
