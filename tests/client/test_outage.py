@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, WorkerSettings
+from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, Task, WorkerSettings
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol import asking
 from redis_curriculum._protocol.keys import Keys
@@ -208,6 +208,7 @@ NEED_AN_ANSWER = {
     *("end_epoch", "configure", "register", "reopen", "get_task_stats", "task_ids", "labels"),
     *("distribution", "stats", "quarantine", "epoch_report", "check", "snapshot"),
     *("label_stats", "records", "events", "epochs", "state_dict", "load_state_dict"),
+    *("add_tasks", "remove_tasks", "get_eval_tasks"),
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "get_tasks": (2,),
@@ -218,6 +219,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "evict": (1,),
     "set_label": (1, "a"),
     "report_failure": (1, "broken"),
+    "add_tasks": ([Task(1, "a", {})],),
+    "remove_tasks": ([1],),
+    "get_eval_tasks": (2,),
     "get_task_stats": (1,),
     "snapshot": ("never-written.rcs",),
 }
