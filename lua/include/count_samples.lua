@@ -9,7 +9,7 @@ local function count_samples(ids, answer)
     local label = task[1]
     if label then
       save_task(id)
-      call('HINCRBY', key, 'sample_count', 1)
+      call('HINCRBY', key, 'sample_count', '1')
       by_label[label] = (by_label[label] or 0) + 1
       answer[n + 1], answer[n + 2], answer[n + 3] = id, label, task[2]
       n = n + 3
@@ -17,6 +17,7 @@ local function count_samples(ids, answer)
   end
   for label, count in pairs(by_label) do
     save_label(label)
+    count = string.format('%d', count) -- a number would be printed to 17 digits, each time
     call('HINCRBY', pool .. 'count:samples', label, count)
     call('HINCRBY', epoch_prefix .. 'samples', label, count)
   end

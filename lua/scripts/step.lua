@@ -17,10 +17,11 @@
 -- Atomic. The draws see the results.
 
 --@include guard
---@include reply
 if repeated then
+  --@include reply_again
   return reply_again()
 end
+--@include reply
 --@include results
 local outcomes = apply_results(results, results_first, results_last)
 --@include draw
