@@ -315,7 +315,9 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_random_operations_equal_the_model(every_server: RunningServer, name: str, family: str) -> None:
+def test_random_operations_equal_the_model(
+    every_server: RunningServer, name: str, family: str
+) -> None:
     given = {"client": connect(every_server), "stem": name, "family": family}
     machine = type("OnServer", (Machine,), given)
     first = every_server.executable == next(iter(executables().values()))
