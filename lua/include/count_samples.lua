@@ -17,11 +17,7 @@ local function count_samples(ids, answer)
     local label = labels[i]
     if label then
       save_task(id)
-<<<<<<< HEAD
-      call('HINCRBY', key, 'sample_count', '1')
-=======
-      call('HINCRBY', pool .. 'task:' .. id, 'sample_count', 1)
->>>>>>> main
+      call('HINCRBY', pool .. 'task:' .. id, 'sample_count', '1')
       by_label[label] = (by_label[label] or 0) + 1
     end
   end

@@ -21,11 +21,8 @@ if repeated then
   --@include reply_again
   return reply_again()
 end
-<<<<<<< HEAD
---@include reply
-=======
 --@include random
->>>>>>> main
+--@include reply
 --@include results
 local outcomes = apply_results(results, results_first, results_last)
 --@include draw
