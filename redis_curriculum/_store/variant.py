@@ -30,10 +30,17 @@ _OF_CURRICULUM: Final = (
 
 
 def packed_hypers(config: CurriculumConfig) -> bytes:
-    """Return the numbers of a config as the scripts unpack them: little-endian doubles."""
+    """Return the numbers of a config as the scripts unpack them: little-endian doubles.
+
+    Behind them stand the quotas of labels: two doubles, the length of the name, the name.
+    """
     own = [float(getattr(config, name)) for name in _OF_CURRICULUM]
     numbers = [*own, *as_numbers(config.algorithm)]
-    return struct.pack(f"<{len(numbers)}d", *numbers)
+    packed = struct.pack(f"<{len(numbers)}d", *numbers)
+    for label, (least, greatest) in config.algorithm.label_share.items():
+        name = label.encode()
+        packed += struct.pack("<ddH", least, greatest, len(name)) + name
+    return packed
 
 
 def readable(
@@ -49,7 +56,8 @@ def readable(
 
 def variant_of(scorer: Scorer) -> Variant:
     """Return what the scripts of this family are spliced with, as its structural settings say."""
-    stored = tuple((holder, scorer.stored(holder)) for holder in (*_HOLDERS, _POOL))
+    holders: tuple[Holder, ...] = (*_HOLDERS, _POOL)
+    stored = tuple((holder, scorer.stored(holder)) for holder in holders)
     packing = _Packing(type(scorer), stored, tuple(sorted(scorer.aliases.items())))
     return _variant(packing, len(scorer.reported), tuple(lengths(scorer).items()))
 
@@ -91,6 +99,7 @@ def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
     names = [each for name in found for each in parts.get(name, [name])]
     yield f"local {', '.join(names)} =\n"
     yield f"  struct.unpack('<{'d' * len(names)}', packed_hypers)\n"
+    yield f"local packed_quotas = string.sub(packed_hypers, {8 * len(names) + 1})\n"
     for name, choices in found.items():
         field = family.model_fields.get(name)
         if field is not None and field.annotation is bool:
