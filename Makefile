@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that run at the same time; each process has servers of its own. Many tests wait, so two cores bear three.
 JOBS ?= --numprocesses 3
 
-.PHONY: help demo test coverage lint docs layout bench learning faults examples lowest newest pythons constraints clean
+.PHONY: help demo test coverage lint docs layout bench learning faults integrations lowest newest pythons constraints clean
 
 help:
 	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z ]+):.*## /  make \1 # /' | column -t -s '#'
@@ -45,8 +45,14 @@ learning: $(VENV)/bench.stamp  ## does a curriculum help? real learners, against
 faults: $(VENV)/test.stamp  ## all fault injections; their table goes into docs/ (under 20 minutes)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" --timeout 1200 --fault-table docs/understand/faults.md $(ARGS)
 
-examples: $(VENV)/examples.stamp  ## run every example (installs PyTorch, which is gigabytes)
-	$(BIN)/python -m pytest tests/examples -m "slow or not slow" $(ARGS)
+integrations: .venv/integrations/integrations.stamp  ## training libraries and every example, for real (installs gigabytes)
+	.venv/integrations/bin/python -m pytest tests/examples tests/integrations -m "slow or not slow" --timeout 1200 $(ARGS)
+
+# Not by constraints.txt: RLlib wants an older Gymnasium than the rest of the tests.
+.venv/integrations/integrations.stamp: pyproject.toml
+	test -x .venv/integrations/bin/python || $(PYTHON) -m venv .venv/integrations
+	.venv/integrations/bin/python -m pip install --quiet --disable-pip-version-check -e '.[integrations]'
+	touch $@
 
 lowest: RESOLUTION = lowest-direct
 lowest: WARNINGS = -W "ignore:'click:DeprecationWarning"  # older Typer's, of newer Click
@@ -68,7 +74,7 @@ pythons:  ## the tests on each Python from 3.11 to 3.13 that is on PATH or in py
 
 constraints:  ## pin what pip chooses today
 	rm -rf .venv/clean && $(PYTHON) -m venv .venv/clean
-	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench,docs,examples]'
+	.venv/clean/bin/python -m pip install --quiet -e '.[dev,bench,docs]'
 	(sed -n '/^#/p' constraints.txt; .venv/clean/bin/python -m pip freeze --exclude-editable) > .venv/new.txt
 	mv .venv/new.txt constraints.txt
 

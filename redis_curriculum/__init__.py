@@ -3,6 +3,8 @@
 The rooms of the package. A room uses only rooms below it::
 
     __main__, cli, demo        the command; the demo
+    compat                     the names of the system that this one replaces
+    integrations               callbacks and wrappers for training libraries
     testing                    tests that every scorer family passes, for pytest
     envs                       wrappers for training loops
     _client                    the two handles, blocking and asyncio; open: create or attach

@@ -107,8 +107,8 @@ class UnsupportedLibraryError(CurriculumError):
         hook: What it lacks: a class, a method, an argument.
     """
 
-    def __init__(self, library: str, version: str, hook: str, remedy: str) -> None:
-        super().__init__(f"{library} {version} has no {hook}; {remedy}")
+    def __init__(self, library: str, version: str, hook: str) -> None:
+        super().__init__(f"{library} {version} has no {hook}; install a version that has it")
         self.library, self.version, self.hook = library, version, hook
 
 
@@ -352,6 +352,10 @@ class ConfigWarning(UserWarning):
 
 class ServerWarning(UserWarning):
     """The server works, but may lose what a user would expect it to keep."""
+
+
+class CompatWarning(UserWarning):
+    """Code of the older system sets or does what has no effect, or another one, here."""
 
 
 class GeneratorWarning(UserWarning):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from redis_curriculum.errors import MissingLibraryError
+from redis_curriculum.errors import MissingLibraryError, UnsupportedLibraryError
 
 
 def imported(module: str, extra: str) -> Any:
@@ -18,3 +19,22 @@ def imported(module: str, extra: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise MissingLibraryError(module.partition(".")[0], extra, str(error)) from error
+
+
+def require(library: str, owner: Any, *hooks: str) -> None:
+    """Refuse a version of a library that lacks what an integration stands on.
+
+    Raises:
+        UnsupportedLibraryError: ``owner`` lacks one of the hooks.
+    """
+    for hook in hooks:
+        if not hasattr(owner, hook):
+            named = f"{getattr(owner, '__name__', owner)}.{hook}"
+            raise UnsupportedLibraryError(library, _version(library), named)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "(of unknown version)"

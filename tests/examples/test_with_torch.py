@@ -1,4 +1,4 @@
-"""The examples that need PyTorch, which is gigabytes: `make examples` installs it and runs them."""
+"""The examples that need gigabytes of libraries: `make integrations` runs them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,59 @@ from importlib.util import find_spec
 
 import pytest
 
+from redis_curriculum import Curriculum
 from tests.examples.running import run_example
 
 LINE = r"^pole-(\S+): mean return (\d+) in the first quarter, (\d+) in the last$"
+POLES = {"pole-0.25", "pole-0.5", "pole-1.0", "pole-2.0"}
+
+
+def needs(module: str) -> None:
+    if find_spec(module) is None:
+        pytest.skip(f"{module} is not installed: pip install redis-curriculum[integrations]")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("script", "module"), [("pytorch.py", "torch"), ("sb3.py", "stable_baselines3")]
-)
-def test_it_learns(url: str, name: str, script: str, module: str) -> None:
-    if find_spec(module) is None:
-        pytest.skip(f"{module} is not installed: pip install redis-curriculum[examples]")
-    printed = run_example(script, url, name, warnings="default")
+def test_pytorch_learns(url: str, name: str) -> None:
+    needs("torch")
+    printed = run_example("pytorch.py", url, name, warnings="default")
     found = re.findall(LINE, printed, re.MULTILINE)
-    assert {label for label, _, _ in found} == {"0.25", "0.5", "1.0", "2.0"}
+    assert {f"pole-{label}" for label, _, _ in found} == POLES
     for _, first, last in found:
         assert int(last) > 1.5 * int(first)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_stable_baselines3_learns_and_goes_back(url: str, name: str) -> None:
+    needs("stable_baselines3")
+    printed = run_example("sb3.py", url, name, "--steps", "16384", warnings="default")
+    (returns,) = re.findall(r"^mean return (\d+) before, (\d+) after$", printed, re.MULTILINE)
+    assert int(returns[1]) > 1.5 * int(returns[0])
+    ((step, episodes),) = re.findall(r"^back at step (\d+): (\d+) episodes$", printed, re.MULTILINE)
+    assert int(step) == 8192
+    with Curriculum.open(url, name) as curriculum:
+        rows = curriculum.label_stats()
+        assert rows.keys() == POLES
+        for label, row in rows.items():
+            assert f"{label}: {row.counters['completions']} episodes" in printed
+        assert curriculum.stats()["num_completed"] > int(episodes)
+        assert curriculum.epochs()[-1].step == 12288
+        assert curriculum.check() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_rllib_trains_and_goes_back(url: str, name: str) -> None:
+    needs("ray")
+    printed = run_example("rllib.py", url, name, "--iterations", "3", warnings="default")
+    epochs = re.findall(r"^epoch (\d+): (\d+) episodes$", printed, re.MULTILINE)
+    assert [int(number) for number, _ in epochs] == [0, 1, 2]
+    with Curriculum.open(url, name) as curriculum:
+        assert [report.totals["completions"] for report in curriculum.epochs()] == [
+            int(count) for _, count in epochs
+        ]
+        for label, row in curriculum.label_stats().items():
+            assert f"{label}: {row.counters['completions']} episodes" in printed
+        assert curriculum.check() == []
