@@ -57,6 +57,7 @@ def readable(
 def variant_of(scorer: Scorer) -> Variant:
     """Return what the scripts of this family are spliced with, as its structural settings say."""
     holders: tuple[Holder, ...] = (*_HOLDERS, _POOL)
+    stored: tuple[tuple[Holder, tuple[str, ...]], ...]
     stored = tuple((holder, scorer.stored(holder)) for holder in holders)
     packing = _Packing(type(scorer), stored, tuple(sorted(scorer.aliases.items())))
     return _variant(packing, len(scorer.reported), tuple(lengths(scorer).items()))
