@@ -16,7 +16,10 @@ from lupa.lua51 import LuaRuntime
 T = TypeVar("T")
 GETGLOBAL, SETGLOBAL = 5, 7
 LIBRARIES = {"bit", "cjson", "cmsgpack", "math", "redis", "string", "struct", "table"}
-FUNCTIONS = {"error", "ipairs", "next", "pairs", "select", "tonumber", "tostring", "type", "unpack"}
+FUNCTIONS = {
+    *("assert", "error", "ipairs", "next", "pairs", "pcall", "select", "tonumber", "tostring"),
+    *("type", "unpack"),
+}
 REDIS = frozenset({"ARGV", "KEYS", *LIBRARIES, *FUNCTIONS})
 """The globals that every server gives to scripts and that a script may want."""
 

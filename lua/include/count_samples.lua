@@ -1,18 +1,24 @@
 -- count_samples: each drawn task counts as sampled, once a draw; appends what a worker needs to play: id, label, params.
--- Needs: call, pool, save_task, save_label, epoch_prefix
+-- Needs: call, pool, save_task, save_label, epoch_prefix, malformed, whole_number
 -- Gives: count_samples
 local function count_samples(ids, answer)
-  local n, by_label = #answer, {}
-  for _, id in ipairs(ids) do
+  local n, labels, by_label = #answer, {}, {}
+  for i, id in ipairs(ids) do
     local key = pool .. 'task:' .. id
-    local task = call('HMGET', key, 'label', 'params')
-    local label = task[1]
+    local task = call('HMGET', key, 'label', 'params', 'sample_count')
+    labels[i] = task[1]
+    if task[1] then
+      whole_number(key, 'sample_count', task[3] or '0')
+      answer[n + 1], answer[n + 2], answer[n + 3] = id, task[1], task[2] or malformed(key, 'params')
+      n = n + 3
+    end
+  end
+  for i, id in ipairs(ids) do
+    local label = labels[i]
     if label then
       save_task(id)
-      call('HINCRBY', key, 'sample_count', 1)
+      call('HINCRBY', pool .. 'task:' .. id, 'sample_count', 1)
       by_label[label] = (by_label[label] or 0) + 1
-      answer[n + 1], answer[n + 2], answer[n + 3] = id, label, task[2]
-      n = n + 3
     end
   end
   for label, count in pairs(by_label) do

@@ -1,5 +1,5 @@
 -- guard: one generation, one worker, each of its writes once. Nothing is written before it has passed.
--- Needs: call, prefix, meta_key, generation, worker, sequence, lease_ms
+-- Needs: call, prefix, meta_key, generation, worker, sequence, lease_ms, whole_number
 -- Gives: meta, packed_hypers, worker_key, repeated
 local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema', 'hypers',
   'config_version', 'unindexed')
@@ -9,6 +9,8 @@ end
 if meta[6] ~= '2' then -- another version of the library has rewritten the keys under a running worker
   return redis.error_reply('RCSTALE schema:' .. (meta[6] or 'none'))
 end
+whole_number(meta_key, 'epoch', meta[2])
+whole_number(meta_key, 'config_version', meta[8])
 if meta[9] then -- the indices are not yet those of the changed settings
   return redis.error_reply('RCUNINDEXED ' .. meta[8])
 end
@@ -18,6 +20,7 @@ local last_write = call('HGET', worker_key, 'sequence')
 if not last_write then
   return redis.error_reply('RCFENCED ' .. worker)
 end
+whole_number(worker_key, 'sequence', last_write)
 if math.floor(sequence / 2 ^ 32) ~= math.floor(last_write / 2 ^ 32) then -- another process has taken the name
   return redis.error_reply('RCFENCED ' .. worker)
 end

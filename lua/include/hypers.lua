@@ -1,3 +1,3 @@
 -- hypers: the numbers of the config, from meta's field `hypers`. Flags are true or false; f_is_c: the choice of f is c.
--- Needs: packed_hypers
+-- Needs: packed_hypers, meta_key, malformed
 --@generated hypers

@@ -1,12 +1,16 @@
 -- pool_statistics: what the family keeps of all tasks together: packed, in the field `stats` of the hash `statistics`.
--- Needs: call, pool
+-- Needs: call, pool, malformed
 -- Gives: load_pool, store_pool
 --@generated pool_statistics
 
 -- Its fields are nil before the first result.
 local function load_pool()
-  local p, data = {}, POOL_STATISTICS[1] and call('HGET', pool .. 'statistics', 'stats')
+  local p, key = {}, pool .. 'statistics'
+  local data = POOL_STATISTICS[1] and call('HGET', key, 'stats')
   if data then
+    if #data ~= 8 * #POOL_STATISTICS then
+      malformed(key, 'stats', data)
+    end
     unpack_pool(p, data)
   end
   return p

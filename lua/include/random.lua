@@ -1,9 +1,16 @@
 -- random: the curriculum's one stream, MRG32k3a (L'Ecuyer 1999), exact in doubles (_sampling/random_stream.py).
 -- Every intermediate stays below 2^53; % is a - floor(a / b) * b. The state is six integers in meta's field `random`.
--- Needs: call, meta_key, meta
+-- Needs: call, meta_key, meta, malformed
 -- Gives: uniform, index, store_random
-local s10, s11, s12, s20, s21, s22 = string.match(meta[4], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+local s10, s11, s12, s20, s21, s22 = string.match(meta[4] or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+if not s10 or #meta[4] > 65 then
+  malformed(meta_key, 'random', meta[4])
+end
 s10, s11, s12, s20, s21, s22 = s10 + 0, s11 + 0, s12 + 0, s20 + 0, s21 + 0, s22 + 0
+local is_low, is_high = s10 + s11 + s12 == 0 or s20 + s21 + s22 == 0, math.max(s10, s11, s12) >= 4294967087
+if is_low or is_high or math.max(s20, s21, s22) >= 4294944443 then
+  malformed(meta_key, 'random', meta[4])
+end
 
 local function number()
   local p1 = 1403580 * s11 - 810728 * s10

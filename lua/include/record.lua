@@ -14,7 +14,7 @@ local function whole(key, unpack_statistics, names)
   end
   if stats then
     local p = {}
-    unpack_statistics(p, stats)
+    unpack_statistics(p, stats, key)
     for _, name in ipairs(names) do
       if p[name] then
         found[#found + 1] = name

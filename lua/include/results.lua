@@ -1,7 +1,7 @@
 -- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds from `first` to `last`;
 -- outcomes: 1 applied, 0 evicted. Everything is read and computed before the first write.
 -- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
---   save_label, store_task, store_label, store_pool, place_task, index_results, RESULT_WIDTH, numbers_of
+--   save_label, store_task, store_label, store_pool, place_task, index_results, RESULT_WIDTH, numbers_of, whole_number
 -- Gives: apply_results
 local function fold_results(results, first, last)
   local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
@@ -27,6 +27,9 @@ local function fold_results(results, first, last)
       late = late + 1
     end
     outcomes[#outcomes + 1] = task and 1 or 0
+  end
+  if late > 0 then
+    whole_number(meta_key, 'late_count', call('HGET', meta_key, 'late_count') or '0')
   end
   return outcomes, tasks, labels, late, of_pool
 end

@@ -12,7 +12,7 @@ local function load_task(id)
   end
   local p = { key = key, label = r[1], failing = r[3], completion_count = 0, count = 0 }
   if r[2] then
-    unpack_task(p, r[2])
+    unpack_task(p, r[2], key)
   end
   p.rank_before = rank(p)
   index_loaded(p)
@@ -24,7 +24,7 @@ local function load_label(name)
   local r = call('HMGET', key, 'stats', index_field)
   local p = { key = key, completion_count = 0, count = 0, index = r[2] }
   if r[1] then
-    unpack_label(p, r[1])
+    unpack_label(p, r[1], key)
   end
   index_loaded(p)
   return p

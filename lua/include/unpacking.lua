@@ -1,2 +1,3 @@
 -- unpacking: the field `stats` to statistics by name. The lines are written from what the family declares.
+-- Needs: malformed
 --@generated unpacking

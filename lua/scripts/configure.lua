@@ -18,6 +18,7 @@
 --@include keys
 --@include reader
 --@include event
+--@include malformed
 local stored = call('HMGET', meta_key, 'config_version', 'configured', 'unindexed')
 if stored[2] == token then
   return tonumber(stored[1])
@@ -28,7 +29,7 @@ end
 if stored[1] ~= config_version then
   return redis.error_reply('RCCONFIG ' .. stored[1])
 end
-local version = stored[1] + 1
+local version = whole_number(meta_key, 'config_version', stored[1]) + 1
 call('HSET', meta_key, 'config', config, 'config_sha256', config_sha256, 'hypers', packed_hypers, 'config_version', version,
   'configured', token)
 if unindexed ~= '' then

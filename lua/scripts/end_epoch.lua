@@ -24,7 +24,8 @@ end
 --@include event
 local now = now_ms()
 local known = call('HMGET', meta_key, 'epoch_started_ms', 'created_ms', 'oldest_epoch')
-local oldest = tonumber(known[3] or 0)
+local oldest = whole_number(meta_key, 'oldest_epoch', known[3] or '0')
+whole_number(meta_key, known[1] and 'epoch_started_ms' or 'created_ms', known[1] or known[2])
 local gone = saving and 0 or math.max(0, math.min(epoch + 1 - epochs_retained - oldest, 16))
 call('HSET', epoch_prefix .. 'times', 'started_ms', known[1] or known[2], 'ended_ms', now)
 if own_step ~= '' then

@@ -28,8 +28,9 @@ end
 --@include event
 --@include remove
 local outcome, key = 1, pool .. 'task:' .. task_id
-local task = call('HMGET', key, 'label', 'consecutive_failures')
-local label, in_a_row = task[1], (task[2] or 0) + 1
+local task = call('HMGET', key, 'label', 'consecutive_failures', 'failure_count')
+local label, in_a_row = task[1], whole_number(key, 'consecutive_failures', task[2] or '0') + 1
+whole_number(key, 'failure_count', task[3] or '0')
 
 local function count_failure()
   if failure_score == failure_score then -- it is a number: a failure is folded like any score
@@ -57,6 +58,7 @@ end
 
 if not label then
   outcome = 0
+  whole_number(meta_key, 'late_count', call('HGET', meta_key, 'late_count') or '0')
   call('HINCRBY', meta_key, 'late_count', 1)
 else
   count_failure()

@@ -10,12 +10,13 @@
 
 --@include keys
 --@include digest
+--@include malformed
 local worker_key = prefix .. 'worker:' .. worker
 local entry = call('HMGET', worker_key, 'token', 'sequence')
 if entry[1] ~= token then
   return 0
 end
-if sequence - entry[2] > 0 then
+if sequence - whole_number(worker_key, 'sequence', entry[2]) > 0 then
   return redis.error_reply('RCGAP ' .. entry[2])
 end
 call('UNLINK', worker_key)

@@ -14,11 +14,14 @@
 --@include digest
 --@include clock
 --@include reader
+--@include malformed
 --@include stored_hypers
 local held = call('HMGET', prefix .. 'snapshot', 'token', 'started', 'gives_way')
 if held[1] and held[1] ~= token and (gives_way or held[3] ~= '1') then
   return redis.error_reply('RCSNAPSHOT ' .. held[2])
 end
+local epoch = call('HGET', meta_key, 'epoch')
+whole_number(meta_key, 'epoch', epoch)
 local copies = { prefix .. 'snapshot:tasks', prefix .. 'snapshot:labels' }
 call('UNLINK', unpack(copies))
 for _, key in ipairs(copies) do -- they exist from the start, so that they always have an end
@@ -28,7 +31,7 @@ end
 local now = string.format('%.0f', now_ms())
 call('HSET', prefix .. 'snapshot', 'token', token, 'started', now, 'gives_way', gives_way and 1 or 0)
 call('PEXPIRE', prefix .. 'snapshot', lease_ms)
-call('HSET', meta_key, 'snapshot', call('HGET', meta_key, 'epoch'))
+call('HSET', meta_key, 'snapshot', epoch)
 local workers = {}
 local ids = call('ZRANGE', prefix .. 'workers', 0, 1999, 'WITHSCORES')
 for i = 1, #ids, 2 do

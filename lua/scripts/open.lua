@@ -33,7 +33,7 @@ for i = 1, #own, 2 do
 end
 if found[1] or found[2] then
   local size = call('ZCARD', at .. 'fresh') + call('ZCARD', at .. 'learning') + call('ZCARD', at .. 'ripe')
-  local created = found[7] and found[7] == creator -- and the reply was lost
+  local created = found[7] and creator ~= '' and found[7] == creator -- and the reply was lost
   return { created and 1 or 0, tonumber(found[1]) or found[1], tonumber(found[2]) or false, found[3],
     tonumber(found[4]) or false, size, tonumber(found[5]) or false, tonumber(found[6] or 1) or false }
 end

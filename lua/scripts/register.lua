@@ -24,6 +24,7 @@ if current ~= generation then
   return redis.error_reply('RCSTALE ' .. (current or 'gone'))
 end
 local now, worker_key = now_ms(), prefix .. 'worker:' .. worker
+local reaped = whole_number(meta_key, 'reaped_count', call('HGET', meta_key, 'reaped_count') or '0')
 reap(now) -- first: it may take an older entry of this very worker
 local holder, entered = unpack(call('HMGET', worker_key, 'token', 'started'))
 if holder and holder ~= token then
@@ -39,5 +40,6 @@ if not holder then
   call('HSET', worker_key, 'sequence', sequence, 'token', token, 'host', host, 'pid', pid, 'started', now,
     'machine', machine, 'born', born)
 end
+local seen = whole_number(worker_key, 'sequence', call('HGET', worker_key, 'sequence'))
 call('ZADD', prefix .. 'workers', now + lease_ms, worker)
-return { tonumber(call('HGET', worker_key, 'sequence')), tonumber(call('HGET', meta_key, 'reaped_count') or 0) }
+return { seen, reaped }

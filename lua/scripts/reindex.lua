@@ -6,9 +6,15 @@
 -- Atomic. At most 100 tasks. Whoever calls goes on where the last call has stopped; until the end no worker writes (guard).
 
 --@include reader
-local phase, cursor, surplus = string.match(call('HGET', meta_key, 'unindexed') or '', '^(%l+) (%d+) (%d+)$')
-if not phase then
+--@include malformed
+local unindexed = call('HGET', meta_key, 'unindexed')
+if not unindexed then
   return 0
+end
+local PHASES = { start = true, fresh = true, learning = true, ripe = true, surplus = true }
+local phase, cursor, surplus = string.match(unindexed, '^(%l+) (%d+) (%d+)$')
+if not PHASES[phase or ''] or #cursor > 15 or #surplus > 15 then
+  malformed(meta_key, 'unindexed', unindexed)
 end
 local TASKS, REMOVED = 100, 50
 local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot')

@@ -41,7 +41,7 @@ end
 
 -- Of the ranges that nobody holds the lowest; the last one has never been held. For a replay the one that has it all.
 local behind_last = most == '0' and 2 ^ 53 or tonumber(most)
-local unused = free_range(tonumber(meta[5]), math.max(0, behind_last - meta[5]))
+local unused = free_range(whole_number(meta_key, 'next_index', meta[5]), math.max(0, behind_last - meta[5]))
 local now, made_elsewhere, found, at, wish = now_ms(), 0, nil, tonumber(again), tonumber(count)
 local function consider(range)
   local fits = not at or range.at <= at and at + wish <= range.at + range.count

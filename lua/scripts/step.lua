@@ -21,8 +21,17 @@
 if repeated then
   return reply_again()
 end
+--@include random
 --@include results
 local outcomes = apply_results(results, results_first, results_last)
 --@include draw
-local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
-return reply(outcomes, drawn, wanted, num_active_tasks - all_count)
+local function answer()
+  local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
+  return reply(outcomes, drawn, wanted, num_active_tasks - all_count)
+end
+local done, answered = pcall(answer)
+if not done then -- a record is malformed: the results count all the same; `sample`, asked for the draws, says what it is
+  call('HSET', worker_key, 'sequence', sequence)
+  return { 0, tonumber(meta[8]), 0, 0, #outcomes, unpack(outcomes) }
+end
+return answered

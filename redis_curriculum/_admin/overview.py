@@ -18,13 +18,11 @@ from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import require_schema
 from redis_curriculum._protocol.stored import number
-from redis_curriculum._store.store import Store
+from redis_curriculum._store.store import Store, stored_config
 from redis_curriculum._wire.urls import Address
-from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
-    InvalidInputError,
     KeyTypeError,
     MalformedStateError,
     PermissionDeniedError,
@@ -89,22 +87,10 @@ def attach(server: Server, settings: WorkerSettings) -> Plan[Store]:
         raise CurriculumNotFoundError(keys.name)
     require_schema(keys.name, schema)
     current = number(keys, "generation", generation)
-    stored = read_config(keys, config)
+    stored = stored_config(keys, config)
     store = Store(server.at(current), stored, settings, playing=False)
     store.configure(stored, number(keys, "config_version", version))
     return store
-
-
-def read_config(keys: Keys, stored: str | None) -> CurriculumConfig:
-    """Return the config that is stored in ``meta``.
-
-    Raises:
-        MalformedStateError: It cannot be read.
-    """
-    try:
-        return CurriculumConfig.from_json(stored or "")
-    except InvalidInputError as error:
-        raise MalformedStateError(keys.name, f"meta.config ({error.field})", stored) from error
 
 
 def curricula(address: Address, deadline_s: float) -> Plan[list[CurriculumRow]]:

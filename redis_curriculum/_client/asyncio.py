@@ -252,7 +252,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
         Raises:
             WorkerFencedError: It is too late.
         """
-        await self._run(self._store.worker.renew())
+        await self._run(self._store.backlog.renew(self._store))
 
     @asynccontextmanager
     async def keeping_lease(self) -> AsyncIterator[None]:

@@ -189,7 +189,8 @@ class Curriculum(Catalogue, Live, Reading, Saving):
 
         Returns:
             APPLIED; EVICTED, if the task has left the pool (the score is counted as late);
-            DUPLICATE, if a retry found it applied.
+            DUPLICATE, if a retry found it applied; DEFERRED, if it is delivered later
+            (``on_outage="continue"``), as with every call that reports or changes a task.
         """
         return self._call(play(self._store, [one_result(task_id, score, numbers)], 0)).outcomes[0]
 
@@ -262,6 +263,9 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         Raises:
             EpochError: Another trainer has ended that epoch; nothing was closed. ``error.epoch`` is
                 the current one, which this handle now knows: its next call closes that.
+            ServerUnavailableError: The server does not answer, also if ``on_outage`` is "continue":
+                an epoch cannot end without it. The message says how far the call has come. What
+                waits for the server is delivered before the epoch is closed.
         """
         return self._call(end_epoch(self._store, step))
 
@@ -285,10 +289,12 @@ class Curriculum(Catalogue, Live, Reading, Saving):
     def renew_lease(self) -> None:
         """Say that this worker is alive, during an episode longer than its lease. One round trip.
 
+        In an outage with ``on_outage="continue"`` that is done when the server is back.
+
         Raises:
             WorkerFencedError: It is too late.
         """
-        self._run(self._store.worker.renew())
+        self._run(self._store.backlog.renew(self._store))
 
     @contextmanager
     def keeping_lease(self) -> Iterator[None]:

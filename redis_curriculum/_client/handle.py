@@ -86,14 +86,15 @@ class Handle(ABC):
 
     @property
     def waiting_results(self) -> int:
-        """Results that wait for the server to answer again (``on_outage="continue"``)."""
+        """Results, failures and changes that wait for the server (``on_outage="continue"``)."""
         return self._store.backlog.waiting
 
     @property
     def dropped_results(self) -> int:
-        """Results that an outage has cost: more than 10,000 waited, or none knows if they arrived.
+        """Results, failures and changes that an outage has cost.
 
-        The latter are those of one call whose reply was lost, if the outage outlasts the lease.
+        More than 10,000 waited; or a restore replaced the state; or the outage outlasted the lease,
+        and the reply to a call was lost: then nobody knows whether that call had arrived.
         """
         return self._store.backlog.dropped
 

@@ -27,7 +27,7 @@ from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.making import tried_out
 from redis_curriculum._store.names import announce
 from redis_curriculum._store.once import Worker
-from redis_curriculum._store.store import Store
+from redis_curriculum._store.store import Store, stored_config
 from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.urls import Address
@@ -117,7 +117,7 @@ def opening(
     if not created:
         if resume == "never":  # another process was quicker
             raise CurriculumExistsError(name)
-        config = _agreed(name, CurriculumConfig.from_json(stored), config, generator)
+        config = _agreed(name, stored_config(server.keys, stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
     yield from same_data(config)
     store = Store(server.at(generation), config, settings, epoch, worker=worker)
@@ -144,6 +144,7 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
         former.worker.serve(former.server, former.reindex)
         raise
     store.unfinished.caller = former.unfinished.caller
+    store.backlog.succeed(former.backlog)
     config = store.config.bind_as(former.config)
     yield InThread(partial(can_generate, config))  # the store finds what this has built
     store.configure(config, store.config_version)

@@ -14,9 +14,11 @@ from redis_curriculum._protocol.plan import Command, Commands, Plan, Request, Ru
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.requirements import parse_info
 from redis_curriculum._protocol.scripts import Script
+from redis_curriculum._protocol.stored import field, malformed, whole
 from redis_curriculum.errors import (
     Applied,
     CurriculumError,
+    InvalidInputError,
     SequenceGapError,
     ServerRefusedError,
     ServerUnavailableError,
@@ -39,7 +41,7 @@ RETRIABLE_CODES: Final = frozenset(
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 1.0
 FIRST_WORD_S: Final = 1.0
-"""So long a call fails before the log has a line about it."""
+"""So long a call waits before the log has a line about it."""
 _LOG: Final = logging.getLogger("redis_curriculum")
 
 
@@ -108,7 +110,10 @@ class Node:
     def scan_counts(self, key: str) -> Plan[dict[str, int]]:
         """Collect a hash of counts, in steps of some 500 fields."""
         found = yield from self.scan_hash(key)
-        return {name: int(count) for name, count in found.items()}
+        try:
+            return {name: field(found, name, whole) for name in found}
+        except InvalidInputError as error:
+            raise malformed(key, error.field, error.value) from None
 
     def scan_keys(self, prefix: str) -> Plan[list[str]]:
         """Collect the keys that begin with ``prefix``; not sorted.
@@ -157,12 +162,14 @@ class Attempts:
     def __init__(self, deadline_s: float, *, unknown: bool = False) -> None:
         self._deadline_s = deadline_s
         self._unknown = unknown
-        self._failing_since, self._tell_at = 0.0, 0.0
+        self._has_told = False
         self.progress()
 
     def progress(self) -> None:
         """Something was done: count from here again."""
-        self._until, self._pause_s = time.monotonic() + self._deadline_s, FIRST_PAUSE_S
+        self._since = time.monotonic()
+        self._until, self._pause_s = self._since + self._deadline_s, FIRST_PAUSE_S
+        self._tell_at = self._since + FIRST_WORD_S
 
     def note(self, error: CurriculumError) -> Applied:
         """Once one attempt may have been applied, the write may have been."""
@@ -178,21 +185,19 @@ class Attempts:
         self._tell(error, left)
         pause = self._pause_s * random.uniform(0.5, 1.0)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        yield Sleep(min(pause, left))
+        yield Sleep(min(pause, left, self._tell_at - time.monotonic()))
 
     def end(self) -> None:
         """It was answered; say so if the log has said that it was not."""
-        if self._tell_at > self._failing_since + FIRST_WORD_S:
-            _LOG.warning("answered after %.0f s", time.monotonic() - self._failing_since)
+        if self._has_told:
+            _LOG.warning("answered after %.0f s", time.monotonic() - self._since)
 
     def _tell(self, error: CurriculumError, left: float) -> None:
         """Write a line after the first second, then after twice the time, each time."""
         now = time.monotonic()
-        if not self._failing_since:
-            self._failing_since, self._tell_at = now, now + FIRST_WORD_S
+        waited = now - self._since
         if now >= self._tell_at:
-            waited = now - self._failing_since
-            self._tell_at = now + waited
+            self._tell_at, self._has_told = now + waited, True
             _LOG.warning("no answer for %.0f s, trying for another %.0f s: %s", waited, left, error)
 
 

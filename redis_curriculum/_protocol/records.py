@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import from_json
+
+from redis_curriculum._protocol.stored import field, text, whole
 
 STATS: Final = "stats"
 """The field that holds the exact statistics, packed."""
@@ -69,27 +71,46 @@ class TaskRecord:
 
         ``statistics`` are the names of those that the family keeps of a task. In ``fields`` they
         may be numbers.
+
+        Raises:
+            InvalidInputError: A field cannot be read, or lacks.
         """
-        known = {name: _READ[name](text) for name, text in fields.items() if name in _READ}
-        found = {name: float(fields[name]) if name in fields else None for name in statistics}
+        known = known_fields(fields)
+        found = {n: field(fields, n, float) if n in fields else None for n in statistics}
         if not known["completion_count"]:
             found = dict.fromkeys(statistics)
         return cls(task_id=task_id, label_hash=label_hash, statistics=found, **known)
 
 
-_READ: Final[dict[str, Any]] = {
-    "label": str,
+def _completions(stored: str | float) -> int:
+    """Of the packed statistics it is a number."""
+    return whole(stored) if isinstance(stored, str) else int(stored)
+
+
+_READ: Final[dict[str, Callable[[str], Any]]] = {
+    "label": text,
     "params": from_json,
-    "created_ms": int,
-    "sample_count": int,
-    "completion_count": int,
-    "failure_count": int,
+    "created_ms": whole,
+    "sample_count": whole,
+    "completion_count": _completions,
+    "failure_count": whole,
     "last_score": float,
-    "consecutive_failures": int,
-    "last_error": str,
+    "consecutive_failures": whole,
+    "last_error": text,
 }
+_OPTIONAL: Final = {"last_score", "consecutive_failures", "last_error"}
 FIELDS: Final[tuple[str, ...]] = (*_READ, STATS)
 """Names of the fields of a task's hash."""
+
+
+def known_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the fields of a task's hash but the statistics; unknown ones are left out.
+
+    Raises:
+        InvalidInputError: One cannot be read, or lacks.
+    """
+    names = [name for name in _READ if name in fields or name not in _OPTIONAL]
+    return {name: field(fields, name, _READ[name]) for name in names}
 
 
 def pairs(flat: Sequence[str]) -> dict[str, str]:

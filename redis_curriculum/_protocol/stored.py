@@ -1,11 +1,17 @@
-"""Numbers that are stored as text, and that somebody may have overwritten."""
+"""What is stored as text, and what somebody may have overwritten."""
 
 from __future__ import annotations
 
-from redis_curriculum._protocol.keys import Keys
-from redis_curriculum.errors import MalformedStateError
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
-_MOST_DIGITS = 16
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum.errors import InvalidInputError, MalformedStateError
+
+T = TypeVar("T")
+_MOST_DIGITS: Final = 16
+_GENERATION: Final = re.compile(r"^g\d+:")
 
 
 def number(keys: Keys, field: str, text: str | None, absent: int | None = None) -> int:
@@ -19,3 +25,44 @@ def number(keys: Keys, field: str, text: str | None, absent: int | None = None) 
     if text is None or len(text) > _MOST_DIGITS or not (text.isascii() and text.isdecimal()):
         raise MalformedStateError(keys.name, f"meta.{field}", text)
     return int(text)
+
+
+def whole(text: str) -> int:
+    """Return a count that is stored as text.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if len(text) > _MOST_DIGITS or not (text.isascii() and text.isdecimal()):
+        raise ValueError(text)
+    return int(text)
+
+
+def text(stored: str) -> str:
+    """Return a stored text as it is, if it was UTF-8.
+
+    Raises:
+        ValueError: It was not; the link has read its bytes as surrogates.
+    """
+    if not stored.isascii():
+        stored.encode()
+    return stored
+
+
+def field(fields: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
+    """Read one field of a record.
+
+    Raises:
+        InvalidInputError: It cannot be read, or is not there.
+    """
+    try:
+        return read(fields[name])
+    except (ValueError, LookupError, OverflowError, TypeError):
+        raise InvalidInputError(name, "as the library stores it", fields.get(name)) from None
+
+
+def malformed(key: str, name: str, value: Any) -> MalformedStateError:
+    """Return the error for a field, by the key that it stands in."""
+    stem, _, holder = key.rpartition("}:")
+    where = f"{_GENERATION.sub('', holder)}.{name}"
+    return MalformedStateError(stem.rpartition("{")[2], where, value)

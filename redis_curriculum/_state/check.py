@@ -13,6 +13,7 @@ from typing import Final
 
 from redis_curriculum._protocol.keys import COUNTS, LABEL_SETS, PARTS
 from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.stored import field, malformed, text
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
 from redis_curriculum._state.format import check_statistics
@@ -27,6 +28,7 @@ from redis_curriculum.errors import (
     SnapshotError,
     UnindexedError,
 )
+from redis_curriculum.scorers.base import Scorer
 
 _SINGLE: Final = (
     *(*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS),
@@ -114,7 +116,7 @@ def _totals_at_once(store: Store, turn: Turn) -> Plan[tuple[Totals, Moment, list
         ids = yield from moment.task_ids()
         for start in range(0, len(ids), CHUNK):
             for record in (yield from moment.tasks(ids[start : start + CHUNK])):
-                totals.add(record["label"], statistics_of(scorer, "task", record))
+                _add(totals, scorer, record, store.server.keys.task(record["task_id"]))
         names = yield from _label_names(moment)
         for start in range(0, len(names), CHUNK):
             labels += yield from moment.labels(names[start : start + CHUNK])
@@ -125,6 +127,13 @@ def _totals_at_once(store: Store, turn: Turn) -> Plan[tuple[Totals, Moment, list
     for label in labels:
         totals.add_label(label.label, statistics_of(scorer, "label", label.progress))
     return totals, moment, labels
+
+
+def _add(totals: Totals, scorer: Scorer, record: dict[str, str], key: str) -> None:
+    try:
+        totals.add(field(record, "label", text), statistics_of(scorer, "task", record))
+    except InvalidInputError as error:
+        raise malformed(key, error.field, error.value) from error
 
 
 def _label_names(moment: Moment) -> Plan[list[str]]:

@@ -119,7 +119,8 @@ class Moment:
         self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)
         self.workers = {
-            entry[0]: {"lease_end_ms": entry[1], **pairs(entry[2:])} for entry in workers
+            entry[0]: {"lease_end_ms": entry[1], **_printable(pairs(entry[2:]))}
+            for entry in workers
         }
 
     def renew(self) -> Plan[None]:
@@ -201,9 +202,7 @@ class Moment:
         """Note the names that stand twice, for people and by the packed truth, and differ."""
         truth, names = pairs(flat), flat[::2]
         texts = dict(zip(reversed(names), reversed(flat[1::2]), strict=True))
-        differing = [
-            n for n in truth if texts[n] != truth[n] and float(texts[n]) != float(truth[n])
-        ]
+        differing = [name for name in truth if _differ(texts[name], truth[name])]
         if differing:
             self.disagreeing[of] = differing
 
@@ -215,6 +214,18 @@ class Moment:
     @property
     def _keys(self) -> Keys:
         return self.server.keys
+
+
+def _differ(text: str, truth: str) -> bool:
+    try:
+        return text != truth and float(text) != float(truth)
+    except ValueError:  # the truth is a number
+        return True
+
+
+def _printable(found: dict[str, str]) -> dict[str, str]:
+    """What was no UTF-8 becomes question marks: nobody reads it but people."""
+    return {name: text.encode(errors="replace").decode() for name, text in found.items()}
 
 
 def _not_zero(found: dict[str, str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Final
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.stored import field
 from redis_curriculum._state.consistent_read import CHUNK
 from redis_curriculum._state.indices import Index, index_of
 from redis_curriculum._store.contracts import VERIFY
@@ -99,7 +100,15 @@ def places_of(
 
 
 def statistics_of(scorer: Scorer, holder: Holder, fields: Mapping[str, str]) -> dict[str, float]:
-    """Return the statistics in a record as the scripts print it; {} before the first result."""
-    if not int(float(fields.get("completion_count", 0))):
+    """Return the statistics in a record as the scripts print it; {} before the first result.
+
+    Raises:
+        InvalidInputError: One cannot be read.
+    """
+    if not field({"completion_count": "0", **fields}, "completion_count", _count):
         return {}
-    return {name: float(fields[name]) for name in scorer.names(holder) if name in fields}
+    return {name: field(fields, name, float) for name in scorer.names(holder) if name in fields}
+
+
+def _count(text: str) -> int:
+    return int(float(text))

@@ -9,11 +9,10 @@ from functools import partial
 from io import BytesIO
 from typing import cast
 
-from pydantic_core import from_json
-
 from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import InThread, Plan
-from redis_curriculum._protocol.stored import number
+from redis_curriculum._protocol.records import known_fields
+from redis_curriculum._protocol.stored import field, malformed, number, text
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import statistics_of
 from redis_curriculum._state.file import Lines, Progress, SnapshotInfo, Target, checked_progress
@@ -30,11 +29,10 @@ from redis_curriculum._state.format import (
     What,
 )
 from redis_curriculum._state.remote import Remote, place_of
-from redis_curriculum._store.store import Store
-from redis_curriculum._values.rules import validate_path
+from redis_curriculum._store.store import Store, stored_config
+from redis_curriculum._values.rules import parse_json_object, validate_path
 from redis_curriculum._version import __version__
-from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.errors import InvalidInputError, MalformedStateError, SnapshotError
+from redis_curriculum.errors import InvalidInputError, SnapshotError
 from redis_curriculum.scorers.base import Scorer
 
 
@@ -97,7 +95,7 @@ def _write(
 ) -> Plan[None]:
     manifest = manifest_of(moment, str(info.get("redis_version", "unknown")))
     lines.add(manifest)
-    config = CurriculumConfig.from_json(moment.meta["config"])
+    config = stored_config(moment.server.keys, moment.meta.get("config"))
     epochs = range(max(0, manifest.epoch - config.epochs_retained), manifest.epoch)
     yield from read_lines(moment, config.algorithm, epochs, lines.add, progress)
     lines.finish()
@@ -109,21 +107,18 @@ def manifest_of(moment: Moment, redis: str) -> Manifest:
     Raises:
         MalformedStateError: Something in ``meta`` cannot be read.
     """
-    name = moment.server.keys.name
     try:
         return _manifest_of(moment, redis)
     except InvalidInputError as error:
-        raise MalformedStateError(name, f"meta.{error.field}", error.value) from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise MalformedStateError(name, "meta", str(error)) from error
+        raise malformed(moment.server.keys.meta, error.field, error.value) from error
 
 
 def _manifest_of(moment: Moment, redis: str) -> Manifest:
     meta, keys = moment.meta, moment.server.keys
-    config = json.loads(meta["config"])
+    config = field(meta, "config", partial(parse_json_object, field="config"))
 
-    def whole(field: str) -> int:
-        return number(keys, field, meta.get(field))
+    def whole(name: str) -> int:
+        return number(keys, name, meta.get(name))
 
     return Manifest(
         format=FORMAT,
@@ -133,14 +128,14 @@ def _manifest_of(moment: Moment, redis: str) -> Manifest:
         created_ms=moment.started_ms,
         curriculum_created_ms=whole("created_ms"),
         config=config,
-        config_sha256=meta.get("config_sha256", ""),
-        seed=config["seed"],
+        config_sha256=field({"config_sha256": "", **meta}, "config_sha256", text),
+        seed=config.get("seed", -1),
         epoch=whole("epoch"),
         generation=whole("generation"),
         next_index=whole("next_index"),
-        random=[int(word) for word in meta["random"].split(" ")],
+        random=field(meta, "random", lambda words: [int(word) for word in words.split(" ")]),
         counters={name: whole(name) for name in COUNTERS if name in meta},
-        forced=json.loads(meta.get("forced", "[]")),
+        forced=field({"forced": "[]", **meta}, "forced", json.loads),
         workers=moment.workers,
         statistics=moment.statistics,
     )
@@ -169,7 +164,8 @@ def read_lines(
     for start in range(0, len(ids), CHUNK):
         records = yield from moment.tasks(ids[start : start + CHUNK])
         for record in records:
-            add(_task_line(record, scorer))
+            key = moment.server.keys.task(record["task_id"])
+            add(_task_line(record, scorer, key))
         found += len(records)
         if progress:
             progress(min(start + CHUNK, len(ids)), len(ids))
@@ -184,7 +180,7 @@ def _read_labels(moment: Moment, scorer: Scorer, add: Callable[[Line], object]) 
     for start in range(0, len(names), CHUNK):
         for state in (yield from moment.labels(names[start : start + CHUNK])):
             if state.label or state.count or state.epoch:
-                add(_label_line(state, scorer))
+                add(_label_line(state, scorer, moment.server.keys.progress(state.label)))
 
 
 def _read_epoch(moment: Moment, epoch: int, add: Callable[[Line], object]) -> Plan[None]:
@@ -196,30 +192,27 @@ def _read_epoch(moment: Moment, epoch: int, add: Callable[[Line], object]) -> Pl
             add(EpochLine(epoch=epoch, what=what, counts=part))
 
 
-def _label_line(state: LabelState, scorer: Scorer) -> LabelLine:
+def _label_line(state: LabelState, scorer: Scorer, key: str) -> LabelLine:
     score = state.progress.get("last_score")
-    return LabelLine(
-        label=state.label,
-        active=state.active,
-        inactive_ms=state.inactive_ms,
-        statistics=statistics_of(scorer, "label", state.progress),
-        last_score=None if score is None else float(score),
-        count=cast("dict[What, int]", state.count),
-        epoch=cast("dict[What, int]", state.epoch),
-    )
+    try:
+        return LabelLine(
+            label=state.label,
+            active=state.active,
+            inactive_ms=state.inactive_ms,
+            statistics=statistics_of(scorer, "label", state.progress),
+            last_score=None if score is None else field(state.progress, "last_score", float),
+            count=cast("dict[What, int]", state.count),
+            epoch=cast("dict[What, int]", state.epoch),
+        )
+    except InvalidInputError as error:
+        raise malformed(key, error.field, error.value) from error
 
 
-def _task_line(record: dict[str, str], scorer: Scorer) -> TaskLine:
-    score = record.get("last_score")
-    return TaskLine(
-        task_id=int(record["task_id"]),
-        label=record["label"],
-        params=from_json(record["params"]),
-        created_ms=int(record["created_ms"]),
-        sample_count=int(record["sample_count"]),
-        failure_count=int(record["failure_count"]),
-        statistics=statistics_of(scorer, "task", record),
-        last_score=None if score is None else float(score),
-        consecutive_failures=int(record.get("consecutive_failures", 0)),
-        last_error=record.get("last_error"),
-    )
+def _task_line(record: dict[str, str], scorer: Scorer, key: str) -> TaskLine:
+    try:
+        known = known_fields(record)
+        del known["completion_count"]  # it is among the statistics
+        statistics = statistics_of(scorer, "task", record)
+        return TaskLine(task_id=int(record["task_id"]), statistics=statistics, **known)
+    except InvalidInputError as error:
+        raise malformed(key, error.field, error.value) from error

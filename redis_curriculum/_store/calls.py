@@ -12,7 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from redis_curriculum._protocol.plan import Plan
@@ -47,13 +47,33 @@ class Write:
 class Call(ABC, Generic[T]):
     """One call; it equals a call that was asked the same, however far either has come."""
 
+    can_wait: ClassVar[bool] = False
+    """Whether it can be answered without the server, and delivered later."""
+
     write: Write | None = field(default=None, init=False, compare=False, repr=False)
     """What is under way: sent, or about to be; its answer has not been taken over."""
 
     is_begun: bool = field(default=False, init=False, compare=False, repr=False)
     """Whether a step was applied: then no later error says that nothing was."""
 
+    is_deferred: bool = field(default=False, init=False, compare=False, repr=False)
+    """Whether it was answered without the server, and is only carried on to report."""
+
+    @property
+    def left(self) -> int:
+        """What can be delivered later: results, failures or changes whose outcome is not known."""
+        return 0
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether some of it may have been applied."""
+        return self.is_begun or (self.write is not None and self.write.number > 0)
+
     def plan(self, store: Store) -> Plan[T]:
+        """Carry the call out, or carry it on; without the server, if the settings say so."""
+        return store.backlog.carry(self, store)
+
+    def carried_on(self, store: Store) -> Plan[T]:
         """Carry the call out, or carry it on."""
         try:
             return (yield from self.steps(store))
@@ -61,6 +81,25 @@ class Call(ABC, Generic[T]):
             if self.is_begun:
                 error.applied = "unknown"
             raise
+
+    def without_server(self, store: Store, error: CurriculumError | None) -> T:
+        """Answer without the server, if ``can_wait``; what is left is deferred.
+
+        Raises:
+            CurriculumError: There is nothing to answer with; ``error`` if it was given.
+        """
+        raise NotImplementedError
+
+    def joined(self, others: Sequence[Call[Any]], most: int) -> tuple[Call[Any], int]:  # noqa: ARG002
+        """Return a call for what this one and the first of the others have left, and of how many.
+
+        At most ``most`` results together; only this one, if something of it is on its way.
+        """
+        return self, 1
+
+    def give_up(self, store: Store) -> int:
+        """Give up what was sent, and may have been applied or not; return how much that was."""
+        raise NotImplementedError
 
     @abstractmethod
     def steps(self, store: Store) -> Plan[T]:

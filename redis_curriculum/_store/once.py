@@ -229,6 +229,10 @@ class Worker:
         enforce(news, f"the server of curriculum {self.server.keys.name!r}")
         return info
 
+    def is_of_another_life(self, write: Write) -> bool:
+        """Whether a write without an answer was sent by the worker that this handle was before."""
+        return write.number > 0 and write.reply is None and write.life is not self._life
+
     def _is_numbered(self, write: Write) -> bool:
         """Whether a write has been sent and may have been applied."""
         return write.life is self._life and write.number > 0

@@ -1,9 +1,10 @@
 """Play on while the server does not answer, and deliver the results when it is back.
 
-With ``WorkerSettings(on_outage="continue")`` a call that reports and draws is *deferred* once its
-deadline has passed: it answers with tasks that are known here. It is kept, and carried on later as
-its own repetition would be, so that each of its results counts once. Until the server answers, a
-call now and then tries it once; the others do not wait.
+With ``WorkerSettings(on_outage="continue")`` a call that reports, draws or changes a task is
+*deferred* once its deadline has passed: it answers with tasks that are known here. It is kept, and
+carried on later as its own repetition would be, so that each of its results counts once. Until the
+server answers, a call now and then tries it once; the others do not wait. Calls that need the
+server's answer try it once, and raise.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redis_curriculum._protocol.asking import is_retriable
 from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._store.calls import Call, T
 from redis_curriculum.errors import (
     CurriculumError,
     GeneratorError,
     LostWritesWarning,
+    ServerUnavailableError,
     WorkerFencedError,
 )
 from redis_curriculum.tasks.build import build
@@ -29,11 +32,10 @@ from redis_curriculum.tasks.outcome import Step
 from redis_curriculum.tasks.task import Task
 
 if TYPE_CHECKING:
-    from redis_curriculum._store.play import Play
     from redis_curriculum._store.store import Store
 
 MOST_WAITING: Final = 10_000
-"""Results that wait at most; beyond that the oldest ones are dropped."""
+"""Results, failures and changes that wait at most; beyond that the oldest ones are dropped."""
 _MOST_KNOWN: Final = 1_000
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 15.0
@@ -45,37 +47,55 @@ class Backlog:
 
     def __init__(self) -> None:
         self.dropped = 0
-        """Results that were never delivered: too many waited, or nobody knows if they arrived."""
-        self._calls: dict[int, Play] = {}
+        """What was never delivered: too much waited, or nobody knows if it arrived."""
+        self._calls: dict[int, Call[Any]] = {}
         self._known: deque[Task] = deque(maxlen=_MOST_KNOWN)
+        self._at_most = 0
+        """No less than what waits; counting that takes a look at every call."""
         self._since = 0.0  # 0: the server answers
         self._next_try, self._pause_s = 0.0, _FIRST_PAUSE_S
 
     @property
     def waiting(self) -> int:
-        """Results that wait for the server."""
+        """Results, failures and changes that wait for the server."""
         return sum(call.left for call in self._calls.values())
 
-    def carry(self, call: Play, plan: Plan[Step], store: Store) -> Plan[Step]:
-        """Carry a call out; if the server does not answer, defer it and play on."""
+    def carry(self, call: Call[T], store: Store) -> Plan[T]:
+        """Carry a call out; if the server does not answer, defer it if that can be done."""
         if store.settings.on_outage == "raise":
-            return (yield from plan)
-        if call.is_deferred or time.monotonic() < self._next_try:
-            return self._defer(call, store, None)
-        server, deadline_s = store.server, store.server.deadline_s
+            return (yield from call.carried_on(store))
+        if call.is_deferred or (call.can_wait and time.monotonic() < self._next_try):
+            return self._deferred(call, store, None)
         try:
-            if self._since:
-                server.deadline_s = 0.0  # it was waited for; now it answers or not
-                yield from self.deliver(store)
-            step = yield from plan
+            yield from self._deliver_before(call, store)
+            answer = yield from call.carried_on(store)
         except CurriculumError as error:
             if not is_retriable(error):
                 raise
-            return self._defer(call, store, error)
-        finally:
-            server.deadline_s = deadline_s
-        self._known.extend(step.tasks)
-        return step
+            self._note(store, error)
+            if not call.can_wait:
+                raise
+            return self._deferred(call, store, error)
+        if isinstance(answer, Step):
+            self._known.extend(answer.tasks)
+        return answer
+
+    def renew(self, store: Store) -> Plan[None]:
+        """Renew the lease; if the server does not answer, that is done when it is back.
+
+        Raises:
+            WorkerFencedError: The lease had ended before.
+        """
+        if store.settings.on_outage == "raise":
+            return (yield from store.worker.renew())
+        if time.monotonic() < self._next_try:
+            return
+        try:
+            yield from self.deliver(store) if self._since else store.worker.renew()
+        except CurriculumError as error:
+            if not is_retriable(error):
+                raise
+            self._note(store, error)
 
     def deliver(self, store: Store) -> Plan[None]:
         """Carry on the calls that wait; after a long outage as another worker.
@@ -88,16 +108,28 @@ class Backlog:
         yield from self._rejoin(store)
         delivered = 0
         while self._calls:
+            self._join(store.settings.chunk)
             key, call = next(iter(self._calls.items()))
+            if call.write and store.worker.is_of_another_life(call.write):
+                self.dropped += call.give_up(store)  # nobody knows if it had arrived
             left = call.left
-            yield from call.carried_on(store)
+            if left:
+                yield from call.carried_on(store)
             self._calls.pop(key, None)
-            delivered += left
+            delivered, self._pause_s = (
+                delivered + left,
+                _FIRST_PAUSE_S,
+            )  # it goes on: try again soon
         _LOG.warning(
             "curriculum %r: the server answers after %.0f s; results delivered: %d, dropped: %d",
             *(store.server.keys.name, time.monotonic() - self._since, delivered, self.dropped),
         )
         self._since, self._next_try, self._pause_s = 0.0, 0.0, _FIRST_PAUSE_S
+        store.server.deadline_s = store.settings.retry_deadline_s
+
+    def succeed(self, former: Backlog) -> None:
+        """Follow a backlog whose state a restore has replaced: what waits there is given up."""
+        self.dropped = former.dropped + former.waiting
 
     def end(self) -> None:
         """Give up what waits: the handle is being closed."""
@@ -123,48 +155,67 @@ class Backlog:
             known = _made(store)
         if count and (not known or (distinct and len(known) < count)):
             reason = "the server does not answer, and this handle knows too few tasks to play on"
-            raise error or CurriculumError(reason)
+            raise error or ServerUnavailableError(reason)
         return random.sample(known, count) if distinct else random.choices(known, k=count)
 
-    def _rejoin(self, store: Store) -> Plan[None]:
-        """Renew the lease, or become another worker: then what was on its way is given up.
+    def _join(self, most: int) -> None:
+        """Let one call report what several have left."""
+        calls = list(self._calls.values())
+        joined, count = calls[0].joined(calls[1:], most)
+        if count > 1:
+            self._calls = {id(call): call for call in (joined, *calls[count:])}
 
-        Whether it had arrived nobody knows any more, and no result may count twice.
-        """
+    def _deliver_before(self, call: Call[Any], store: Store) -> Plan[None]:
+        """Deliver what waits; an error says what became of this call, not of the others."""
+        try:
+            yield from self.deliver(store)
+        except CurriculumError as error:
+            error.applied = "unknown" if call.is_sent else "no"
+            raise
+
+    def _rejoin(self, store: Store) -> Plan[None]:
+        """Renew the lease, or become another worker: then what was on its way is given up."""
         try:
             yield from store.worker.renew()
         except WorkerFencedError:
-            self.dropped += sum(call.give_up(store) for call in self._calls.values())
             yield from store.worker.register()
 
-    def _defer(self, call: Play, store: Store, error: CurriculumError | None) -> Step:
+    def _note(self, store: Store, error: CurriculumError) -> None:
+        """The server does not answer: from now on each call tries it once at most."""
         now = time.monotonic()
-        step = call.without_server(store, error)
-        if call.left:
+        if not self._since:
+            self._since = now
+            _LOG.warning(
+                "curriculum %r: playing on without the server, with the tasks that are known"
+                " here; results wait: %s",
+                *(store.server.keys.name, error),
+            )
+        store.server.deadline_s = 0.0
+        self._next_try = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+    def _deferred(self, call: Call[T], store: Store, error: CurriculumError | None) -> T:
+        answer = call.without_server(store, error)
+        if call.left and not call.is_deferred:
             self._calls.setdefault(id(call), call)
+            self._at_most += call.left
         call.is_deferred = True
-        if error is not None:
-            if not self._since:
-                self._since = now
-                _LOG.warning(
-                    "curriculum %r: playing on without the server, with the tasks that are known"
-                    " here; results wait: %s",
-                    *(store.server.keys.name, error),
-                )
-            self._next_try = now + self._pause_s
-            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        self._shorten()
-        return step
+        if self._at_most > MOST_WAITING:
+            self._shorten()
+        return answer
 
     def _shorten(self) -> None:
         """Drop the oldest calls that have nothing on its way, while too many results wait."""
         surplus = self.waiting - MOST_WAITING
+        if surplus > 0:
+            surplus += MOST_WAITING // 100  # so that not every call looks through all of them
         for key, call in list(self._calls.items()):
             if surplus <= 0:
-                return
+                break
             if call.write is None:
                 surplus, self.dropped = surplus - call.left, self.dropped + call.left
                 del self._calls[key]
+        self._at_most = self.waiting
 
 
 def _made(store: Store) -> list[Task]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
@@ -12,7 +12,8 @@ from pydantic_core import from_json
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._store.calls import Argument, Write
+from redis_curriculum._protocol.stored import malformed, text
+from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
 from redis_curriculum._store.distinct import choosing, too_few
 from redis_curriculum._store.fill import POLL_S, Supplied
@@ -42,6 +43,8 @@ def play(store: Store, finished: Iterable[Result], count: int, *, distinct: bool
 class Play(Supplied[Step]):
     """Results to report and a number of tasks to draw, and how far that has come."""
 
+    can_wait = True
+
     results: list[_Sent]
     count: int
     distinct: bool = False
@@ -58,17 +61,6 @@ class Play(Supplied[Step]):
     chosen: list[int] = field(default_factory=list, init=False, compare=False)
     """Ids so chosen that have not been handed out."""
 
-    is_deferred: bool = field(default=False, init=False, compare=False)
-    """Whether it was answered without the server, and is only carried on to report."""
-
-    def plan(self, store: Store) -> Plan[Step]:
-        """Carry the call out, or carry it on; without the server, if the settings say so."""
-        return store.backlog.carry(self, self.carried_on(store), store)
-
-    def carried_on(self, store: Store) -> Plan[Step]:
-        """Carry the call out, or carry it on."""
-        return Supplied.plan(self, store)
-
     @property
     def left(self) -> int:
         """Results whose outcome is not known."""
@@ -81,11 +73,21 @@ class Play(Supplied[Step]):
         deferred = [Outcome.DEFERRED] * self.left
         return Step(self.tasks[: self.drawn] + tasks, self.outcomes[: self.sent] + deferred)
 
+    def joined(self, others: Sequence[Call[Any]], most: int) -> tuple[Call[Any], int]:
+        """Results of several calls go in one round trip."""
+        results, count = self.results[self.sent :], 1
+        for call in others if self.write is None else ():
+            if not isinstance(call, Play) or call.write or len(results) + call.left > most:
+                break
+            results, count = [*results, *call.results[call.sent :]], count + 1
+        if count == 1:
+            return self, 1
+        joined = Play(results, 0)
+        joined.is_deferred = True
+        return joined, count
+
     def give_up(self, store: Store) -> int:
         """Give up results that may have been applied or not; return how many."""
-        write = self.write
-        if write is None or not write.number or write.reply is not None:
-            return 0
         batch = min(store.settings.chunk, self.left)
         self.sent, self.write = self.sent + batch, None
         return batch
@@ -230,6 +232,9 @@ class Play(Supplied[Step]):
             *(sent, drawn, chosen, is_short),
             *(more, None),
         )
+        if answer and answer.malformed:
+            task_id, name, value = answer.malformed
+            raise malformed(store.server.keys.task(task_id), name, value)
 
     def _is_too_few(self, store: Store, answer: Drawn) -> bool:
         """Whether the pool was smaller than the number of distinct tasks: then none was drawn."""
@@ -246,16 +251,22 @@ class Drawn:
     """What sample, step and replace answer."""
 
     missing: int
-    __slots__ = ("missing", "outcomes", "tasks", "wanted")
+    __slots__ = ("malformed", "missing", "outcomes", "tasks", "wanted")
 
     def __init__(self, reply: list[Any]) -> None:
         _, _, self.wanted, self.missing, n = reply[:5]
         self.outcomes = reply[5 : 5 + n]
         flat = reply[5 + n :]
-        self.tasks = [
-            Task(int(task_id), label, from_json(params))
-            for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-        ]
+        self.tasks: list[Task] = []
+        self.malformed: tuple[str, str, str] | None = None
+        """Task id, field and value where somebody has overwritten a record; its draw counts."""
+        for task_id, label, params in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+            try:
+                self.tasks.append(Task(int(task_id), text(label), from_json(params)))
+            except (ValueError, TypeError) as error:
+                is_label = isinstance(error, UnicodeEncodeError) and error.object == label
+                name, value = ("label", label) if is_label else ("params", params)
+                self.malformed = (task_id, name, value)
 
 
 def _again(write: Write, answer: Drawn) -> list[Argument]:

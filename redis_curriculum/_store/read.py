@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import STATS, TaskRecord
-from redis_curriculum._protocol.stored import number
+from redis_curriculum._protocol.stored import field, malformed, number, text
 from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_label, validate_task_id
-from redis_curriculum.errors import KeyTypeError
+from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Floats, Scorer
 from redis_curriculum.scorers.statistics import Holder
 from redis_curriculum.tasks.ids import label_hash
@@ -40,7 +41,7 @@ def _rows(store: Store, words: Sequence[tuple[str, ...]]) -> Plan[list[list[Any]
     """Read keys of this generation, which still is the current one afterwards."""
     of_generation = ("HGET", store.server.keys.meta, "generation")
     *rows, found = yield from store.server.commands([*words, of_generation])
-    store.check_generation(found and found.decode())
+    store.check_generation(found and found.decode(errors="surrogateescape"))
     return rows
 
 
@@ -49,19 +50,20 @@ def _record(store: Store, task_id: int, flat: list[bytes]) -> TaskRecord | None:
         return None
     scorer, raw = store.config.algorithm, dict(zip(flat[::2], flat[1::2], strict=True))
     stats = raw.pop(STATS.encode(), None)
+    key = store.server.keys.task(task_id)
+    fields: dict[str, Any] = {
+        name.decode(errors="replace"): text.decode(errors="surrogateescape")
+        for name, text in raw.items()
+    }
     try:
-        fields: dict[str, Any] = {name.decode(): text.decode() for name, text in raw.items()}
         fields |= {} if stats is None else scorer.unpacked("task", stats)
-        hashed, names = label_hash(fields["label"]), scorer.names("task")
-        return TaskRecord.parse(task_id, hashed, fields, names)
-    except (struct.error, ValueError, KeyError):
-        raise _malformed(store.server.keys.task(task_id)) from None
-
-
-def _malformed(key: str) -> KeyTypeError:
-    return KeyTypeError(
-        f"{key} is malformed: not as this curriculum's algorithm stores it", key=key
-    )
+    except struct.error:
+        raise malformed(key, STATS, stats) from None
+    try:
+        hashed = label_hash(field(fields, "label", text))
+        return TaskRecord.parse(task_id, hashed, fields, scorer.names("task"))
+    except InvalidInputError as error:
+        raise malformed(key, error.field, error.value) from None
 
 
 def read_one(store: Store, task_id: object) -> Plan[TaskRecord | None]:
@@ -116,9 +118,9 @@ def numbers(
         labels, stats, *columns = zip(*(yield from _rows(store, words)), strict=True)
         rows = table[start : start + _READ_CHUNK]
         packed = _unpacked(keys, stats, len(store.config.algorithm.stored(holder)))
-        of_text = {name: _numbers(keys, x) for name, x in zip(texts, columns, strict=True)}
-        for i, field in enumerate(fields):
-            rows[:, i] = packed[:, places[field]] if field in places else of_text[field]
+        of_text = {name: _numbers(keys, name, x) for name, x in zip(texts, columns, strict=True)}
+        for i, name in enumerate(fields):
+            rows[:, i] = packed[:, places[name]] if name in places else of_text[name]
         nowhere = float("nan")
         rows[:, -1] = [
             nowhere if label is None else found.setdefault(label, len(found)) for label in labels
@@ -140,17 +142,28 @@ def _unpacked(keys: list[str], stats: Sequence[bytes | None], width: int) -> Flo
     absent = b"\xff" * 8 * width  # of doubles that are NaN
     for key, data in zip(keys, stats, strict=True):
         if data is not None and len(data) != len(absent):
-            raise _malformed(key)
+            raise malformed(key, STATS, data)
     joined = b"".join(absent if data is None else data for data in stats)
     return np.frombuffer(joined, dtype="<f8").reshape(-1, width)
 
 
-def _numbers(keys: list[str], texts: Sequence[bytes | None]) -> Floats:
+def _numbers(keys: list[str], name: str, texts: Sequence[bytes | None]) -> Floats:
     """A field of some keys, as numbers; NaN where there is none."""
     try:
-        return np.array([b"nan" if text is None else text for text in texts]).astype(np.float64)
+        found = np.array([b"nan" if text is None else text for text in texts]).astype(np.float64)
+        if not np.isinf(found).any():
+            return found
     except ValueError:
-        raise _malformed(keys[0]) from None
+        pass
+    key, text = next((k, t) for k, t in zip(keys, texts, strict=True) if t and not _is_finite(t))
+    raise malformed(key, name, text.decode(errors="replace"))
+
+
+def _is_finite(text: bytes) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def pool(store: Store) -> Plan[Pool]:
@@ -182,7 +195,7 @@ def pool_statistics(store: Store) -> Plan[dict[str, float]]:
     try:
         return {} if data is None else scorer.unpacked("pool", data)
     except struct.error:
-        raise _malformed(key) from None
+        raise malformed(key, STATS, data) from None
 
 
 def distribution(store: Store) -> Plan[dict[int, float]]:

@@ -15,6 +15,7 @@ from reprlib import repr as short
 from typing import Final
 
 from redis_curriculum._protocol.asking import Server
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.scripts import Contract, Script, use
 from redis_curriculum._protocol.stored import number
@@ -30,6 +31,8 @@ from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
+    InvalidInputError,
+    MalformedStateError,
     StaleGenerationError,
 )
 from redis_curriculum.tasks.outcome import Outcome
@@ -38,6 +41,18 @@ log = logging.getLogger("redis_curriculum")
 
 OUTCOMES: Final = (Outcome.EVICTED, Outcome.APPLIED, Outcome.QUARANTINED)
 """By the numbers that the scripts answer with."""
+
+
+def stored_config(keys: Keys, text: str | None) -> CurriculumConfig:
+    """Return the config that is stored in ``meta``.
+
+    Raises:
+        MalformedStateError: It cannot be read.
+    """
+    try:
+        return CurriculumConfig.from_json(text or "")
+    except InvalidInputError as error:
+        raise MalformedStateError(keys.name, f"meta.config ({error.field})", text) from error
 
 
 class Store:
@@ -110,7 +125,7 @@ class Store:
         if found == self.config_version:
             return
         before, maker = self.config, self.maker
-        config = CurriculumConfig.from_json(text).bind_as(before)
+        config = stored_config(self.server.keys, text).bind_as(before)
         if self.playing:
             yield InThread(partial(can_generate, config))  # the store finds what this has built
         self.configure(config, found)

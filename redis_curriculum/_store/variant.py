@@ -98,6 +98,9 @@ def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
     found = {**dict.fromkeys(_OF_CURRICULUM, ()), **hyperparameters(family)}
     parts = {name: [f"{name}_{i + 1}" for i in range(count)] for name, count in tuples.items()}
     names = [each for name in found for each in parts.get(name, [name])]
+    yield f"if not packed_hypers or #packed_hypers ~= {8 * len(names)} then\n"
+    yield "  malformed(meta_key, 'hypers', packed_hypers)\n"
+    yield "end\n"
     yield f"local {', '.join(names)} =\n"
     yield f"  struct.unpack('<{'d' * len(names)}', packed_hypers)\n"
     yield f"local packed_quotas = string.sub(packed_hypers, {8 * len(names) + 1})\n"
@@ -181,7 +184,10 @@ class _Packing:
 
     def _unpacking(self, holder: Holder) -> Iterator[str]:
         names = self._stored[holder]
-        yield f"local function unpack_{holder}(p, data)\n"
+        yield f"local function unpack_{holder}(p, data, key)\n"
+        yield f"  if #data ~= {8 * len(names)} then\n"
+        yield "    malformed(key, 'stats', data)\n"
+        yield "  end\n"
         yield f"  {', '.join(f'p.{name}' for name in names)} =\n"
         yield f"    struct.unpack('<{'d' * len(names)}', data)\n"
         for name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.scripts import Script
@@ -37,15 +37,38 @@ def set_label(store: Store, task_id: object, label: object) -> Change:
 class Change(Call[Outcome]):
     """A change that is one write."""
 
+    can_wait = True
+
     script: Script
     args: list[Argument]
+    is_given_up: bool = field(default=False, init=False, compare=False)
+
+    @property
+    def left(self) -> int:
+        """1 until it is known what became of it."""
+        is_answered = self.write is not None and self.write.reply is not None
+        return int(not (self.is_given_up or is_answered))
+
+    def without_server(self, store: Store, error: CurriculumError | None) -> Outcome:  # noqa: ARG002
+        """Nothing is known but that it waits."""
+        return Outcome.DEFERRED
+
+    def give_up(self, store: Store) -> int:  # noqa: ARG002
+        """It may have been applied."""
+        self.is_given_up = True
+        return 1
 
     def steps(self, store: Store) -> Plan[Outcome]:
         """One round trip."""
+        reply = yield from self.answered(store)
+        return Outcome.DUPLICATE if reply[0] else OUTCOMES[reply[1]]
+
+    def answered(self, store: Store) -> Plan[list[Any]]:
+        """Send it until it is answered."""
         if self.write is None:
             self.write = Write(self.script, self.args)
-        reply = yield from store.worker.send(self)
-        return Outcome.DUPLICATE if reply[0] else OUTCOMES[reply[1]]
+        reply: list[Any] = yield from store.worker.send(self)
+        return reply
 
 
 def report_failure(
@@ -60,20 +83,17 @@ def report_failure(
 
 
 @dataclass(slots=True)
-class Failure(Call[Outcome]):
+class Failure(Change):
     """A failure to count, and a new task for one that failed too often."""
 
-    script: Script
-    args: list[Argument]
     filling: Filling | None = field(default=None, init=False, compare=False)
 
     def steps(self, store: Store) -> Plan[Outcome]:
-        """One round trip; three when the task is replaced."""
-        if self.write is None:
-            self.write = Write(self.script, self.args)
-        repeated, outcome, missing = yield from store.worker.send(self)
+        """One round trip; three when the task is replaced, at once or by the next draw."""
+        repeated, outcome, missing = yield from self.answered(store)
         found = Outcome.DUPLICATE if repeated else OUTCOMES[outcome]
-        if store.can_generate and found in (Outcome.QUARANTINED, Outcome.DUPLICATE):
+        fills = store.can_generate and not self.is_deferred
+        if fills and found in (Outcome.QUARANTINED, Outcome.DUPLICATE):
             self.filling = self.filling or Filling(missing, is_patient=False)
             with suppress(CurriculumError):  # the report stands; the next draw fills or says why
                 yield from self.filling.steps(store)

@@ -9,6 +9,7 @@ from typing import Any
 from redis import asyncio as redis
 from redis import exceptions
 
+from redis_curriculum._protocol.asking import FIRST_WORD_S
 from redis_curriculum._protocol.plan import InThread, Plan, T, Wait
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
@@ -20,6 +21,7 @@ from redis_curriculum._wire.steps import (
     Step,
     Steps,
     first_error,
+    tell_of_silence,
 )
 
 
@@ -77,12 +79,19 @@ async def _perform(step: Step) -> Any:
 
 async def _exchange(step: Exchange | ExchangeAll) -> Any:
     connection = step.connection
-    # One timeout around all of it; redis-py's own makes a task for each write.
-    async with asyncio.timeout(connection.socket_connect_timeout):
-        await connection.send_packed_command(step.packed, check_health=False)
-        if isinstance(step, ExchangeAll):
-            return first_error([await _read(connection) for _ in step.commands])
-        return await connection.read_response(disconnect_on_error=False)  # the plan does
+    timeout_s, loop = connection.socket_connect_timeout, asyncio.get_running_loop()
+    left_s = timeout_s - FIRST_WORD_S
+    telling = loop.call_later(FIRST_WORD_S, tell_of_silence, left_s) if left_s > 0 else None
+    try:
+        # One timeout around all of it; redis-py's own makes a task for each write.
+        async with asyncio.timeout(timeout_s):
+            await connection.send_packed_command(step.packed, check_health=False)
+            if isinstance(step, ExchangeAll):
+                return first_error([await _read(connection) for _ in step.commands])
+            return await connection.read_response(disconnect_on_error=False)  # the plan does
+    finally:
+        if telling:
+            telling.cancel()
 
 
 async def _read(connection: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import select
 import time
 from concurrent.futures import wait
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis import exceptions
 
+from redis_curriculum._protocol.asking import FIRST_WORD_S
 from redis_curriculum._protocol.plan import Command, InThread, Plan, T, Wait, Words, one
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.options import class_name
@@ -21,7 +23,10 @@ from redis_curriculum._wire.steps import (
     Step,
     Steps,
     first_error,
+    tell_of_silence,
 )
+
+_CAN_POLL: Final = hasattr(select, "poll")  # not on Windows
 
 
 class DirectLink(Link):
@@ -59,12 +64,11 @@ def _run(steps: Steps[T]) -> T:
 
 
 def _perform(step: Step) -> Any:
-    if isinstance(step, Exchange):
+    if isinstance(step, (Exchange, ExchangeAll)):
         step.connection.send_packed_command(step.packed, check_health=False)
-        return step.connection.read_response()
-    if isinstance(step, ExchangeAll):
-        step.connection.send_packed_command(step.packed, check_health=False)
-        return first_error([_read(step.connection) for _ in step.commands])
+        if not _answers_soon(step.connection):
+            return _late(step)
+        return _replies(step)
     if isinstance(step, Connect):
         timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), step.timeout_s)
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
@@ -82,6 +86,34 @@ def _perform(step: Step) -> Any:
         wait([step.future], step.seconds)
         return None
     return step.function() if isinstance(step, InThread) else time.sleep(step.seconds)
+
+
+def _answers_soon(connection: Any) -> bool:
+    """Whether there is something to read within the first second."""
+    if not _CAN_POLL or connection.socket_timeout <= FIRST_WORD_S:
+        return True
+    waiting = select.poll()
+    waiting.register(connection._sock, select.POLLIN)  # noqa: SLF001 - its own way costs 5 us
+    return bool(waiting.poll(1000 * FIRST_WORD_S))
+
+
+def _late(step: Exchange | ExchangeAll) -> Any:
+    """Write a line to the log, and wait as long as is left."""
+    connection = step.connection
+    socket, left_s = connection._sock, connection.socket_timeout - FIRST_WORD_S  # noqa: SLF001
+    tell_of_silence(left_s)
+    socket.settimeout(left_s)
+    try:
+        return _replies(step)
+    finally:
+        with suppress(OSError):  # closed meanwhile
+            socket.settimeout(connection.socket_timeout)
+
+
+def _replies(step: Exchange | ExchangeAll) -> Any:
+    if isinstance(step, Exchange):
+        return step.connection.read_response()
+    return first_error([_read(step.connection) for _ in step.commands])
 
 
 def _read(connection: Any) -> Any:

@@ -11,7 +11,11 @@ from redis_curriculum.errors import InvalidURLError
 
 Place = Mapping[str, Any]
 """The arguments for where a server is: ``host`` and ``port``, or the ``path`` of its socket."""
-_TEXT: Final = {"decode_responses": True, "protocol": 2}
+_TEXT: Final = {
+    "decode_responses": True,
+    "encoding_errors": "surrogateescape",  # what is no UTF-8 is refused where its field is known
+    "protocol": 2,
+}
 
 
 def places(address: Address) -> list[Place]:

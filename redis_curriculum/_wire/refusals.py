@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from redis import exceptions
 
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.scripts import commands_at
+from redis_curriculum._protocol.stored import malformed
 from redis_curriculum._wire.urls import (
     PASSWORD_VARIABLE,
     SENTINEL_PASSWORD_VARIABLE,
@@ -28,6 +30,7 @@ from redis_curriculum.errors import (
     InvalidInputError,
     InvalidURLError,
     KeyTypeError,
+    MalformedStateError,
     MigrationError,
     MissingScriptError,
     PermissionDeniedError,
@@ -70,6 +73,13 @@ def _stale(detail: str) -> CurriculumError:
     )
 
 
+def _malformed(detail: str) -> MalformedStateError:
+    """What ``lua/include/malformed.lua`` says: key, field and the first bytes of the value."""
+    parts = (unquote_to_bytes(part).decode(errors="replace") for part in detail.split(";"))
+    key, field, *value = parts
+    return malformed(key, field, value[0] if value else None)
+
+
 _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCSTALE": _stale,
     "RCFENCED": lambda detail: WorkerFencedError(
@@ -90,6 +100,7 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
         f"the indices of config version {detail} are not complete; call reindex first"
     ),
     "RCINDEX": lambda detail: IndexTakenError(int(detail)),
+    "RCMALFORMED": _malformed,
     "RCFULL": lambda detail: InvalidInputError(
         "tasks", f"fewer: a pool holds 2**20, and {detail} are there", "more"
     ),
@@ -231,7 +242,7 @@ def _denied_inside(text: str, sha: str | None, line: str) -> PermissionDeniedErr
 
 
 _BY_PHRASE: Final[dict[re.Pattern[str], Callable[..., CurriculumError]]] = {
-    re.compile(r"\b(RC[A-Z]+) (\S+)"): lambda _, code, detail: error_of(code, detail),
+    re.compile(r"\b(RC[A-Z]+) (\S*)"): lambda _, code, detail: error_of(code, detail),
     _CUT_SHORT: _denied_inside,
 }
 

@@ -9,14 +9,17 @@ the plan may yield further steps before it ends. Only ``GeneratorExit`` allows n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Mapping
 from typing import Any, Final, NamedTuple
 
 import hiredis
 from redis import exceptions
 
+from redis_curriculum._protocol.asking import FIRST_WORD_S
 from redis_curriculum._protocol.plan import InThread, Sleep, T, Wait
 
+_LOG: Final = logging.getLogger("redis_curriculum")
 Text = tuple[str | bytes, ...]
 """A command and its arguments. No numbers: hiredis crashes the process if Ctrl-C comes while it
 writes one."""
@@ -33,6 +36,17 @@ class Connect(NamedTuple):
     """How long this, and later each exchange on the connection, may take."""
 
 
+def _packed(words: Text) -> bytes:
+    try:
+        packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # not of one word
+    except UnicodeEncodeError:  # read from the server, where it was no UTF-8: as it was there
+        raw = tuple(
+            w if isinstance(w, bytes) else w.encode(errors="surrogateescape") for w in words
+        )
+        packed = hiredis.pack_command(raw)  # type: ignore[arg-type]
+    return packed
+
+
 class Exchange(NamedTuple):
     """Send one command and read its reply. An error reply is raised as a ``ResponseError``."""
 
@@ -42,7 +56,7 @@ class Exchange(NamedTuple):
     @property
     def packed(self) -> list[bytes]:
         """What goes over the wire; redis-py's own way to it takes five times as long."""
-        return [hiredis.pack_command(self.words)]  # type: ignore[arg-type]  # not of one word
+        return [_packed(self.words)]
 
 
 class ExchangeAll(NamedTuple):
@@ -57,7 +71,7 @@ class ExchangeAll(NamedTuple):
     @property
     def packed(self) -> list[bytes]:
         """What goes over the wire."""
-        return [hiredis.pack_command(words) for words in self.commands]  # type: ignore[arg-type]
+        return [_packed(words) for words in self.commands]
 
 
 class Drop(NamedTuple):
@@ -69,6 +83,11 @@ class Drop(NamedTuple):
 Step = Connect | Exchange | ExchangeAll | Drop | InThread | Sleep | Wait
 Steps = Generator[Step, Any, T]
 """A plan of a link, which returns a ``T``."""
+
+
+def tell_of_silence(left_s: float) -> None:
+    """Write to the log that a reply has not come within the first second."""
+    _LOG.warning("no answer for %.0f s, waiting for another %.0f s", FIRST_WORD_S, left_s)
 
 
 def first_error(replies: list[Any]) -> list[Any]:

@@ -42,8 +42,8 @@ class WorkerSettings(FrozenModel):
     )
     on_outage: Literal["raise", "continue"] = Field(
         default="raise",
-        description="What calls that report and draw do after that: raise, or play on with known"
-        " tasks and deliver the results later.",
+        description="What calls that report, draw or change a task do after that: raise, or play on"
+        " with known tasks and deliver the results, failures and changes later.",
     )
     replay_buffer: Annotated[int, In("[0, 1000000]")] = Field(
         default=1024, description="Last writes kept, to replay what a failover lost."

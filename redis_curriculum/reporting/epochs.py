@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Final
 
+from redis_curriculum._protocol import stored
 from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._store.calls import Argument, Call, Write
@@ -19,7 +20,7 @@ from redis_curriculum._store.contracts import END_EPOCH, NOTE_EPOCH
 from redis_curriculum._store.read import labels, numbers
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum.errors import EpochError
+from redis_curriculum.errors import EpochError, ServerUnavailableError
 from redis_curriculum.reporting.alerts import EPOCHS_BACK, Alert, alerts
 
 _WHOLE: Final = In("[0, 2**53)")
@@ -86,6 +87,18 @@ class Ending(Call[EpochReport]):
     noted: int = field(default=0, init=False, compare=False)
     """How many of these words are kept for later reports."""
 
+    def plan(self, store: Store) -> Plan[EpochReport]:
+        """Carry the call out, or carry it on; an error says how far it has come."""
+        try:
+            return (yield from Call.plan(self, store))
+        except ServerUnavailableError as error:
+            state = "is closed, but its report was not read"
+            if not self.is_begun:
+                state = "may be closed" if error.applied == "unknown" else "is not closed"
+            again = "the same call, made again, goes on with it"
+            error.message = f"epoch {self.epoch} {state} ({again}): {error.message}"
+            raise
+
     def steps(self, store: Store) -> Plan[EpochReport]:
         """Close the epoch, note how far its labels have come, and read its report."""
         if not self.is_begun:
@@ -121,14 +134,17 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
     number = _checked(epoch)
     words = ("HMGET", store.server.keys.meta, "epoch", "epoch_started_ms", "created_ms")
     current, started, created = yield from store.server.command(*words)
+    now = stored.number(store.server.keys, "epoch", current)
     if number is None:
-        number = int(current)
+        number = now
     counts = yield from _counts(store, number)
     before: list[Rates] = []
     for earlier in range(max(0, number - EPOCHS_BACK), number):
         before += [(yield from _rates(store, earlier, "success"))]
+    field = "created_ms" if started is None else "epoch_started_ms"
     times = {"started_ms": started or created}
-    if number == int(current):
+    stored.number(store.server.keys, field, times["started_ms"])
+    if number == now:
         success, progress, spread = yield from _standing(store)
     else:
         success = yield from _rates(store, number, "success")

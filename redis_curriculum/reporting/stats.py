@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum._protocol.plan import Plan
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._sampling.draw import chances, distribution, pool_weights
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.read import numbers, pool_statistics, task_ids
@@ -154,8 +155,8 @@ def read_census(store: Store) -> Plan[Census]:
         sample_count=samples,
         age_ms=np.maximum(now_ms - created, 0),
         counts=counts,
-        epoch=int(epoch),
-        late_count=int(late_count),
+        epoch=number(keys, "epoch", epoch),
+        late_count=number(keys, "late_count", late_count),
         quarantined=quarantined,
     )
 

@@ -24,7 +24,10 @@ class Outcome(StrEnum):
     """This reported failure was one too many: it is counted, and the task was taken out."""
 
     DEFERRED = "deferred"
-    """The server does not answer: the result waits (``WorkerSettings(on_outage="continue")``)."""
+    """The server does not answer: it is delivered later (``WorkerSettings(on_outage="continue")``).
+
+    So answer reports of results and failures, ``evict`` and ``set_label``.
+    """
 
 
 class Step(NamedTuple):

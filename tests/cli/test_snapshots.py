@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from redis_curriculum import Curriculum
+from redis_curriculum._admin import backup
+from redis_curriculum._protocol.asking import Node
 from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._wire.blocking import DirectLink, drive
+from redis_curriculum._wire.urls import parse
+from redis_curriculum.errors import ServerRefusedError
 from tests.cli.conftest import Cli
 from tests.cli.test_inspect import in_terminal
 from tests.servers import RunningServer, executables, redis_server
@@ -214,6 +219,23 @@ def test_a_backup_that_fails(cli: Cli, name: str, tmp_path: Path) -> None:
             assert (answer.code, answer.out) == (1, "")
             assert "failed" in answer.err
             place.mkdir()
+
+
+def test_a_backup_waits_no_longer_than_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a save that is running already, and for its own."""
+    monkeypatch.setattr(backup, "LONGEST_S", 0.0)
+    with redis_server(tmp_path, config=["--rdb-key-save-delay", "10000000"]) as server:
+        link = DirectLink(parse(server.url), 5.0)
+        with server.client() as client:
+            client.mset({f"k{i}": "" for i in range(20)})
+            with pytest.raises(ServerRefusedError, match="BGSAVE was still running") as caught:
+                drive(backup.backup(Node("k", 0.0)), link)
+            assert caught.value.code == "BUSY"
+            with pytest.raises(ServerRefusedError, match="another save was still running"):
+                drive(backup.backup(Node("k", 0.0)), link)
+        link.close()
 
 
 def test_a_backup_of_what_is_not_there(cli: Cli, server: RunningServer) -> None:

@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, WorkerSettings
+from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, Task, WorkerSettings
 from redis_curriculum._client.open import opening
 from redis_curriculum._protocol import asking
 from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import Words
 from redis_curriculum._store import outage
+from redis_curriculum._wire import asyncio as wire_asyncio
+from redis_curriculum._wire import blocking
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.steps import Steps
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.errors import LostWritesWarning, ServerUnavailableError
+from redis_curriculum.errors import (
+    LostWritesWarning,
+    ServerUnavailableError,
+    StaleGenerationError,
+)
 from redis_curriculum.tasks import Buckets
 from tests.interrupting import count_lines, interrupted, sample
 from tests.servers import RunningServer
@@ -54,6 +63,11 @@ class FailingLink(DirectLink):
             self.down = True
             raise ServerUnavailableError("the reply was lost", applied="unknown")
         return reply
+
+    def send_all(self, each: Sequence[Words], key: str) -> Steps[list[Any]]:
+        if self.down:
+            raise ServerUnavailableError("the server is down")
+        return (yield from super().send_all(each, key))
 
 
 class Player:
@@ -181,6 +195,190 @@ def test_what_waits_is_bounded(player: Player, monkeypatch: pytest.MonkeyPatch) 
     assert player.held().total() == 7
 
 
+WAIT = (
+    "get_task",
+    "get_tasks",
+    "next_task",
+    "next_tasks",
+    "update_task_performance",
+    "update_many",
+)
+CHANGE = ("evict", "set_label", "report_failure")
+NEED_AN_ANSWER = {
+    *("end_epoch", "configure", "register", "reopen", "get_task_stats", "task_ids", "labels"),
+    *("distribution", "stats", "quarantine", "epoch_report", "check", "snapshot"),
+    *("label_stats", "records", "events", "epochs", "state_dict", "load_state_dict"),
+    *("add_tasks", "remove_tasks", "get_eval_tasks"),
+}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "get_tasks": (2,),
+    "next_task": ((1, 0.5),),
+    "next_tasks": ([(1, 0.5)], 2),
+    "update_task_performance": (1, 0.5),
+    "update_many": ([(1, 0.5), (2, 0.5)],),
+    "evict": (1,),
+    "set_label": (1, "a"),
+    "report_failure": (1, "broken"),
+    "add_tasks": ([Task(1, "a", {})],),
+    "remove_tasks": ([1],),
+    "get_eval_tasks": (2,),
+    "get_task_stats": (1,),
+    "snapshot": ("never-written.rcs",),
+}
+
+
+def test_what_every_call_does_in_an_outage(
+    player: Player, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that is new has to be named here."""
+    monkeypatch.chdir(tmp_path)
+    others = {"renew_lease", "keeping_lease", "close", "open", "restore", "names", "delete"}
+    public = {
+        name
+        for name in dir(Curriculum)
+        if not name.startswith("_") and callable(getattr(Curriculum, name))
+    }
+    assert public == {*WAIT, *CHANGE, *NEED_AN_ANSWER, *others}
+    curriculum = player.curriculum
+    curriculum.get_task()
+    arguments = ARGUMENTS | {"load_state_dict": (curriculum.state_dict(),)}
+    player.link.down = True
+    for method in sorted({*WAIT, *CHANGE}):
+        before = curriculum.waiting_results
+        answer = getattr(curriculum, method)(*ARGUMENTS.get(method, ()))
+        reported = {"next_task": 1, "next_tasks": 1, "update_task_performance": 1, "update_many": 2}
+        waits = reported.get(method, int(method in CHANGE))
+        assert curriculum.waiting_results == before + waits, method
+        if method in CHANGE:
+            assert answer is Outcome.DEFERRED
+    curriculum.renew_lease()
+    with curriculum.keeping_lease():
+        pass
+    for method in sorted(NEED_AN_ANSWER):
+        options = {"max_consecutive_failures": 4} if method == "configure" else {}
+        with pytest.raises(ServerUnavailableError) as caught:
+            getattr(curriculum, method)(*arguments.get(method, ()), **options)
+        if method == "end_epoch":
+            assert "epoch 0 is not closed (the same call" in str(caught.value)
+    assert curriculum.waiting_results == 8
+    player.link.down = False
+
+
+def test_failures_and_changes_are_delivered_once(player: Player) -> None:
+    """Whichever reply was lost; what waits counts into the epoch that is then closed."""
+    for lost in count(1):
+        evicted, moved, *others = player.curriculum.task_ids()
+        failed = others[lost]
+        player.link.lose = lost
+        found = [
+            player.curriculum.report_failure(failed, "broken"),
+            player.curriculum.evict(evicted),
+            player.curriculum.set_label(moved, f"new-{lost}"),
+            player.curriculum.update_task_performance(moved, 0.5),
+        ]
+        met = player.link.down
+        assert found == [Outcome.APPLIED] * (lost - 1) + [Outcome.DEFERRED] * (5 - lost)
+        player.link.down, player.link.lose = False, 0
+        report = player.curriculum.end_epoch()
+        assert player.curriculum.waiting_results == player.curriculum.dropped_results == 0
+        counted = {
+            "completions": 1,
+            "evictions": 1,
+            "failures": 1,
+            "created": 8 if lost == 1 else 0,
+        }
+        assert report.totals | {"samples": 0, "created": 0} == counted | {
+            "samples": 0,
+            "created": 0,
+        }
+        record = player.curriculum.get_task_stats(moved)
+        assert record
+        assert record.label == f"new-{lost}"
+        assert player.curriculum.get_task_stats(evicted) is None
+        player.curriculum.get_task()  # fills the pool
+        player.curriculum.end_epoch()
+        if not met:
+            break
+    assert lost == 5
+
+
+def test_an_epoch_whose_reply_was_lost(player: Player) -> None:
+    """The trainer plays on, and closes it later: once, with what was played meanwhile."""
+    player.play(3)
+    player.link.lose = 1
+    with pytest.raises(ServerUnavailableError, match="epoch 0 may be closed"):
+        player.curriculum.end_epoch(step=7)
+    player.play(3)
+    assert player.curriculum.waiting_results == 3
+    player.link.down, player.link.lose = False, 0
+    report = player.curriculum.end_epoch()
+    assert (report.epoch, report.step, report.totals["completions"]) == (0, 7, 3)
+    assert player.curriculum.end_epoch().totals["completions"] == 3
+
+
+def test_who_joins_anew_by_hand(player: Player) -> None:
+    """A report that had arrived before ``register()`` is dropped, not counted again."""
+    task_id = player.curriculum.get_task().task_id
+    player.link.lose = 1
+    assert player.curriculum.report_failure(task_id, "broken") is Outcome.DEFERRED
+    player.link.down, player.link.lose = False, 0
+    player.curriculum.register()
+    player.up()
+    record = player.curriculum.get_task_stats(task_id)
+    assert record
+    assert record.failure_count == 1
+    assert (player.curriculum.waiting_results, player.curriculum.dropped_results) == (0, 1)
+
+
+def test_a_restore_meanwhile(player: Player, tmp_path: Path) -> None:
+    """What waited was for the state that is gone."""
+    path = tmp_path / "x.rcs"
+    player.play(2)
+    player.curriculum.snapshot(path)
+    player.link.down = True
+    player.play(3)
+    Curriculum.restore(path, player.server.url, player.name, replace=True).close()
+    player.link.down = False
+    with pytest.raises(StaleGenerationError):
+        player.up()
+    player.curriculum.reopen()
+    assert (player.curriculum.waiting_results, player.curriculum.dropped_results) == (0, 3)
+    player.curriculum.get_task()
+
+
+def test_what_waits_is_delivered_in_batches(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its order; each time that some of it arrives, the server is tried again soon."""
+    settings = player.curriculum._store.settings  # noqa: SLF001
+    player.curriculum._store.settings = settings.model_copy(update={"chunk": 10})  # noqa: SLF001
+    player.play(1)
+    task_id = player.curriculum.task_ids()[0]
+    player.link.down = True
+    player.play(12)
+    player.curriculum.report_failure(task_id, "broken")
+    player.play(8)
+    sent = []
+    send = FailingLink.send
+
+    def noted(link: FailingLink, words: Words, key: str) -> Steps[Any]:
+        sent.append(words)
+        return send(link, words, key)
+
+    monkeypatch.setattr(FailingLink, "send", noted)
+    player.link.down, player.link.lose = False, 5
+    player.backlog._next_try, player.backlog._pause_s = 0.0, 15.0  # noqa: SLF001
+    player.play(1)
+    assert len(sent) == 5, "INFO and renewal, ten results, two, the failure"
+    assert player.backlog._pause_s == 2 * outage._FIRST_PAUSE_S  # noqa: SLF001
+    assert player.curriculum.waiting_results == 10
+    player.up()
+    assert player.held() == player.reported
+    record = player.curriculum.get_task_stats(task_id)
+    assert record
+    assert record.failure_count == 1
+
+
 @pytest.mark.parametrize("arrived", [True, False])
 def test_an_outage_that_outlasts_the_lease(player: Player, *, arrived: bool) -> None:
     """Nobody knows what became of the write that was on its way: it is dropped, not doubled."""
@@ -287,6 +485,43 @@ def test_asyncio_plays_on(server: RunningServer, name: str) -> None:
             assert record.completion_count == 3
 
     asyncio.run(main())
+
+
+def test_the_log_tells_of_a_server_that_hangs(
+    server: RunningServer,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within the first second, while its reply is waited for; both handles."""
+    monkeypatch.setattr(blocking, "FIRST_WORD_S", 0.05)
+    monkeypatch.setattr(wire_asyncio, "FIRST_WORD_S", 0.05)
+    said = "no answer for 1 s, waiting for another 60 s"
+
+    def paused(seconds: float) -> threading.Timer:
+        server.send(signal.SIGSTOP)
+        timer = threading.Timer(seconds, server.send, [signal.SIGCONT])
+        timer.start()
+        return timer
+
+    async def main() -> None:
+        async with AsyncCurriculum.open(server.url, name, worker=patient) as curriculum:
+            timer = paused(0.3)
+            await curriculum.get_task()
+            timer.join()
+
+    patient = WorkerSettings(timeout_s=60.05)
+    with Curriculum.open(server.url, name, CONFIG, worker=patient) as curriculum:
+        curriculum.get_task()
+        timer = paused(0.3)
+        curriculum.get_task()
+        timer.join()
+        assert said in caplog.messages
+        curriculum.get_task()
+        curriculum.report_failure(0, "answers soon")
+    caplog.clear()
+    asyncio.run(main())
+    assert said in caplog.messages
 
 
 def test_the_log_has_lines_while_it_lasts(

@@ -184,7 +184,7 @@ def refused(curriculum: Curriculum, code: str) -> None:
 
 @pytest.fixture
 def impatient(own_server: RunningServer) -> Iterator[Curriculum]:
-    settings = settings_of(retry_deadline_s=0.1)
+    settings = settings_of(timeout_s=5.0, retry_deadline_s=0.1)
     with Curriculum.open(own_server.url, "x", config_of(), worker=settings) as curriculum:
         yield curriculum
 
@@ -221,7 +221,7 @@ def test_too_few_replicas(own_server: RunningServer, impatient: Curriculum, row:
 @Binary
 def test_saves_that_fail(tmp_path: Path, row: Rows, binary: str) -> None:
     ledger = Ledger()
-    settings = settings_of(retry_deadline_s=0.1)
+    settings = settings_of(timeout_s=5.0, retry_deadline_s=0.1)
     config = ["--save", "3600", "1000000"]
     with (
         redis_server(tmp_path, executable=executables()[binary], config=config) as server,
@@ -245,7 +245,7 @@ def test_saves_that_fail(tmp_path: Path, row: Rows, binary: str) -> None:
 def test_out_of_memory(tmp_path: Path, row: Rows, binary: str) -> None:
     """Reads and evictions go on, and make room."""
     ledger = Ledger()
-    settings = settings_of(retry_deadline_s=0.1)
+    settings = settings_of(timeout_s=5.0, retry_deadline_s=0.1)
     with (
         redis_server(tmp_path, executable=executables()[binary]) as server,
         Curriculum.open(server.url, "x", config_of(), worker=settings) as curriculum,

@@ -101,7 +101,10 @@ def test_each_argument_has_a_name_and_a_type(name: str) -> None:
 def test_the_header_names_the_errors_of_the_body_and_no_others(name: str) -> None:
     raised = set(re.findall(r"error_reply\('(RC[A-Z]+) ", code_of(whole(name).source)))
     assert raised == whole(name).errors
-    assert "RC" not in re.sub(r"error_reply\('RC[A-Z]+ ", "", code_of(whole(name).source))
+    rest = re.sub(r"error_reply\('RC[A-Z]+ ", "", code_of(whole(name).source))
+    assert "RC" not in rest.replace("assert(false, 'RCMALFORMED ", ""), (
+        "that one any script may raise"
+    )
 
 
 @pytest.mark.parametrize("name", names())
@@ -330,7 +333,7 @@ FORBIDDEN = [
     r"math\.random",  # 31 bits, and differs between servers
     r"\btostring\(",  # keeps 14 digits
     r"loadstring",
-    r"\bpcall\b",
+    r"redis\.pcall",
     r"'(KEYS|SCAN|HSCAN|SSCAN|ZSCAN|SMEMBERS|HKEYS|HVALS|SORT|ZRANDMEMBER|SRANDMEMBER|DEL|FLUSH\w+)'",
     r"redis\.(log|setresp|acl_check_cmd|register_function)",
 ]

@@ -21,7 +21,7 @@ from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import LearningProgressConfig, WorkerSettings
 from redis_curriculum.errors import (
     CurriculumNotFoundError,
-    KeyTypeError,
+    MalformedStateError,
     PermissionDeniedError,
     StaleGenerationError,
 )
@@ -128,11 +128,11 @@ def test_a_malformed_record_is_named(
     harness: Harness, store: Store, run: Run, field: str, value: Any
 ) -> None:
     harness.client.hset(harness.keys.task(1), field, value)
-    with pytest.raises(KeyTypeError, match="malformed") as caught:
+    with pytest.raises(MalformedStateError) as caught:
         run(read.read(store, [0, 1]))
-    assert caught.value.key == harness.keys.task(1)
+    assert caught.value.field == f"task:1.{field}"
     if field != "label":
-        with pytest.raises(KeyTypeError, match="malformed"):
+        with pytest.raises(MalformedStateError, match=rf"task:1\.{field} is"):
             run(read.numbers(store, "task", ["p_true", "sample_count"], [0, 1]))
 
 

@@ -38,9 +38,10 @@ local function tasks_of(label)
 end
 
 local function place_again(label, tasks)
-  local p, stats = { completion_count = 0 }, call('HGET', pool .. 'progress:' .. label, 'stats')
+  local key = pool .. 'progress:' .. label
+  local p, stats = { completion_count = 0 }, call('HGET', key, 'stats')
   if stats then
-    unpack_label(p, stats)
+    unpack_label(p, stats, key)
   end
   place_label(label, p, tasks)
 end

@@ -1,6 +1,6 @@
 -- pick: a share for fresh tasks; the others by the sigmoid of their weights' z-scores (_sampling/sigmoid.py).
 -- Needs: call, pool, fresh_count, learning_count, ripe_count, all_count, id_at, task_at, uniform, index, weight,
---   weight_is_rank, unpack_task, unpack_label, pooling_is_label, rand_task_rate, exploration_is_bonus,
+--   weight_is_rank, unpack_task, unpack_label, malformed, pooling_is_label, rand_task_rate, exploration_is_bonus,
 --   exploration_bonus, exploration_share, MOST_TRIALS, load_moments, acceptance, all_alike, has_strata, build_strata,
 --   pick_stratified
 -- Gives: prepare_picks, is_spent, pick
@@ -38,7 +38,7 @@ end
 local function weight_in(key, unpack_statistics)
   local p, stats = { completion_count = 0 }, call('HGET', key, 'stats')
   if stats then
-    unpack_statistics(p, stats)
+    unpack_statistics(p, stats, key)
   end
   return weight(p)
 end
@@ -51,7 +51,8 @@ local function acceptance_of(id, score)
   if not pooling_is_label then
     return acceptance(weight_in(pool .. 'task:' .. id, unpack_task))
   end
-  local label = call('HGET', pool .. 'task:' .. id, 'label') -- not params: they may be 64 KiB, and many a trial fails
+  local key = pool .. 'task:' .. id
+  local label = call('HGET', key, 'label') or malformed(key, 'label') -- not params: they may be 64 KiB
   local known = of_label[label]
   if not known then
     known = acceptance(weight_in(pool .. 'progress:' .. label, unpack_label))

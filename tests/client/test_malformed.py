@@ -1,0 +1,208 @@
+"""Whatever somebody has overwritten: a call names it, or works; it never ends in a traceback.
+
+The fields are those that the scripts name, so that a new one is tried too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from redis_curriculum import Curriculum, CurriculumConfig, Outcome, WorkerSettings
+from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._protocol.records import FIELDS
+from redis_curriculum._protocol.scripts import folder
+from redis_curriculum._store.variant import READABLE
+from redis_curriculum.config import DebiasedProgressConfig, LearningProgressConfig
+from redis_curriculum.errors import (
+    CurriculumError,
+    KeyTypeError,
+    MalformedStateError,
+    ScriptError,
+)
+from redis_curriculum.tasks import Buckets
+from tests.servers import RunningServer
+
+SIZE = 8
+AT_ONCE = WorkerSettings(retry_deadline_s=0, worker_id="w", take_over=True)
+VALUES: list[Any] = ["abc", b"\xff\xfe", None, "9" * 400]
+ALIKE = {"stats", "distribution", "epoch_report", "check", "snapshot", "configure", "open"}
+"""Calls that are tried with one family only."""
+FAMILIES = {
+    "sigmoid": LearningProgressConfig(
+        replacement_rate=0.2, min_samples_for_lp=1, min_presentations_for_eviction=1
+    ),
+    "label_first": DebiasedProgressConfig(),
+}
+
+
+def fields_of(key: str) -> list[str]:
+    """What the scripts read or write in a hash, by the variable that its key stands in."""
+    found = set[str]()
+    for path in folder().rglob("*.lua"):
+        calls = re.findall(rf"call\('H[A-Z]+', {key},((?:[^()]|\([^()]*\))*)\)", path.read_text())
+        found.update(word for call in calls for word in re.findall(r"'([a-z_0-9]+)'", call))
+    return sorted(found)
+
+
+META, WORKER = fields_of("meta_key"), fields_of("worker_key")
+
+
+def test_the_fields_are_all_that_there_are(server: RunningServer, name: str) -> None:
+    assert set(META) >= {"epoch", "random", "hypers", "unindexed", "reserved", "reaped_count"}
+    with Scene(server, name, "label_first") as scene:
+        for key, fields in (
+            (scene.keys.meta, META),
+            (scene.keys.worker("w"), WORKER),
+            (scene.keys.task(scene.task), [*FIELDS, *READABLE]),
+        ):
+            assert {field.decode() for field in scene.client.hkeys(key)} <= {*fields}
+
+
+class Scene:
+    """A curriculum that has been played, one task of it, and every call about that task."""
+
+    def __init__(self, server: RunningServer, name: str, family: str) -> None:
+        self.server, self.name, self.keys = server, name, Keys(name)
+        self.client = server.client(decode_responses=False)
+        self.config = CurriculumConfig(
+            task_generator=Buckets(label="{k}", buckets={"k": ["a", "b"], "s": list(range(400))}),
+            num_active_tasks=SIZE,
+            algorithm=FAMILIES[family],
+        )
+        self.begin()
+
+    def begin(self) -> None:
+        for key in self.client.scan_iter(f"{self.keys.prefix}*"):
+            self.client.unlink(key)
+        self.curriculum = Curriculum.open(self.server.url, self.name, self.config, worker=AT_ONCE)
+        for _ in range(4):
+            tasks = self.curriculum.get_tasks(SIZE)
+            self.curriculum.update_many([(task.task_id, 0.5) for task in tasks])
+        self.task, self.other = self.curriculum.task_ids()[:2]
+        self.curriculum.report_failure(self.task, "broken")
+        self.curriculum.end_epoch()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for key in self.client.scan_iter(f"{self.keys.prefix}*"):
+            self.client.unlink(key)
+        self.client.close()
+
+    def calls(self, path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Of each script that a worker or a reader calls at least one."""
+        c, task, other = self.curriculum, self.task, self.other
+        yield "get_tasks", lambda: c.get_tasks(4)
+        yield "next_tasks", lambda: c.next_tasks([(task, 0.5), (other, 0.25)], 4)
+        yield "update_many", lambda: c.update_many([(task, 0.5), (other, 0.25)])
+        yield "late", lambda: c.update_task_performance(1, 0.5)
+        yield "report_failure", lambda: c.report_failure(task, "broken")
+        yield "late failure", lambda: c.report_failure(1, "broken")
+        yield "set_label", lambda: c.set_label(task, "b")
+        yield "end_epoch", c.end_epoch
+        yield "renew_lease", c.renew_lease
+        yield "get_task_stats", lambda: c.get_task_stats(task)
+        yield "stats", c.stats
+        yield "distribution", c.distribution
+        yield "epoch_report", c.epoch_report
+        yield "check", c.check
+        yield "snapshot", lambda: c.snapshot(path, overwrite=True)
+        yield "configure", lambda: c.configure(max_consecutive_failures=c.epoch % 7 + 3)
+        yield "open", lambda: Curriculum.open(self.server.url, self.name, worker=AT_ONCE).close()
+        yield "evict", lambda: c.evict(task)
+        yield "register", c.register
+
+    def offence(self, call: Callable[[], Any], fields: tuple[str, ...]) -> str | None:
+        """What is wrong with how a call ends, if anything is."""
+        try:
+            call()
+        except MalformedStateError as error:
+            return None if any(name in error.field for name in fields) else str(error)
+        except CurriculumError as error:
+            self.curriculum._store.unfinished.clear()  # noqa: SLF001
+            return repr(error) if isinstance(error, (ScriptError, KeyTypeError)) else None
+        except Exception as error:  # noqa: BLE001 - a traceback
+            self.curriculum._store.unfinished.clear()  # noqa: SLF001
+            return repr(error)
+        return None
+
+
+@pytest.mark.parametrize("holder", ["meta", "worker", "task"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_malformed_field_is_named(
+    server: RunningServer, name: str, tmp_path: Path, family: str, holder: str
+) -> None:
+    offences = []
+    fields = {"meta": META, "worker": WORKER, "task": FIELDS}[holder]
+    with Scene(server, name, family) as scene:
+        client = scene.client
+        values = VALUES if family == "sigmoid" else VALUES[1:3]
+        for field, value in ((field, value) for field in fields for value in values):
+            if value == values[0] or not client.exists(scene.keys.task(scene.task)):
+                scene.begin()
+            keys = {"meta": scene.keys.meta, "worker": scene.keys.worker("w")}
+            key = keys.get(holder) or scene.keys.task(scene.task)
+            # What a wrong label has moved is named by where it stands.
+            named = (field, "active") if field == "label" else (field,)
+            for what, call in scene.calls(tmp_path / "x.rcs"):
+                if what in ALIKE and family == "label_first":
+                    continue
+                if not client.exists(key):
+                    continue
+                good = client.hget(key, field)
+                if value is None:
+                    client.hdel(key, field)
+                else:
+                    client.hset(key, field, value)
+                if found := scene.offence(call, named):
+                    offences.append(f"{holder}.{field} = {value!r:.10}: {what}: {found:.200}")
+                if client.exists(key) and good is None:
+                    client.hdel(key, field)
+                elif client.exists(key):
+                    client.hset(key, field, good)
+    assert not offences, "\n".join(offences)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_results_count_once_where_the_draws_meet_what_is_malformed(
+    server: RunningServer, name: str, family: str
+) -> None:
+    """The results came first: the same call, made again, only draws."""
+    with Scene(server, name, family) as scene:
+        task_ids = scene.curriculum.task_ids()
+        for task_id in task_ids:
+            scene.client.hset(scene.keys.task(task_id), "sample_count", "many")
+        counts = scene.keys.count("completions")
+        before = sum(map(int, scene.client.hvals(counts)))
+        for _ in range(2):
+            with pytest.raises(MalformedStateError, match="sample_count is 'many'") as caught:
+                scene.curriculum.next_tasks([(scene.task, 0.5)], 2)
+            assert caught.value.name == name
+            assert caught.value.applied == "unknown"
+        # Another call in between has a number of its own.
+        assert scene.curriculum.report_failure(scene.other, "broken") is Outcome.APPLIED
+        for task_id in task_ids:
+            scene.client.hset(scene.keys.task(task_id), "sample_count", 4)
+        assert len(scene.curriculum.next_tasks([(scene.task, 0.5)], 2).tasks) == 2
+        assert sum(map(int, scene.client.hvals(counts))) == before + 1
+        assert scene.curriculum.check() == []
+
+
+def test_a_drawn_task_that_is_malformed_ends_one_call(server: RunningServer, name: str) -> None:
+    """Its params are no JSON: the next call draws another."""
+    with Scene(server, name, "label_first") as scene:
+        scene.client.hset(scene.keys.task(scene.task), "params", "{")
+        met = 0
+        for _ in range(100):
+            try:
+                assert scene.curriculum.get_task().task_id != scene.task
+            except MalformedStateError as error:
+                assert error.field == f"task:{scene.task}.params"  # noqa: PT017
+                met += 1
+        assert 0 < met < 100
