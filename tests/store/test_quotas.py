@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._sampling.quotas import MOST_LISTED, Shares
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._store import read
-from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.errors import InvalidInputError, MalformedStateError
 from redis_curriculum.scorers import (
     DebiasedProgressConfig,
     LearningProgressConfig,
@@ -25,6 +26,7 @@ from redis_curriculum.scorers import (
 )
 from redis_curriculum.tasks import Buckets, Single, Span, Table, Task
 from redis_curriculum.testing import ScorerContract
+from tests.servers import RunningServer
 
 SOME: Any = {"label 1": (0.3, 0.4), "label 2": (0.0, 0.02), "not there": (0.5, 0.9)}
 ALL: Any = {f"label {i}": (0.1, 0.3) for i in range(1, 6)}
@@ -189,3 +191,21 @@ def test_greatest_shares_of_all_labels_that_sum_below_1(generator: Any) -> None:
             num_active_tasks=2,
             algorithm=UniformConfig(label_share=quotas),
         )
+
+
+def test_quotas_that_somebody_has_cut_are_told(server: RunningServer, name: str) -> None:
+    algorithm = UniformConfig(label_share={"a": (0.5, 1.0)})
+    config = CurriculumConfig(task_generator=Table(3, label="a"), algorithm=algorithm)
+    key = f"rc:{{{name}}}:meta"
+    with (
+        Curriculum.open(server.url, name, config) as curriculum,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        whole = client.hget(key, "hypers")
+        assert isinstance(whole, bytes)
+        for cut in (whole[:-1], whole + b"x", whole[:-20], whole[:9]):
+            client.hset(key, "hypers", cut)
+            with pytest.raises(MalformedStateError, match=r"meta\.hypers"):
+                curriculum.get_task()
+        client.hset(key, "hypers", whole)
+        curriculum.get_task()
