@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from redis_curriculum._sampling import label_first, quotas, sigmoid, uniform
+from redis_curriculum._sampling import by_state, label_first, quotas, sigmoid, uniform
 from redis_curriculum._sampling.pool import Parts, Pool, count_evictable
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.errors import EmptyPoolError
@@ -89,6 +89,10 @@ class _Way(NamedTuple):
 
 
 _WAYS: Final[dict[Draw, _Way]] = {
+    "by_state": _Way(
+        *(by_state.pool_weights, by_state.chances, by_state.distribution),
+        *(by_state.Pick, quotas.part_of_tasks),
+    ),
     "label_first": _Way(
         *(label_first.pool_weights, label_first.chances, label_first.distribution),
         *(label_first.Pick, label_first.label_parts),

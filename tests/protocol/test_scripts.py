@@ -338,7 +338,7 @@ FORBIDDEN = [
     r"redis\.(log|setresp|acl_check_cmd|register_function)",
 ]
 
-BOUNDED = dict.fromkeys(("draws/sigmoid/label", "draws/uniform/label"), "call('SMEMBERS'")
+BOUNDED = {f"draws/{way}/label": "call('SMEMBERS'" for way in ("by_state", "sigmoid", "uniform")}
 """Of a set of which the file has just seen that it has 1,000 members at most."""
 
 

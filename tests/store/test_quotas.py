@@ -20,6 +20,7 @@ from redis_curriculum._store import read
 from redis_curriculum.errors import InvalidInputError, MalformedStateError
 from redis_curriculum.scorers import (
     DebiasedProgressConfig,
+    GroupProgressConfig,
     LearningProgressConfig,
     Scorer,
     UniformConfig,
@@ -36,6 +37,7 @@ SETTINGS: dict[str, Scorer] = {
     "label first, by tasks": DebiasedProgressConfig(label_mass="tasks", label_share=ALL),
     "sigmoid by label": LearningProgressConfig(label_share=LOW),
     "sigmoid by task": LearningProgressConfig(pooling="task", label_share=SOME),
+    "by state": GroupProgressConfig(label_share=SOME),
     "uniform": UniformConfig(label_share=SOME),
     "uniform, all labels": UniformConfig(label_share=ALL),
 }
