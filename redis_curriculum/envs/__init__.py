@@ -1,9 +1,10 @@
 """Wrappers that put a curriculum into a training loop.
 
 Each needs its own library, which is imported when the wrapper is: ``CurriculumEnv``, ``TaskEnv``,
-``CurriculumVectorEnv`` and those of evaluation Gymnasium (``redis-curriculum[gymnasium]``),
-``CurriculumParallelEnv`` PettingZoo (``redis-curriculum[pettingzoo]``); ``CurriculumPufferEnv``
-takes any environment with PufferLib's interface and needs nothing.
+``CurriculumVectorEnv``, ``CurriculumNativeVectorEnv`` and those of evaluation Gymnasium
+(``redis-curriculum[gymnasium]``), ``CurriculumParallelEnv`` PettingZoo
+(``redis-curriculum[pettingzoo]``); ``CurriculumPufferEnv`` takes any environment with PufferLib's
+interface and needs nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         EvaluationVectorEnv,
         evaluation_tasks,
     )
+    from redis_curriculum.envs.native import CurriculumNativeVectorEnv
     from redis_curriculum.envs.parallel import CurriculumParallelEnv
     from redis_curriculum.envs.puffer import CurriculumPufferEnv
     from redis_curriculum.envs.single import CurriculumEnv, TaskEnv
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CurriculumEnv",
+    "CurriculumNativeVectorEnv",
     "CurriculumParallelEnv",
     "CurriculumPufferEnv",
     "CurriculumVectorEnv",
@@ -37,6 +40,7 @@ __all__ = [
 
 _MODULES: Final = {
     "CurriculumEnv": "single",
+    "CurriculumNativeVectorEnv": "native",
     "CurriculumParallelEnv": "parallel",
     "CurriculumPufferEnv": "puffer",
     "CurriculumVectorEnv": "vector",
@@ -50,6 +54,7 @@ _MODULES: Final = {
 
 _EXTRAS: Final = {
     "evaluation": "gymnasium",
+    "native": "gymnasium",
     "parallel": "pettingzoo",
     "single": "gymnasium",
     "vector": "gymnasium",

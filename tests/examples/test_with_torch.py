@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -62,4 +63,29 @@ def test_rllib_trains_and_goes_back(url: str, name: str) -> None:
         ]
         for label, row in curriculum.label_stats().items():
             assert f"{label}: {row.counters['completions']} episodes" in printed
+        assert curriculum.check() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_torchrl_learns_and_saves_both(url: str, name: str, tmp_path: Path) -> None:
+    needs("torchrl")
+    import torch
+
+    file = tmp_path / "checkpoint.pt"
+    words = ("--frames", "8192", "--save", str(file))
+    printed = run_example("torchrl_ppo.py", url, name, *words, warnings="default")
+    ((episodes, first, last),) = re.findall(
+        r"^(\d+) episodes, mean return (\d+) at first, (\d+) at last$", printed, re.MULTILINE
+    )
+    assert int(last) > 1.5 * int(first)
+    with Curriculum.open(url, name) as curriculum:
+        held = curriculum.stats()["num_completed"]
+        assert held == int(episodes), "each end that the collector saw is a result"
+        assert [report.step for report in curriculum.epochs()] == [1024 * n for n in range(1, 9)]
+        task = curriculum.get_task()
+        curriculum.update_task_performance(task.task_id, 1.0)
+        saved = torch.load(file, weights_only=True)
+        curriculum.load_state_dict(saved["curriculum"])
+        assert curriculum.stats()["num_completed"] == held
         assert curriculum.check() == []

@@ -1,0 +1,221 @@
+"""Vector environments that are one object, with params for each slot: NumPy, EnvPool, JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from redis_curriculum.envs.apply import check_function
+from redis_curriculum.envs.assignments import Assignments, TaskSource
+from redis_curriculum.envs.episode import INFO_KEY, Played, scored
+from redis_curriculum.errors import InvalidInputError, TaskApplyError
+from redis_curriculum.tasks.task import Task
+
+Infos = dict[str, Any]
+ApplyTasks = Callable[[Any, NDArray[np.intp], Sequence[Task]], object]
+"""Puts tasks into some slots of an environment: ``apply_tasks(env, indices, tasks)``."""
+Scores = Callable[[Infos, int], Any]
+"""Makes the score of an episode from the infos of the step that ended it, and its slot."""
+
+
+class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs):
+    """Plays a curriculum's tasks in a vector environment that has no sub-environments.
+
+    Such environments compute all slots at once: what ``gymnasium.make_vec`` makes by default for
+    some, EnvPool's, those in JAX. Each slot needs params of its own that ``apply_tasks`` can set.
+
+        >>> def apply_tasks(env, indices, tasks):  # doctest: +SKIP
+        ...     env.unwrapped.length[indices] = [task.params["length"] for task in tasks]
+        >>> envs = gymnasium.make_vec("CartPole-v1", num_envs=64)  # doctest: +SKIP
+        >>> envs = CurriculumNativeVectorEnv(envs, curriculum, apply_tasks)  # doctest: +SKIP
+
+    All episodes that end in a step are reported, and their successors drawn, by one round trip; a
+    step in which none ends costs none. ``infos["curriculum"]`` is as of ``CurriculumVectorEnv``.
+
+    ``apply_tasks`` is called before the slots are reset. In the autoreset mode SAME_STEP a slot is
+    reset within the step that ends its episode. So there its next task is drawn one episode ahead,
+    and what ``apply_tasks`` sets must have no effect before the next reset.
+
+    Args:
+        env: The environment: Gymnasium's ``VectorEnv``, or an object with ``reset`` and ``step``
+            that return what such an environment returns.
+        curriculum: An open curriculum.
+        apply_tasks: ``apply_tasks(env, indices, tasks)``: indices of shape (k,) and k tasks.
+        score: ``score(infos, i)`` of slot i; default: the return.
+        num_envs: Number of slots, where the environment has no ``num_envs``.
+        autoreset_mode: How slots are reset, where ``env.metadata`` does not say; default:
+            NEXT_STEP, which is EnvPool's.
+
+    Raises:
+        InvalidInputError: An argument cannot be used.
+        TaskApplyError: By ``reset`` and ``step``: ``apply_tasks`` raised. Results that were
+            reported stay so; the same call applies the same tasks again.
+        FailingTasksError: By ``step``: 10 episodes in a row of one slot had no finite score.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        curriculum: TaskSource,
+        apply_tasks: ApplyTasks,
+        score: Scores | None = None,
+        *,
+        num_envs: int | None = None,
+        autoreset_mode: AutoresetMode | None = None,
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self, _disable_deepcopy=True, curriculum=curriculum, apply_tasks=apply_tasks
+        )
+        self.env = env
+        self.num_envs = _slots(env, num_envs)
+        if apply_tasks is None:
+            raise InvalidInputError("apply_tasks", "a function of (env, indices, tasks)", None)
+        check_function("apply_tasks", apply_tasks, "env", "indices", "tasks")
+        check_function("score", score, "infos", "i")
+        self.metadata = dict(getattr(env, "metadata", None) or {})
+        mode = self.metadata.get("autoreset_mode", autoreset_mode or AutoresetMode.NEXT_STEP)
+        self._mode = self.metadata["autoreset_mode"] = mode
+        self._set_spaces(env)
+        self._apply_tasks, self._score = apply_tasks, score
+        ahead = mode is AutoresetMode.SAME_STEP
+        self._assignments = Assignments(curriculum, str(env), self.num_envs, ahead=ahead)
+        self._applied: list[Task | None] = [None] * self.num_envs
+        self._totals = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
+        self._waits = np.ones(self.num_envs, dtype=np.bool_)
+        """Slots that are to be reset: those whose episode has ended, or never began."""
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, Infos]:
+        """Begin episodes, where ``options["reset_mask"]`` says so; one round trip at most."""
+        mask = np.full(self.num_envs, (options or {}).get("reset_mask", True))
+        for i in map(int, np.flatnonzero(mask & (self._lengths > 0) & ~self._waits)):
+            self._assignments.abandon(i)
+        self._lengths[mask] = 0
+        self._assignments.fill()
+        self._hand_out(self._assignments.current)
+        if isinstance(self.env, VectorEnv):
+            observations, infos = self.env.reset(
+                seed=seed,  # type: ignore[arg-type]  # its annotation says int, its classes take lists
+                options=options and dict(options),
+            )
+        else:
+            observations, infos = self.env.reset()
+        self._begin(mask, infos)
+        self._hand_out(self._assignments.upcoming)
+        return observations, infos
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Infos]:
+        """Take a step in every slot; one round trip if any episode ended."""
+        if not self._assignments.is_full:  # the server did not answer in the step before
+            self._assignments.fill()
+        self._hand_out(self._assignments.upcoming)
+        observations, rewards, terminations, truncations, infos = self.env.step(actions)
+        over = np.asarray(terminations, dtype=np.bool_) | np.asarray(truncations, dtype=np.bool_)
+        playing = ~self._waits
+        self._totals[playing] += np.asarray(rewards, dtype=np.float64)[playing]
+        self._lengths[playing] += 1
+        begun = self._waits.copy() if self._mode is AutoresetMode.NEXT_STEP else over & False
+        ended = {int(i): self._played(int(i), infos) for i in np.flatnonzero(over & playing)}
+        self._waits = (over & playing) | (self._waits & ~begun)
+        if ended or begun.any():
+            within = self._mode is AutoresetMode.SAME_STEP
+            ended_in = infos.setdefault("final_info", {}) if within and ended else infos
+            self._report(ended, ended_in)
+            self._begin(self._waits.copy() if within else begun, infos)
+            self._hand_out(self._assignments.upcoming)
+        return observations, rewards, terminations, truncations, infos
+
+    def render(self) -> Any:
+        """Render as the environment does."""
+        return self.env.render()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the environment; the curriculum stays open."""
+        if hasattr(self.env, "close"):
+            self.env.close(**kwargs)
+
+    @property
+    def unwrapped(self) -> Any:
+        """The innermost environment."""
+        return getattr(self.env, "unwrapped", self.env)
+
+    def _played(self, i: int, infos: Infos) -> Played:
+        task = self._assignments.current[i]
+        assert task is not None  # noqa: S101 - it is being played
+        total = float(self._totals[i])
+        played, score = Played(task, total, int(self._lengths[i])), self._score
+        own = None if score is None else lambda infos: score(infos, i)
+        return scored(played, own, infos, str(self.env))
+
+    def _report(self, ended: dict[int, Played], infos: Infos) -> None:
+        if ended:
+            for i, entries in self._assignments.settle(ended).items():
+                self._tell(infos, i, entries)
+
+    def _begin(self, mask: NDArray[np.bool_], infos: Infos) -> None:
+        """Begin episodes in some slots, and tell of them."""
+        self._totals[mask], self._lengths[mask], self._waits[mask] = 0.0, 0, False
+        for i in map(int, np.flatnonzero(mask)):
+            task = self._assignments.current[i]
+            assert task is not None  # noqa: S101 - the slots are full
+            self._tell(infos, i, self._assignments.begun(i, task))
+
+    def _tell(self, infos: Infos, i: int, entries: dict[str, Any]) -> None:
+        """Add a slot's entries; its params stay one object, not an array for each."""
+        self._add_info(infos, {INFO_KEY: {**entries, "params": None}}, i)
+        infos[INFO_KEY]["params"][i] = entries["params"]
+
+    def _hand_out(self, tasks: list[Task | None]) -> None:
+        """Put its next task into each slot that has another one."""
+        changed = [i for i, task in enumerate(tasks) if task is not self._applied[i]]
+        if not changed:
+            return
+        given = [task for i in changed if (task := tasks[i]) is not None]
+        try:
+            self._apply_tasks(self.env, np.array(changed, dtype=np.intp), given)
+        except Exception as error:
+            labels = sorted({task.label for task in given})
+            raise TaskApplyError(
+                f"{self.env}: apply_tasks raised {type(error).__name__}: {error}; it was given the"
+                f" slots {changed} and tasks of {', '.join(labels)}",
+                task_id=given[0].task_id,
+            ) from error
+        for i in changed:
+            self._applied[i] = tasks[i]
+
+    def _set_spaces(self, env: Any) -> None:
+        """Take over the spaces; where the environment has those of a slot only, batch them."""
+        for space in ("observation_space", "action_space"):
+            own = getattr(env, space)
+            single = getattr(env, f"single_{space}", None)
+            setattr(self, f"single_{space}", own if single is None else single)
+            setattr(self, space, batch_space(own, self.num_envs) if single is None else own)
+        self.spec = getattr(env, "spec", None)
+        self.render_mode = getattr(env, "render_mode", None)
+
+
+def _slots(env: Any, given: int | None) -> int:
+    """Return the number of slots.
+
+    Raises:
+        InvalidInputError: Nobody says it, or there are sub-environments.
+    """
+    if isinstance(env, gymnasium.Env) or hasattr(getattr(env, "unwrapped", env), "envs"):
+        rule = "one without sub-environments; CurriculumEnv and CurriculumVectorEnv take the others"
+        raise InvalidInputError("env", rule, env)
+    found = getattr(env, "num_envs", None) if given is None else given
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise InvalidInputError("num_envs", "the number of slots", found)
+    return found

@@ -1,0 +1,218 @@
+"""CurriculumNativeVectorEnv on environments that compute all slots at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from redis_curriculum import Curriculum, CurriculumConfig, Task
+from redis_curriculum.envs import CurriculumNativeVectorEnv
+from redis_curriculum.errors import FailingTasksError, InvalidInputError, TaskApplyError
+from redis_curriculum.tasks import Buckets
+from tests.envs.conftest import Opened
+
+SLOTS = 4
+
+
+class Walks(VectorEnv[Any, Any, Any]):
+    """Slot i walks ``length[i]`` steps, each worth ``reward[i]``; params count from a reset on."""
+
+    def __init__(self, mode: AutoresetMode) -> None:
+        self.metadata = {"autoreset_mode": mode}
+        self.num_envs = SLOTS
+        self.single_observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
+        self.single_action_space = gymnasium.spaces.Discrete(2)
+        self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (SLOTS, 1), np.float32)
+        self.action_space = gymnasium.spaces.MultiDiscrete([2] * SLOTS)
+        self.following: list[Any] = [None] * SLOTS
+        self.playing: list[Any] = [None] * SLOTS
+        self._at = np.zeros(SLOTS, dtype=int)
+        self._over = np.zeros(SLOTS, dtype=bool)
+
+    def _reset(self, mask: Any) -> None:
+        self._at[mask] = 0
+        for i in np.flatnonzero(mask):
+            self.playing[i] = self.following[i]
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:  # noqa: ARG002
+        mask = np.full(SLOTS, (options or {}).get("reset_mask", True))
+        self._reset(mask)
+        self._over[mask] = False
+        return self._seen(), {}
+
+    def step(self, actions: Any) -> Any:  # noqa: ARG002
+        mode = self.metadata["autoreset_mode"]
+        resetting = self._over & (mode is AutoresetMode.NEXT_STEP)
+        self._reset(resetting)
+        moving = ~self._over
+        self._at[moving] += 1
+        rewards = np.array([task.params["reward"] for task in self.playing]) * moving
+        over = moving & (self._at >= [task.params["length"] for task in self.playing])
+        self._over = over if mode is not AutoresetMode.DISABLED else over | self._over
+        infos = {"played": np.array([task.task_id for task in self.playing])}
+        if mode is AutoresetMode.SAME_STEP:
+            self._reset(over)
+            self._over = np.zeros(SLOTS, dtype=bool)
+        time = np.zeros(SLOTS, dtype=bool)
+        return self._seen(), rewards, over, time, infos
+
+    def _seen(self) -> Any:
+        return self._at[:, None].astype(np.float32)
+
+
+def put(env: Any, indices: Any, tasks: Sequence[Task]) -> None:
+    assert len(indices) == len(tasks)
+    for i, task in zip(indices, tasks, strict=True):
+        env.following[i] = task
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_each_episode_is_reported_once_for_the_task_it_played(
+    opened: Opened, mode: AutoresetMode
+) -> None:
+    curriculum = opened()
+    inner = Walks(mode)
+    envs = CurriculumNativeVectorEnv(inner, curriculum, put)
+    _, infos = envs.reset()
+    begun = infos["curriculum"]["task_id"].tolist()
+    assert begun == [task.task_id for task in inner.playing]
+    told: list[tuple[int, float]] = []
+    for _ in range(40):
+        before = [task.task_id for task in inner.playing]
+        _, _, over, _, infos = envs.step(envs.action_space.sample())
+        ended_in = infos.get("final_info", {}) if mode is AutoresetMode.SAME_STEP else infos
+        ended = ended_in.get("curriculum", {})
+        for i in np.flatnonzero(over):
+            assert ended["_score"][i]
+            assert ended["task_id"][i] == infos["played"][i]
+            if mode is not AutoresetMode.NEXT_STEP:
+                assert ended["task_id"][i] == before[i]
+            assert ended["length"][i] == ended["params"][i]["length"]
+            assert ended["return"][i] == ended["length"][i] * ended["params"][i]["reward"]
+            told.append((int(ended["task_id"][i]), float(ended["score"][i])))
+        began = infos.get("curriculum", {}).get("_episodes", np.zeros(SLOTS, bool))
+        for i in np.flatnonzero(began & ~over if mode is not AutoresetMode.SAME_STEP else began):
+            assert infos["curriculum"]["task_id"][i] == inner.playing[i].task_id
+        if mode is AutoresetMode.DISABLED and over.any():
+            _, infos = envs.reset(options={"reset_mask": over})
+            assert set(np.flatnonzero(infos["curriculum"]["_task_id"])) == set(np.flatnonzero(over))
+    assert curriculum.reports == told
+    assert len(told) > 30
+    ended_in_steps = curriculum.counts[1:]
+    assert sum(ended_in_steps) == len(told), "one draw for each episode that ended"
+    assert curriculum.check() == []
+    envs.close()
+
+
+def test_gymnasiums_own_cart_poles(url: str, name: str) -> None:
+    """``make_vec``'s default is one object for all poles; each gets its own length."""
+    poles = Buckets(label="pole-{length}", buckets={"length": [0.25, 0.5, 1.0]})
+    config = CurriculumConfig(task_generator=poles, num_active_tasks=12, score_range=(0.0, 500.0))
+
+    def apply_tasks(env: Any, indices: Any, tasks: Sequence[Task]) -> None:
+        env.unwrapped.length[indices] = [task.params["length"] for task in tasks]
+
+    inner = gymnasium.make_vec("CartPole-v1", num_envs=8)
+    inner.unwrapped.length = np.full(8, 0.5)  # type: ignore[attr-defined]
+    with Curriculum.open(url, name, config) as curriculum:
+        envs = CurriculumNativeVectorEnv(inner, curriculum, apply_tasks)
+        envs.action_space.seed(1)
+        _, infos = envs.reset(seed=1)
+        assert len(set(infos["curriculum"]["label"])) > 1
+        totals, lengths = np.zeros(8), []
+        for _ in range(200):
+            _, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
+            totals += rewards
+            for i in np.flatnonzero(terminated | truncated):
+                assert infos["curriculum"]["return"][i] == totals[i]
+                lengths.append(totals[i])
+                totals[i] = 0
+        assert curriculum.stats()["num_completed"] == len(lengths) > 20
+        envs.close()
+
+
+class Pool:
+    """As EnvPool's: no Gymnasium class, spaces of one slot, ``reset()`` without arguments."""
+
+    def __init__(self) -> None:
+        self._walks = Walks(AutoresetMode.NEXT_STEP)
+        self.observation_space = self._walks.single_observation_space
+        self.action_space = self._walks.single_action_space
+
+    @property
+    def following(self) -> Any:
+        return self._walks.following
+
+    def reset(self) -> Any:
+        return self._walks.reset()
+
+    def step(self, actions: Any) -> Any:
+        return self._walks.step(actions)
+
+
+def test_an_object_that_is_no_gymnasium_environment(opened: Opened) -> None:
+    curriculum = opened()
+    with pytest.raises(InvalidInputError, match="num_envs must be the number of slots"):
+        CurriculumNativeVectorEnv(Pool(), curriculum, put)
+    envs = CurriculumNativeVectorEnv(Pool(), curriculum, put, num_envs=SLOTS)
+    assert envs.observation_space.shape == (SLOTS, 1)
+    envs.reset()
+    for _ in range(10):
+        envs.step(envs.action_space.sample())
+    assert len(curriculum.reports) > 5
+    envs.close()
+
+
+def test_own_scores_and_those_that_are_none(opened: Opened) -> None:
+    curriculum = opened()
+    mode = AutoresetMode.NEXT_STEP
+    envs = CurriculumNativeVectorEnv(Walks(mode), curriculum, put, lambda infos, i: 0.25)
+    envs.reset()
+    for _ in range(10):
+        envs.step(envs.action_space.sample())
+    assert {score for _, score in curriculum.reports} == {0.25}
+    envs = CurriculumNativeVectorEnv(Walks(mode), curriculum, put, lambda infos, i: None)
+    envs.reset()
+    steps = (envs.step(envs.action_space.sample()) for _ in range(100))
+    with pytest.raises(FailingTasksError, match="every episode needs a finite number"):
+        list(steps)
+    assert curriculum.failed == []
+
+
+def test_a_reset_in_mid_episode_abandons_it(opened: Opened) -> None:
+    curriculum = opened()
+    envs = CurriculumNativeVectorEnv(Walks(AutoresetMode.NEXT_STEP), curriculum, put)
+    envs.reset()
+    envs.reset()  # nothing was played
+    assert len(curriculum.drawn) == SLOTS
+    envs.step(envs.action_space.sample())
+    envs.reset()
+    assert len(curriculum.drawn) == 2 * SLOTS
+
+
+def test_what_cannot_be_used(opened: Opened) -> None:
+    curriculum = opened()
+    walks = Walks(AutoresetMode.NEXT_STEP)
+    with pytest.raises(InvalidInputError, match="CurriculumVectorEnv take the others"):
+        CurriculumNativeVectorEnv(gymnasium.make("CartPole-v1"), curriculum, put)
+    for wrong in (None, put.__name__, lambda env: None):
+        with pytest.raises(InvalidInputError, match="apply_tasks must be"):
+            CurriculumNativeVectorEnv(walks, curriculum, wrong)  # type: ignore[arg-type]
+    calls: list[Any] = []
+
+    def breaks(env: Any, indices: Any, tasks: Any) -> None:
+        calls.append([task.task_id for task in tasks])
+        if len(calls) == 1:
+            raise ValueError("no such pole")
+        put(env, indices, tasks)
+
+    envs = CurriculumNativeVectorEnv(walks, curriculum, breaks)
+    with pytest.raises(TaskApplyError, match=r"apply_tasks raised ValueError: no such pole.*slots"):
+        envs.reset()
+    envs.reset()
+    assert calls[0] == calls[1], "the same tasks again"
