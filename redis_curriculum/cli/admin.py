@@ -203,7 +203,7 @@ def _loaded(server: Session) -> dict[str, Any]:
                 replica.run(load_scripts(replica.node))
                 replicas += 1
             except CurriculumError:
-                unreached.append(replica.address.public)
+                unreached.append("{}:{}".format(*replica.address.hosts[0]))
     loaded = sum(missing for _, missing in done)
     return {"known": done[0][0], "loaded": loaded, "replicas": replicas, "unreached": unreached}
 

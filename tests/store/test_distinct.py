@@ -39,7 +39,7 @@ from tests.store.test_draws import (
     random_hypers,
     random_pool,
 )
-from tests.store.test_label_first import literal, pair, play, random_scorer
+from tests.store.test_label_first import literal, pair, play, random_scorer, spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")
 
@@ -77,7 +77,7 @@ def test_distinct_draws_of_labels_first_equal_the_reference_bit_for_bit(
 ) -> None:
     rng, short = random.Random(f"distinct {labels}"), 0
     for i in range(4):
-        specs = [(i, f"l{rng.randrange(labels)}", {}) for i in rng.sample(range(10**6), 50)]
+        specs = [spec(i, f"l{rng.randrange(labels)}") for i in rng.sample(range(10**6), 50)]
         harness, model = pair(server, f"{name}.{i}", random_scorer(rng), specs)
         for results in (0, 60, 600):
             play(harness, model, rng, results, lambda label: hash_of(label) / 40)
@@ -193,11 +193,11 @@ def test_sequences_have_the_probabilities_of_draws_without_replacement(
 @pytest.mark.parametrize("way", [by_script, by_pass, by_both])
 @pytest.mark.parametrize("mass", ["equal", "tasks"])
 def test_labels_first_too(
-    server: Server, name: str, way: Callable[..., Callable[[], list[int]]], mass: str
+    server: Server, name: str, way: Callable[..., Callable[[], list[int]]], mass: Any
 ) -> None:
     """By the formula of its documentation: a label by its weight, then any of its tasks."""
     scorer = DebiasedProgressConfig(label_mass=mass, noise_factor=0.0, cap=0.6)
-    harness, model = pair(server, name, scorer, [(i, "aabbbc"[i], {}) for i in range(6)])
+    harness, model = pair(server, name, scorer, [spec(i, "aabbbc"[i]) for i in range(6)])
     chance = {"a": 1.0, "b": 0.2, "c": 0.0}
     for score in (0.0, 1.0):
         play(harness, model, random.Random(mass), 120, lambda at, s=score: s * chance[at])
