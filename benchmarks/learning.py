@@ -34,7 +34,6 @@ from families.run import Record, run, settings
 from measure import OUT, arguments, console, machine
 from server import Server
 
-ALGORITHMS = ("uniform", "learning_progress", "debiased_progress")
 FIRST_SEED = 5000
 """Of the reported runs; nothing was ever chosen by what happens from here on."""
 SMOKE_SEEDS = (1,)
@@ -82,7 +81,7 @@ def main() -> None:
 
 def plan(
     families: Sequence[str],
-    algorithms: Sequence[str],
+    algorithms: Sequence[str] | None,
     seeds: Sequence[int] | None,
     *,
     smoke: bool,
@@ -100,7 +99,7 @@ def plan(
         for i in range(longest)
         for name in families
         if i < len(wanted[name])
-        for algorithm in algorithms
+        for algorithm in algorithms or known[name].algorithms
     ]
 
 
@@ -187,7 +186,7 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument(
         "--families", type=_words, default=names, help=f"of {', '.join(FAMILIES)}; default: all"
     )
-    parser.add_argument("--algorithms", type=_algorithms, default=list(ALGORITHMS))
+    parser.add_argument("--algorithms", type=_algorithms, help="default: those of each family")
     parser.add_argument(
         "--seeds", type=_seeds, help=f"as 1-4 or 1,2,7; default: from {FIRST_SEED} on"
     )

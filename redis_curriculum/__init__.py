@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from redis_curriculum.scorers import (
         DebiasedProgressConfig,
         DiscreteRandomConfig,
+        GroupProgressConfig,
         LearningProgressConfig,
         UniformConfig,
     )
@@ -58,6 +59,7 @@ _HOMES: Final = {
     "DiscreteRandomConfig": "scorers",
     "EpochReport": "reporting.epochs",
     "Event": "reporting.events",
+    "GroupProgressConfig": "scorers",
     "LabelRecord": "reporting.records",
     "LearningProgressConfig": "scorers",
     "Outcome": "tasks",
@@ -98,6 +100,7 @@ __all__ = [
     "DiscreteRandomConfig",
     "EpochReport",
     "Event",
+    "GroupProgressConfig",
     "LabelRecord",
     "LearningProgressConfig",
     "Outcome",

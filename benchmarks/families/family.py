@@ -26,6 +26,8 @@ class Tally:
     episodes: Counter[str] = field(default_factory=Counter)
     """By what the task can teach: IMPOSSIBLE, COIN_FLIP or SOLVABLE."""
     steps: Counter[str] = field(default_factory=Counter)
+    wasted: int = 0
+    """Groups of rollouts that were all right or all wrong: nothing is learned from them."""
 
     def add(self, label: str, nature: str, steps: int, outcome: str) -> None:
         """Count one finished episode and what became of its result."""
@@ -80,6 +82,8 @@ class Family:
     seeds: int = 8
     """Seeds of a reported run."""
     unit: str = "steps"
+    algorithms: tuple[str, ...] = ("uniform", "learning_progress", "debiased_progress")
+    """What is compared unless the command line says otherwise; the first is uniform draws."""
     replaces: bool = True
     """Whether new tasks may take the place of old ones; False: the set of tasks is given."""
 

@@ -140,10 +140,13 @@ class Student:
         self.own += LEARNING_RATE * own
         self.shared += SHARED_RATE * shared
 
+    def right_chances(self) -> Floats:
+        """Return the probability of the right action of each skill, shape (SKILLS,)."""
+        return np.asarray(self.probabilities()[np.arange(SKILLS), self.right])
+
     def success(self, prompt: Prompt) -> float:
         """Return the exact probability that a solvable prompt is answered right."""
-        skills = list(prompt.skills)
-        return float(self.probabilities()[skills, self.right[skills]].prod())
+        return float(self.right_chances()[list(prompt.skills)].prod())
 
 
 class PromptTrainee:
@@ -153,8 +156,13 @@ class PromptTrainee:
         self._curriculum = curriculum
         self._student = Student(seed)
         self._rng = np.random.default_rng([seed, 0xAC7])
-        self._held_out = held_out_prompts()
-        self._tasks = curriculum.get_tasks(BATCH)
+        self._held_out = {
+            decisions: np.array([prompt.skills for prompt in prompts])
+            for decisions, prompts in held_out_prompts().items()
+        }
+        self._groups = "trials" in curriculum.config.asks_for
+        """Whether a result is a group's, not a mean; then a batch has no prompt twice."""
+        self._tasks = curriculum.get_tasks(BATCH, distinct=self._groups)
         self.steps = 0
         self.tally = Tally()
 
@@ -169,18 +177,21 @@ class PromptTrainee:
         groups = self._student.play(prompts, self._rng)
         self._student.learn(groups)
         scores = groups.scores.mean(axis=1)
-        finished = [(task.task_id, s) for task, s in zip(self._tasks, scores, strict=True)]
-        played, (self._tasks, outcomes) = self._tasks, self._curriculum.next_tasks(finished, BATCH)
+        numbers = {"trials": ROLLOUTS} if self._groups else {}
+        finished = [(task.task_id, s, numbers) for task, s in zip(self._tasks, scores, strict=True)]
+        played, ask = self._tasks, self._curriculum.next_tasks
+        self._tasks, outcomes = ask(finished, BATCH, distinct=self._groups)
         for task, prompt, outcome in zip(played, prompts, outcomes, strict=True):
             self.tally.add(task.label, prompt.nature, 1, outcome)
+        self.tally.wasted += int(((scores == 0) | (scores == 1)).sum())
         self.steps += len(finished)
 
     def evaluate(self) -> dict[str, float]:
         """Return the exact mean success on held-out prompts, by number of decisions."""
-        of = self._student.success
+        right = self._student.right_chances()
         return {
-            f"decisions-{decisions}": float(np.mean([of(prompt) for prompt in prompts]))
-            for decisions, prompts in self._held_out.items()
+            f"decisions-{decisions}": float(right[skills].prod(axis=1).mean())
+            for decisions, skills in self._held_out.items()
         }
 
 
@@ -244,3 +255,22 @@ SINGLES = Family(
     thresholds=(0.6,),
     unit="prompts",
 )
+
+
+def _groups(tasks: int) -> Family:
+    """Return a pool of so many prompts whose results are groups: successes of 8 trials."""
+    return Family(
+        name=f"groups-{tasks}",
+        about=f"{tasks:,} prompts, 12 % impossible and 8 % right by luck; results are groups of 8",
+        tasks=tasks,
+        generator=partial(_generator, "decisions-{decisions}"),
+        trainee=PromptTrainee,
+        budget=40_320,
+        every=640,
+        thresholds=(0.6,),
+        unit="prompts",
+        algorithms=("uniform", "group_progress", "group_progress:label_factor=progress"),
+    )
+
+
+GROUPS = tuple(_groups(tasks) for tasks in (1_000, 3_000, 5_000))

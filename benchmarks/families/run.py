@@ -110,6 +110,7 @@ def _marks(family: Family, curriculum: Curriculum, trainee: Trainee) -> Iterator
             "steps": trainee.steps,
             "episodes": results.total() + tally.late,
             "success": {label: round(p, 4) for label, p in trainee.evaluate().items()},
+            **({"wasted": tally.wasted} if tally.wasted else {}),
             "draws": dict(draws) if len(draws) <= MOST_LABELS else {"all": draws.total()},
             "nature": {
                 nature: {"episodes": episodes, "steps": tally.steps[nature]}

@@ -23,7 +23,7 @@ for i = tasks_first, tasks_last, tasks_width do
     right = part_of(task.completion_count)
     call('ZADD', pool .. right, rank(task), id)
     call('SADD', pool .. 'label:' .. task.label, id)
-    index_member(id, task.label, true)
+    index_member(id, task.label, true, task)
     if task.completion_count > 0 then -- what people read is written anew from `stats`
       task.last_score = call('HGET', task.key, 'last_score') or 0
       store_task(task)

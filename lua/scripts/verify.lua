@@ -19,9 +19,9 @@ local function in_label(id, label)
   return call('SISMEMBER', pool .. 'label:' .. label, id) == 1
 end
 
-local function as_it_should_be(id, label)
-  local held = index_holds(id, label) -- nil where the draws do not keep a label's tasks
-  return in_label(id, label) and (held == nil or held == '0')
+local function as_it_should_be(id, task)
+  local held = index_holds(id, task.label, task) -- nil where the draws do not keep a label's tasks
+  return in_label(id, task.label) and (held == nil or held == '0')
 end
 
 local answer = {}
@@ -37,7 +37,7 @@ for i = tasks_first, tasks_last, tasks_width do
   answer[n + 4] = call('ZSCORE', pool .. 'fresh', id)
   answer[n + 5] = call('ZSCORE', pool .. 'learning', id)
   answer[n + 6] = call('ZSCORE', pool .. 'ripe', id)
-  answer[n + 7] = task and as_it_should_be(id, task.label) and 1 or 0
+  answer[n + 7] = task and as_it_should_be(id, task) and 1 or 0
   answer[n + 8] = seen ~= '' and (in_label(id, seen) or index_holds(id, seen)) and 1 or 0
 end
 return answer

@@ -135,7 +135,7 @@ class Keys:
 
     @property
     def fresh(self) -> str:
-        """Sorted set by LP: tasks with fewer completions than ``min_samples_for_lp``."""
+        """Sorted set by LP: tasks with too few results to be judged."""
         return f"{self.pool}fresh"
 
     @property
@@ -201,6 +201,18 @@ class Keys:
     def groups(self) -> str:
         """String: sums over the labels, and their numbers by score (``label_first.FORMAT``)."""
         return f"{self.pool}groups"
+
+    def cell(self, cell: str) -> str:
+        """Sorted set: id of a task -> its weight; a cell is <state>:<label of its tasks>.
+
+        The label is empty unless labels count.
+        """
+        return f"{self.pool}cell:{cell}"
+
+    @property
+    def cell_sums(self) -> str:
+        """Hash: <state>:<label> -> sum of the weights in that cell, whole numbers of 2**-32."""
+        return f"{self.pool}cell_sums"
 
     @property
     def statistics(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from redis_curriculum._sampling import label_first, sigmoid, uniform
+from redis_curriculum._sampling import by_state, label_first, sigmoid, uniform
 from redis_curriculum._sampling.pool import Parts, Pool, count_evictable
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.errors import EmptyPoolError
@@ -87,6 +87,7 @@ class _Way(NamedTuple):
 
 
 _WAYS: Final[dict[Draw, _Way]] = {
+    "by_state": _Way(by_state.pool_weights, by_state.chances, by_state.distribution, by_state.Pick),
     "label_first": _Way(
         label_first.pool_weights, label_first.chances, label_first.distribution, label_first.Pick
     ),

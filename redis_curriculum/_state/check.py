@@ -31,10 +31,10 @@ from redis_curriculum.errors import (
 from redis_curriculum.scorers.base import Scorer
 
 _SINGLE: Final = (
-    *(*PARTS, "labels", "inactive", "weight_sums", "groups", *LABEL_SETS),
+    *(*PARTS, "labels", "inactive", "weight_sums", "cell_sums", "groups", *LABEL_SETS),
     *("quarantine", "statistics"),
 )
-_FAMILIES: Final = ("task", "label", "progress", "count", "epoch")
+_FAMILIES: Final = ("task", "label", "progress", "count", "epoch", "cell")
 
 
 def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
@@ -219,3 +219,4 @@ def _repair_index(store: Store) -> Plan[None]:
     flat = [word for name, amount in lack.items() if amount for word in (name, amount)]
     if flat:
         yield server.request(store.script(REPAIR_SUMS), version, *flat)
+    yield from store.reindex()  # some draws have their sums made anew

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Final, Protocol
 
 from redis_curriculum._protocol.keys import LABEL_SETS
+from redis_curriculum._sampling import by_state
 from redis_curriculum._sampling.label_first import (
     FORMAT,
     JUDGED_GROUPS,
@@ -18,8 +19,10 @@ from redis_curriculum._sampling.label_first import (
 )
 from redis_curriculum._sampling.sigmoid import Sums
 from redis_curriculum.scorers.base import Draw, Scorer
-from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws
+from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws, StateDraws
 from redis_curriculum.scorers.statistics import Statistics
+
+_MOST_WORDS: Final = 500
 
 Words = tuple[str | int | float | bytes, ...]
 """A command and what it takes; the key without its generation."""
@@ -55,7 +58,7 @@ class Index(Protocol):
         """Yield the commands that write what is kept of a label, its tasks excepted."""
         ...
 
-    def staged_tasks(self, label: str, task_ids: Sequence[int]) -> Iterator[Words]:
+    def staged_tasks(self, label: str, tasks: Sequence[tuple[int, Statistics]]) -> Iterator[Words]:
         """Yield the commands that write what is kept of some tasks of a label."""
         ...
 
@@ -96,7 +99,11 @@ class _Uniform:
         """See ``Index``."""
         yield from ()
 
-    def staged_tasks(self, label: str, task_ids: Sequence[int]) -> Iterator[Words]:  # noqa: ARG002
+    def staged_tasks(
+        self,
+        label: str,  # noqa: ARG002
+        tasks: Sequence[tuple[int, Statistics]],  # noqa: ARG002
+    ) -> Iterator[Words]:
         """See ``Index``."""
         yield from ()
 
@@ -212,9 +219,72 @@ class _LabelFirst(_Uniform):
         for name, score in self._scores.get(label, {}).items():
             yield "ZADD", name, score, label
 
-    def staged_tasks(self, label: str, task_ids: Sequence[int]) -> Iterator[Words]:
+    def staged_tasks(self, label: str, tasks: Sequence[tuple[int, Statistics]]) -> Iterator[Words]:
         """See ``Index``."""
-        yield "ZADD", f"members:{label}", *(word for task_id in task_ids for word in (0, task_id))
+        yield "ZADD", f"members:{label}", *(word for task_id, _ in tasks for word in (0, task_id))
+
+    def sizes(self) -> dict[str, int]:
+        """See ``Index``."""
+        found = Counter(name for scores in self._scores.values() for name in scores)
+        return {name: found[name] for name in LABEL_SETS}
+
+
+class _ByState(_Uniform):
+    """Where each task stands, by its state and weight; what each label counts."""
+
+    scorer: StateDraws
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__(scorer)
+        self._has_labels = self.scorer.label_factor == "progress"
+        self._sums: Counter[str] = Counter()
+        self._tasks: Counter[str] = Counter()
+        self._scores: dict[str, dict[str, float]] = {}
+
+    def _cell(self, label: str, statistics: Statistics) -> str:
+        return f"{self.scorer.state(statistics)}:{label if self._has_labels else ''}"
+
+    def add(self, label: str, statistics: Statistics, times: int) -> None:
+        """See ``Index``."""
+        cell = self._cell(label, statistics)
+        self._sums[cell] += times * by_state.fixed(self.scorer.weight(statistics))
+        self._sums[f"size:{cell}"] += times
+        self._tasks[label] += times
+
+    def add_label(self, label: str, statistics: Statistics) -> None:
+        """See ``Index``."""
+        if not (self._has_labels and self._tasks[label]):
+            return
+        if statistics.get("completion_count", 0) < by_state.LEAST_RESULTS:
+            self._scores[label] = {"young": 1.0}
+        else:
+            self._scores[label] = {"weights": self.scorer.label_weight(statistics)}
+
+    def sums(self) -> dict[str, int]:
+        """See ``Index``."""
+        return {name: amount for name, amount in self._sums.items() if amount}
+
+    def staged_sums(self) -> Iterator[Words]:
+        """See ``Index``."""
+        cells = [name for name in self._sums if not name.startswith("size:")]
+        for start in range(0, len(cells), _MOST_WORDS):
+            chunk = cells[start : start + _MOST_WORDS]
+            yield "HSET", "cell_sums", *(word for c in chunk for word in (c, self._sums[c]))
+
+    def staged_tasks(self, label: str, tasks: Sequence[tuple[int, Statistics]]) -> Iterator[Words]:
+        """See ``Index``."""
+        for task_id, statistics in tasks:
+            cell = self._cell(label, statistics)
+            yield "ZADD", f"cell:{cell}", self.scorer.weight(statistics), task_id
+
+    def of_label(self, label: str) -> dict[str, float]:
+        """See ``Index``."""
+        return self._scores.get(label, {})
+
+    def staged_label(self, label: str) -> Iterator[Words]:
+        """See ``Index``."""
+        for name, score in self.of_label(label).items():
+            yield "ZADD", name, score, label
 
     def sizes(self) -> dict[str, int]:
         """See ``Index``."""
@@ -223,6 +293,7 @@ class _LabelFirst(_Uniform):
 
 
 _INDICES: Final[dict[Draw, type[_Uniform]]] = {
+    "by_state": _ByState,
     "label_first": _LabelFirst,
     "sigmoid": _Sigmoid,
     "uniform": _Uniform,

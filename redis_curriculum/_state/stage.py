@@ -116,12 +116,13 @@ class Stage:
             yield "HSET", f"task:{task.task_id}", *_fields(task, scorer)
         for words, members in sets.items():
             yield *words, *members
-        by_label: dict[str, list[int]] = {}
+        by_label: dict[str, list[TaskLine]] = {}
         for task in tasks:
-            by_label.setdefault(task.label, []).append(task.task_id)
-        for label, task_ids in by_label.items():
-            yield "SADD", f"label:{label}", *task_ids
-            yield from self.intake.totals.index.staged_tasks(label, task_ids)
+            by_label.setdefault(task.label, []).append(task)
+        for label, of_label in by_label.items():
+            yield "SADD", f"label:{label}", *(task.task_id for task in of_label)
+            numbers = [(task.task_id, task.statistics) for task in of_label]
+            yield from self.intake.totals.index.staged_tasks(label, numbers)
 
     def _rest(self) -> Plan[None]:
         """Write labels, counters, quarantine, sums."""

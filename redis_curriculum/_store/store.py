@@ -47,11 +47,14 @@ def stored_config(keys: Keys, text: str | None) -> CurriculumConfig:
     """Return the config that is stored in ``meta``.
 
     Raises:
+        InvalidInputError: It goes by an algorithm of a package that is not installed here.
         MalformedStateError: It cannot be read.
     """
     try:
         return CurriculumConfig.from_json(text or "")
     except InvalidInputError as error:
+        if error.field == "algorithm.kind":
+            raise
         raise MalformedStateError(keys.name, f"meta.config ({error.field})", text) from error
 
 

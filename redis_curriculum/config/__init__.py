@@ -15,6 +15,7 @@ from redis_curriculum.errors import ConfigWarning
 from redis_curriculum.scorers import (
     DebiasedProgressConfig,
     DiscreteRandomConfig,
+    GroupProgressConfig,
     LearningProgressConfig,
     UniformConfig,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "CurriculumConfig",
     "DebiasedProgressConfig",
     "DiscreteRandomConfig",
+    "GroupProgressConfig",
     "LearningProgressConfig",
     "Resume",
     "UniformConfig",

@@ -14,7 +14,8 @@ from redis_curriculum._values.fields import (
 from redis_curriculum._values.rules import In
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
-from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws
+from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws, StateDraws
+from redis_curriculum.scorers.group_progress import GroupProgressConfig
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 from redis_curriculum.scorers.registry import Algorithm, family, kinds
 from redis_curriculum.scorers.statistics import BASIC, Reported, Statistic, Statistics, ema
@@ -30,6 +31,7 @@ __all__ = [
     "DiscreteRandomConfig",
     "Flag",
     "Fraction",
+    "GroupProgressConfig",
     "In",
     "Inside",
     "LabelFirstDraws",
@@ -38,6 +40,7 @@ __all__ = [
     "Reported",
     "Scorer",
     "SigmoidDraws",
+    "StateDraws",
     "Statistic",
     "Statistics",
     "UniformConfig",

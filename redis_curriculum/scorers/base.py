@@ -32,7 +32,7 @@ from redis_curriculum.scorers.statistics import (
 
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", float, Floats)
-Draw = Literal["label_first", "sigmoid", "uniform"]
+Draw = Literal["by_state", "label_first", "sigmoid", "uniform"]
 """How weights become draws; see ``Scorer.DRAW``."""
 Eviction = Literal["lowest", "random"]
 """Which tasks a replacement takes; see ``Scorer.EVICTS``."""
@@ -59,7 +59,8 @@ class Scorer(FrozenModel):
 
     ``"uniform"``: every task with the same probability. ``"sigmoid"``: a share for tasks with few
     results, and the sigmoid of the weights' z-scores for the others. ``"label_first"``: a label by
-    its weight, then any of its tasks.
+    its weight, then any of its tasks. ``"by_state"``: a state by what the whole pool says of it,
+    then a task of it by its weight.
     """
     EVICTS: ClassVar[Eviction] = "lowest"
     """Which of the tasks that may be replaced go first: those of lowest rank, or any of them."""

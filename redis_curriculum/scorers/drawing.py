@@ -5,13 +5,16 @@ A family that derives from ``Scorer`` itself draws every task with the same prob
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from redis_curriculum._values.fields import TUNABLE, Count, Fraction
 from redis_curriculum._values.rules import In
-from redis_curriculum.scorers.base import Draw, Scorer
+from redis_curriculum.scorers.base import Draw, Floats, Scorer
+from redis_curriculum.scorers.statistics import Statistics
 
 
 class SigmoidDraws(Scorer):
@@ -89,3 +92,54 @@ class LabelFirstDraws(Scorer):
         default="equal",
         description="Whether a label's weight is multiplied by the number of its tasks.",
     )
+
+
+class StateDraws(Scorer):
+    """A state by what the whole pool says of it, then a task of the state by its own weight.
+
+    Each task is in one of ``STATES`` states. Its weight in [0, 1] depends on its own statistics
+    alone; what a state counts depends on those of the whole pool, and changes for all of its tasks
+    at once. With N tasks::
+
+        P(task) = floor / N + (1 - floor) state_weight weight g / sum over all tasks
+
+    g is 1, or with ``label_factor="progress"`` the share of the task's label over its number of
+    tasks. With L labels that have tasks, and w the ``label_weight``, the share is
+    ``0.15 / L + 0.85 w / sum of w``; labels with fewer than 20 results weigh as much as the largest
+    w that is known. A call then looks at each label once: for up to some thousand labels.
+
+    In Lua, ``state``, ``STATES``, ``state_weight`` and ``label_weight`` are given too.
+    """
+
+    DRAW: ClassVar[Draw] = "by_state"
+    STATES: ClassVar[int]
+    """How many states there are."""
+
+    floor: Annotated[Fraction, TUNABLE] = Field(
+        default=0.1, description="Share of the draws that is uniform over the pool."
+    )
+    label_factor: Annotated[Literal["none", "progress"], TUNABLE] = Field(
+        default="none",
+        description="What a task's weight is multiplied by: nothing, or its label's share by"
+        " progress, spread over its tasks.",
+    )
+
+    @abstractmethod
+    def state(self, of: Statistics) -> int:
+        """Return the state of a task, from its own statistics alone."""
+
+    @abstractmethod
+    def state_weight(self, state: int, pool: Statistics) -> float:
+        """Return what a state counts, above 0, from the statistics of the whole pool."""
+
+    @abstractmethod
+    def label_weight(self, of: Statistics) -> float:
+        """Return the weight of a label that has results, above 0, from its own statistics alone."""
+
+    @abstractmethod
+    def states(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the states of many tasks, shape (n,)."""
+
+    @abstractmethod
+    def label_weights(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the weights of many labels, shape (n,)."""

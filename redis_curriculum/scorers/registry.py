@@ -15,12 +15,14 @@ from pydantic import BeforeValidator, SerializeAsAny
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
+from redis_curriculum.scorers.group_progress import GroupProgressConfig
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
 from redis_curriculum.scorers.uniform import UniformConfig
 
 GROUP: Final = "redis_curriculum.scorers"
 OWN: Final[Mapping[str, type[Scorer]]] = {
     "debiased_progress": DebiasedProgressConfig,
+    "group_progress": GroupProgressConfig,
     "learning_progress": LearningProgressConfig,
     "uniform": UniformConfig,
 }

@@ -64,7 +64,7 @@ RESERVED: Final = frozenset(
 DRAWS: Final = 6000
 MOST_DEVIATION: Final = 4.75
 """A standard normal deviate is above it once in a million."""
-MOST_WEIGHT: Final[dict[Draw, float]] = {"sigmoid": 3.9999, "label_first": 2.0}
+MOST_WEIGHT: Final[dict[Draw, float]] = {"sigmoid": 3.9999, "label_first": 2.0, "by_state": 1.0}
 """What the numbers that draws keep of weights have room for."""
 
 
@@ -156,7 +156,7 @@ class ScorerContract:
             assert one.name not in RESERVED, f"{one.name} means something else already"
             assert one.low <= one.high, one.name
             assert one.description, one.name
-            assert set(one.holders) <= set(HOLDERS), one.name
+            assert set(one.holders) <= {*HOLDERS, "pool"}, one.name
             assert one.holders, one.name
 
     @pytest.mark.parametrize("holder", HOLDERS)
@@ -390,7 +390,7 @@ def variations(scorer: Scorer) -> Iterator[Scorer]:
 
 def is_weighed(scorer: Scorer, holder: Holder) -> bool:
     """Whether draws may ask for the weight of such a holder."""
-    return scorer.DRAW != "label_first" or holder == "label"
+    return holder != {"label_first": "task", "by_state": "label"}.get(scorer.DRAW)
 
 
 def every(statistics: dict[Any, Statistics]) -> dict[Any, dict[str, str]]:

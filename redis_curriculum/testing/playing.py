@@ -83,14 +83,12 @@ def with_numbers(scorer: Scorer, score: float, rng: random.Random) -> tuple[floa
 
 def _number(one: Reported, rng: random.Random) -> float:
     """Return an end of the interval, or a number between, small ones as often as large ones."""
-    low, high = one.interval.low, one.interval.high
-    found = rng.choice([low, high, low + (high - low) * rng.random() ** rng.choice([1, 4, 16])])
-    if one.is_whole:
-        found = int(found)
-    inside = (found > low or not one.interval.open_low) and (
-        found < high or not one.interval.open_high
-    )
-    return float(found if inside else (low + high) // 2 if one.is_whole else (low + high) / 2)
+    interval = one.interval
+    low, high = interval.low, interval.high
+    found = [low] * (not interval.open_low) + [high] * (not interval.open_high)
+    found += [low + (high - low) * rng.random() ** power for power in (1, 4, 16)]
+    number = rng.choice(found)
+    return math.ceil(number) if one.is_whole else float(number)
 
 
 def fold_of(scorer: Scorer, holder: Holder) -> Callable[..., dict[str, float]]:

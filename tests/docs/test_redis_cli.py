@@ -87,6 +87,7 @@ def test_the_table_has_every_key_and_its_type() -> None:
         "label": ("<label>",),
         "members": ("<label>",),
         "progress": ("<label>",),
+        "cell": ("<state>:<label>",),
         "count": ("<what>",),
     }
     assert arguments.keys() == ARGUMENTS.keys()

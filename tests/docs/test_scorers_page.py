@@ -111,6 +111,7 @@ def test_the_page_names_what_is_there() -> None:
 
     for name in re.findall(r"`(\w+)`", section(PAGE, "What a family says")):
         known = {**vars(scorers), **vars(scorers.Scorer), **scorers.Scorer.model_fields}
+        known |= {**vars(scorers.StateDraws), "STATES": scorers.StateDraws}
         locals_of_lua = {"p", "track", "weight_is_rank", "is_optional", "low", "high", "Needs"}
         locals_of_lua |= {"Literal", "exp", "log"}
         assert name in known or name in locals_of_lua, name

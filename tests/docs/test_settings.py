@@ -11,6 +11,7 @@ from redis_curriculum._values.rules import In
 from redis_curriculum.config import (
     CurriculumConfig,
     DebiasedProgressConfig,
+    GroupProgressConfig,
     LearningProgressConfig,
     UniformConfig,
     WorkerSettings,
@@ -43,6 +44,7 @@ def expected(model: type[FrozenModel], prefix: str | None) -> Iterator[list[str]
         (CurriculumConfig, ""),
         (DebiasedProgressConfig, "algorithm."),
         (LearningProgressConfig, "algorithm."),
+        (GroupProgressConfig, "algorithm."),
         (UniformConfig, "algorithm."),
         (WorkerSettings, None),
     ],

@@ -40,6 +40,8 @@ PINNED = {
     "masses": "rc:{run-42}:g3:masses",
     "young": "rc:{run-42}:g3:young",
     "progress": "rc:{run-42}:g3:progress:maze 9:9",
+    "cell": "rc:{run-42}:g3:cell:5:maze 9:9",
+    "cell_sums": "rc:{run-42}:g3:cell_sums",
     "statistics": "rc:{run-42}:g3:statistics",
     "count": "rc:{run-42}:g3:count:failures",
     "quarantine": "rc:{run-42}:g3:quarantine",
@@ -53,6 +55,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "label": ("maze 9:9",),
     "members": ("maze 9:9",),
     "progress": ("maze 9:9",),
+    "cell": ("5:maze 9:9",),
     "count": ("failures",),
 }
 KEYS = Keys("run-42", 3)
@@ -132,7 +135,7 @@ def known(text: str) -> bool:
     whole = {spelled(name) for name in PINNED if name not in ARGUMENTS}
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
-    stems |= {KEYS.members(""), KEYS.reindexed(""), KEYS.reindexed("labels")}
+    stems |= {KEYS.members(""), KEYS.cell(""), KEYS.reindexed(""), KEYS.reindexed("labels")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 

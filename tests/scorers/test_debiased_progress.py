@@ -174,7 +174,8 @@ def test_a_bad_value_is_refused_by_its_field(field: str, value: Any) -> None:
 
 
 def test_the_ladder_is_structural_and_the_rest_tunable() -> None:
-    structural = {"kind", "rates", "warm_up", "task_tracker_ema_alpha", "success_threshold"}
+    structural = {"kind", "rates", "warm_up", "cost_aware"}
+    structural |= {"task_tracker_ema_alpha", "success_threshold"}
     for name in DebiasedProgressConfig.model_fields:
         expected = STRUCTURAL if name in structural else TUNABLE
         assert resume_rule(f"algorithm.{name}") is expected, name

@@ -6,6 +6,7 @@ import pytest
 
 from redis_curriculum.scorers import (
     DebiasedProgressConfig,
+    GroupProgressConfig,
     LearningProgressConfig,
     Scorer,
     UniformConfig,
@@ -22,6 +23,8 @@ SETTINGS: dict[str, Scorer] = {
     "debiased_progress by tasks": DebiasedProgressConfig.fast(
         label_mass="tasks", power=1, replacement_rate=0.1
     ),
+    "group_progress": GroupProgressConfig(),
+    "group_progress by labels": GroupProgressConfig.careful(label_factor="progress"),
     "learning_progress": LearningProgressConfig(),
     "learning_progress of tasks": LearningProgressConfig(pooling="task", exploration="bonus"),
     "learning_progress above a baseline": LearningProgressConfig.stable(
