@@ -17,12 +17,13 @@ local function count_samples(ids, answer)
     local label = labels[i]
     if label then
       save_task(id)
-      call('HINCRBY', pool .. 'task:' .. id, 'sample_count', 1)
+      call('HINCRBY', pool .. 'task:' .. id, 'sample_count', '1')
       by_label[label] = (by_label[label] or 0) + 1
     end
   end
   for label, count in pairs(by_label) do
     save_label(label)
+    count = string.format('%d', count) -- a number would be printed to 17 digits, each time
     call('HINCRBY', pool .. 'count:samples', label, count)
     call('HINCRBY', epoch_prefix .. 'samples', label, count)
   end

@@ -1,5 +1,5 @@
 -- draw: choose tasks, one pick each, or wish for new tasks in place of evicted ones (_sampling/draw.py).
--- Needs: all_count, replacement, uniform, count_evictable, prepare_picks, is_spent, pick, store_random
+-- Needs: all_count, replacement, uniform, prepare_picks, is_spent, pick, store_random
 -- Gives: draw
 
 -- One pick, or the next of the `chosen`. Of `distinct` draws a repeated pick is drawn again, so often in bounds.
@@ -36,7 +36,12 @@ local function draw(count, replay, may_replace, distinct, chosen)
   end
   local next_pick = picker(count, distinct, chosen)
   for _ = 1, count do
-    if may_replace and replacement > 0 and uniform() < replacement and count_evictable(wanted + 1) > wanted then
+    local new = may_replace and replacement > 0 and uniform() < replacement
+    if new then
+      --@include evictable
+      new = count_evictable(wanted + 1) > wanted
+    end
+    if new then
       wanted = wanted + 1
     else
       local id = next_pick()

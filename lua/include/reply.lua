@@ -1,7 +1,7 @@
 -- reply: what sample, step and replace answer. drawn: ids as text. The worker's entry keeps what was drawn, so that a
 -- repeat answers the same, whatever has become of those tasks: no label and no JSON text holds a line feed.
 -- Needs: call, sequence, meta, count_samples, worker_key
--- Gives: reply, reply_again
+-- Gives: reply
 local function reply(outcomes, drawn, wanted, missing)
   local answer = { 0, tonumber(meta[8]), wanted, missing, #outcomes }
   for i = 1, #outcomes do
@@ -10,18 +10,5 @@ local function reply(outcomes, drawn, wanted, missing)
   count_samples(drawn, answer)
   local words = sequence .. ' ' .. wanted .. '\n' .. table.concat(answer, '\n', 6 + #outcomes)
   call('HSET', worker_key, 'sequence', sequence, 'drawn', words)
-  return answer
-end
-
-local function reply_again()
-  local drawn = call('HGET', worker_key, 'drawn') or ''
-  local number, wanted, words = string.match(drawn, '^(%d+) (%d+)\n(.*)$')
-  local answer = { 1, tonumber(meta[8]), 0, 0, 0 }
-  if number == sequence then
-    answer[3] = tonumber(wanted)
-    for word in string.gmatch(words, '[^\n]+') do
-      answer[#answer + 1] = word
-    end
-  end
   return answer
 end

@@ -49,8 +49,9 @@ local function apply_results(results, first, last)
   for name, label in pairs(labels) do
     save_label(name)
     store_label(label)
-    call('HINCRBY', pool .. 'count:completions', name, label.count)
-    call('HINCRBY', epoch_prefix .. 'completions', name, label.count)
+    local count = string.format('%d', label.count)
+    call('HINCRBY', pool .. 'count:completions', name, count)
+    call('HINCRBY', epoch_prefix .. 'completions', name, count)
   end
   index_results(tasks, labels)
   if late < #outcomes then

@@ -17,10 +17,11 @@
 --@include keys
 --@include clock
 --@include guard
---@include reply
 if repeated then
+  --@include reply_again
   return reply_again()
 end
+--@include reply
 if meta[8] ~= config_version then
   return redis.error_reply('RCCONFIG ' .. meta[8])
 end

@@ -16,10 +16,11 @@
 -- Atomic. Expected O(count x log pool); after some 1,024 trials or 64 + 4 x count repeated picks in all the call ends with fewer tasks.
 
 --@include guard
---@include reply
 if repeated then
+  --@include reply_again
   return reply_again()
 end
+--@include reply
 --@include draw
 local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
 return reply({}, drawn, wanted, num_active_tasks - all_count)

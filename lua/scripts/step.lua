@@ -17,11 +17,12 @@
 -- Atomic. The draws see the results.
 
 --@include guard
---@include reply
 if repeated then
+  --@include reply_again
   return reply_again()
 end
 --@include random
+--@include reply
 --@include results
 local outcomes = apply_results(results, results_first, results_last)
 --@include draw

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from redis_curriculum._protocol.splice import Splice, Variant
+from redis_curriculum._protocol.splice import Splice, Variant, without_unused
 from redis_curriculum.errors import ScriptError
 
 _KIND: Final = r"(?:doubles|flag|float|int|JSON|str)"
@@ -105,7 +105,8 @@ def load(name: str, variant: Variant = Variant()) -> Script:  # noqa: B008  # fr
     """
     where, header, body = _read(name)
     contract, head = _parse(name, where, header)
-    source = Splice(folder(), variant).text(f"{header}\n{head}\n{body}", where)
+    whole = Splice(folder(), variant).text(f"{header}\n{head}\n{body}", where)
+    source = without_unused(whole)
     script = Script(
         name=name,
         arguments=contract.arguments,

@@ -10,13 +10,16 @@ Both are names of local variables and functions. ``--@include reap`` puts the fi
 come the includes that give what it needs, unless the name is there already: by an include, by the
 script's arguments, or by its own ``local``. Blocks are told by their indentation: what is included
 in one counts to its end, so that functions which are rarely needed are made only then.
+
+A script makes each of its functions anew at every call, and each costs some hundred instructions.
+So a function that the whole script does not use is left out of it (``without_unused``).
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +28,11 @@ from typing import Final
 
 _DIRECTIVE: Final = re.compile(r"--@(include|generated) (\w+)")
 _LOCAL: Final = re.compile(r"local (?:function (\w+)|(\w+(?:,\s*\w+)*))")
+_FUNCTION: Final = re.compile(
+    r"^(?P<indent> *)local (?:function (?P<name>\w+)\([\w, .]*\)\n"
+    r"(?:(?!(?P=indent)end$).*\n)*(?P=indent)end\n|(?P<alias>\w+) = \w+\n)",
+    re.MULTILINE,
+)
 _LIST: Final = r"^-- {}: (.+(?:\n--   .+)*)"
 
 Scope = ChainMap[str, str]
@@ -162,6 +170,33 @@ class Splice:
         """What its header says, and the names of lines generated in it."""
         texts = [self._generated.get(name, "") for name in part.generated]
         return {*part.gives, *(name for text in texts for name in _locals_of(text))}
+
+
+def without_unused(source: str) -> str:
+    """Return a whole script without the local functions that nothing in it uses.
+
+    A function's own body does not count as a use, nor does a comment. Functions within functions
+    stay: they are made only when the outer one runs.
+    """
+    used = _words(source)
+    functions = [(match, _words(match[0])) for match in _FUNCTION.finditer(source)]
+    unused: list[re.Match[str]] = []
+    while left := [one for one in functions if used[_name(one[0])] == one[1][_name(one[0])]]:
+        for match, inside in left:
+            used -= inside
+            unused.append(match)
+        functions = [one for one in functions if one not in left]
+    for match in sorted(unused, key=re.Match.start, reverse=True):
+        source = source[: match.start()] + source[match.end() :]
+    return source
+
+
+def _name(function: re.Match[str]) -> str:
+    return function["name"] or function["alias"]
+
+
+def _words(code: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", re.sub(r"--.*", "", code)))
 
 
 def _scoped(source: str, scope: Scope) -> Iterator[tuple[int, str, Scope]]:

@@ -398,7 +398,7 @@ async def test_a_killed_server_comes_back(tmp_path: Path) -> None:
 
 @in_loop
 async def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
-    settings = WorkerSettings(timeout_s=0.2, retry_deadline_s=0.0)
+    settings = WorkerSettings(timeout_s=2.0, retry_deadline_s=0.0)
     with redis_server(tmp_path) as own:
         async with AsyncCurriculum.open(own.url, "mute", config_of(), worker=settings) as handle:
             task = await handle.get_task()

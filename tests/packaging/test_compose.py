@@ -144,6 +144,7 @@ def test_the_health_check_as_written(compose_redis: Running) -> None:
         assert subprocess.call(["sh", "-c", here], env=environment) == code
 
 
+@pytest.mark.parametrize("compose_redis", list(executables())[:1], indirect=True)
 def test_two_workers_run_their_command_as_written(compose_redis: Running, name: str) -> None:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

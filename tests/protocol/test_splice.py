@@ -11,7 +11,8 @@ from tempfile import mkdtemp
 import pytest
 
 from redis_curriculum._protocol.scripts import folder, names
-from redis_curriculum._protocol.splice import Splice, Variant
+from redis_curriculum._protocol.splice import Splice, Variant, without_unused
+from redis_curriculum._store.variant import every_script
 from tests.bytecode import REDIS, functions
 from tests.families import VARIANTS, whole
 
@@ -220,6 +221,26 @@ def test_lines_generated_in_an_include_are_among_what_it_gives(place: Path) -> N
 def test_lines_that_no_family_generates_are_refused(place: Path) -> None:
     message = "lua/scripts/x.lua: no scorer family generates hypers"
     refused(place, message, "--@generated hypers\n")
+
+
+def test_functions_that_nothing_uses_are_left_out() -> None:
+    used = "local function used(n)\n  if n > 0 then\n    return used(n - 1)\n  end\nend\n"
+    once = "local function once()\n  return used(2)\nend\n"
+    other = "local other = once\n"  # named by nothing, so `once` is named by nothing
+    alone = "local function alone()\n  return alone()\nend\n"
+    inner = "if used then\n  local function inner()\n    return 1\n  end\nend\n"
+    comment = "-- once, alone, inner and other are functions\n"
+    short = "local function short() end\n"  # stays: in one line it costs next to nothing
+    source = comment + used + once + other + alone + inner + short + "return used(1)\n"
+    left = comment + used + "if used then\nend\n" + short + "return used(1)\n"
+    assert without_unused(source) == left
+
+
+def test_no_script_has_a_function_that_it_does_not_use() -> None:
+    for script in every_script():
+        code = re.sub(r"--.*", "", script.source)
+        for name in re.findall(r"^local function (\w+)\([^)]*\)\n", code, re.MULTILINE):
+            assert len(re.findall(rf"\b{name}\b", code)) > 1, (script.name, name)
 
 
 def test_variants_of_equal_content_are_equal() -> None:

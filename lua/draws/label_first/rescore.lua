@@ -24,11 +24,11 @@ local function rescore(set, label, before, after, is_young)
   if from ~= to then
     local n = 4
     if from then
-      words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'INCRBY', 'u32', '#' .. from + 4, -1
+      words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'INCRBY', 'u32', '#' .. from + 4, '-1'
       n = n + 4
     end
     if to then
-      words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'INCRBY', 'u32', '#' .. to + 4, 1
+      words[n + 1], words[n + 2], words[n + 3], words[n + 4] = 'INCRBY', 'u32', '#' .. to + 4, '1'
     end
   end
   call('BITFIELD', pool .. 'groups', unpack(words))

@@ -1,13 +1,13 @@
 -- pick: a share for fresh tasks; the others by the sigmoid of their weights' z-scores (_sampling/sigmoid.py).
 -- Needs: call, pool, fresh_count, learning_count, ripe_count, all_count, id_at, task_at, uniform, index, weight,
 --   weight_is_rank, unpack_task, unpack_label, malformed, pooling_is_label, rand_task_rate, exploration_is_bonus,
---   exploration_bonus, exploration_share, MOST_TRIALS, load_moments, acceptance, all_alike, has_strata, build_strata,
---   pick_stratified
+--   exploration_bonus, exploration_share, MOST_TRIALS, load_moments, acceptance, all_alike
 -- Gives: prepare_picks, is_spent, pick
 local TRIALS, STRATA_FROM = 64, 32
 local eligible_count = learning_count + ripe_count
 local ordered = not pooling_is_label and weight_is_rank -- the weight is the sorted sets' score
 local wanted_draws, share, tried = 0, 0, 0
+local by_strata -- a function; few calls need it
 
 local function prepare_picks(count)
   wanted_draws = count
@@ -23,16 +23,16 @@ local function is_spent()
   return tried >= MOST_TRIALS
 end
 
--- The rank-th of learning, then ripe, in ascending order; with its score where the sets are in order of the weight.
-local function eligible_at(rank)
+-- The task at a place of learning, then ripe, in ascending order; with its score where the sets are in order of the weight.
+local function eligible_at(place)
   local part = 'learning'
-  if rank >= learning_count then
-    part, rank = 'ripe', rank - learning_count
+  if place >= learning_count then
+    part, place = 'ripe', place - learning_count
   end
   if ordered then
-    return id_at(part, rank, 'WITHSCORES')
+    return id_at(part, place, 'WITHSCORES')
   end
-  return id_at(part, rank)
+  return id_at(part, place)
 end
 
 local function weight_in(key, unpack_statistics)
@@ -65,7 +65,7 @@ local function pick_eligible()
   if all_alike() then
     return (eligible_at(index(eligible_count)))
   end
-  if not (ordered and (has_strata() or wanted_draws >= STRATA_FROM)) then
+  if not (ordered and (by_strata or wanted_draws >= STRATA_FROM)) then
     for _ = 1, ordered and TRIALS or MOST_TRIALS do
       tried = tried + (ordered and 0 or 1)
       local id, score = eligible_at(index(eligible_count))
@@ -77,10 +77,11 @@ local function pick_eligible()
       return nil
     end
   end
-  if not has_strata() then
-    build_strata()
+  if not by_strata then
+    --@include strata
+    by_strata = pick_stratified
   end
-  return pick_stratified()
+  return by_strata()
 end
 
 local function pick()

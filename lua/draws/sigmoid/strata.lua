@@ -1,25 +1,17 @@
--- strata: pieces of the sorted sets that envelop the chances of their tasks, and a pick among them.
+-- strata: pieces of the sorted sets that envelop the chances of their tasks, and a pick among them. Strata of descending
+-- weight, each a quarter of what lies above it: the envelope exceeds the mass by a quarter at most.
 -- Needs: call, pool, learning_count, ripe_count, uniform, index, acceptance, MOST_TRIALS
--- Gives: has_strata, build_strata, pick_stratified
-
--- Strata of descending weight, each a quarter of what lies above it: the envelope exceeds the mass by a quarter at most.
-local strata
-local function has_strata()
-  return strata ~= nil
-end
-
-local function build_strata()
-  strata = { total = 0 }
-  for _, part in ipairs({ 'learning', 'ripe' }) do
-    local count, start = part == 'learning' and learning_count or ripe_count, 0
-    while start < count do
-      local size = math.min(math.max(1, math.floor(start / 4)), count - start)
-      local top = call('ZREVRANGE', pool .. part, start, start, 'WITHSCORES')
-      local a = acceptance(tonumber(top[2]))
-      strata.total = strata.total + size * a
-      strata[#strata + 1] = { part = part, start = start, size = size, top = a, upto = strata.total, id = top[1] }
-      start = start + size
-    end
+-- Gives: pick_stratified
+local strata = { total = 0 }
+for _, part in ipairs({ 'learning', 'ripe' }) do
+  local count, start = part == 'learning' and learning_count or ripe_count, 0
+  while start < count do
+    local size = math.min(math.max(1, math.floor(start / 4)), count - start)
+    local top = call('ZREVRANGE', pool .. part, start, start, 'WITHSCORES')
+    local a = acceptance(tonumber(top[2]))
+    strata.total = strata.total + size * a
+    strata[#strata + 1] = { part = part, start = start, size = size, top = a, upto = strata.total, id = top[1] }
+    start = start + size
   end
 end
 
@@ -38,8 +30,8 @@ local function pick_stratified()
     if stratum.size == 1 then
       return stratum.id
     end
-    local rank = string.format('%d', stratum.start + index(stratum.size))
-    local found = call('ZREVRANGE', pool .. stratum.part, rank, rank, 'WITHSCORES')
+    local place = string.format('%d', stratum.start + index(stratum.size))
+    local found = call('ZREVRANGE', pool .. stratum.part, place, place, 'WITHSCORES')
     if uniform() * stratum.top < acceptance(tonumber(found[2])) then
       return found[1]
     end
