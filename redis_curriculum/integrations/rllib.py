@@ -64,6 +64,7 @@ def _settings(env_config: object) -> _Settings:
         raise InvalidInputError(f'env_config["{KEY}"]', rule, given) from None
     validate_flag(found.evaluation, "evaluation")
     _COUNT.require(found.epoch_iterations, "epoch_iterations")
+    _COUNT.require(found.per_label, "per_label")
     return found
 
 
@@ -94,8 +95,8 @@ def environment(
     """Wrap a Gymnasium environment for an env runner.
 
     It becomes a ``CurriculumEnv``. Where ``env_config["curriculum"]["evaluation"]`` is true it
-    becomes an ``EvaluationEnv``, which plays ``per_label`` tasks of each label in turn, and reports
-    and counts nothing.
+    becomes an ``EvaluationEnv``: it plays ``per_label`` tasks for each label in turn, and reports
+    and counts nothing. If the curriculum holds tasks out (``config.held_out``), it plays these.
 
     Args:
         env: The environment.
@@ -107,7 +108,11 @@ def environment(
     settings = _settings(env_config)
     if not settings.evaluation:
         return CurriculumEnv(env, curriculum, apply_task, score)
-    return EvaluationEnv(env, evaluation_tasks(curriculum, settings.per_label), apply_task, score)
+    if curriculum.config.held_out is None:
+        tasks = evaluation_tasks(curriculum, settings.per_label)
+    else:
+        tasks = curriculum.get_eval_tasks(settings.per_label * max(len(curriculum.labels()), 1))
+    return EvaluationEnv(env, tasks, apply_task, score)
 
 
 class CurriculumCallback(_Callback):  # type: ignore[misc]

@@ -26,8 +26,8 @@ class Event:
     ms: int
     """By the server's clock."""
     kind: str
-    """``created``, ``evicted``, ``failed``, ``quarantined``, ``configured``, ``epoch``,
-    ``restored``, ``migrated`` or ``generator_trouble``."""
+    """``created``, ``added``, ``removed``, ``evicted``, ``failed``, ``quarantined``,
+    ``configured``, ``epoch``, ``restored``, ``migrated`` or ``generator_trouble``."""
     fields: Mapping[str, Any]
     """What is known of it by name, such as ``task_id`` and ``label``; None means never."""
 

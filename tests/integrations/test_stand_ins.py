@@ -256,6 +256,21 @@ def test_rllib_makes_environments_by_name(rllib: Any, curriculum: Curriculum) ->
     rllib.curriculum_of({"curriculum": own}).close()
 
 
+def test_rllib_evaluates_on_what_is_held_out(rllib: Any, url: str, name: str) -> None:
+    with Curriculum.open(url, name, config_of(held_out=0.2)) as curriculum:
+        own = {"url": url, "name": name, "evaluation": True, "per_label": 2}
+        env = rllib.environment(OptionWalk(), {"curriculum": own})
+        tasks = curriculum.get_eval_tasks(2 * len(curriculum.labels()))
+        played = [env.reset()[1]["curriculum"]["task_id"]]
+        for _ in tasks[1:]:
+            while not any(env.step(0)[2:4]):
+                pass
+            played.append(env.reset()[1]["curriculum"]["task_id"])
+        assert played == [task.task_id for task in tasks]
+        assert not set(played) & set(curriculum.task_ids())
+        rllib.curriculum_of({"curriculum": own}).close()
+
+
 def test_rllib_refuses_an_evaluation_that_reports(rllib: Any, curriculum: Curriculum) -> None:
     own = {"url": curriculum.url, "name": curriculum.name}
     reporting = Algorithm({"curriculum": own}, evaluation_interval=1, evaluation_config=None)
