@@ -49,7 +49,8 @@ def readable(
 
 def variant_of(scorer: Scorer) -> Variant:
     """Return what the scripts of this family are spliced with, as its structural settings say."""
-    stored = tuple((holder, scorer.stored(holder)) for holder in (*_HOLDERS, _POOL))
+    holders: tuple[Holder, ...] = (*_HOLDERS, _POOL)
+    stored = tuple((holder, scorer.stored(holder)) for holder in holders)
     packing = _Packing(type(scorer), stored, tuple(sorted(scorer.aliases.items())))
     return _variant(packing, len(scorer.reported), tuple(lengths(scorer).items()))
 
