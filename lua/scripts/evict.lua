@@ -17,21 +17,25 @@ if repeated then
 end
 --@include event
 --@include remove
-local now, answer, one, count = now_ms(), { 0 }, nil, 0
+local MOST_EVENTS = 16 -- the stream is capped: a removal of many is one event
+local now, answer, all_gone = now_ms(), { 0 }, {}
 for i = task_ids_first, task_ids_last do
   local id = task_ids[i]
   local gone = remove_task(id, now)
   answer[#answer + 1] = gone and 1 or 0
   if gone then
     gone.id = id
-    one, count = one or gone, count + 1
+    all_gone[#all_gone + 1] = gone
   end
 end
-if count == 1 then
-  event('event', 'evicted', 'task_id', one.id, 'label', one.label, 'learning_progress', one.learning_progress or '',
-    'worker', worker)
-elseif one then -- not an event each: the stream is capped
-  event('event', 'removed', 'count', count, 'first_task_id', one.id, 'label', one.label, 'worker', worker)
+if #all_gone <= MOST_EVENTS then
+  for _, gone in ipairs(all_gone) do
+    event('event', 'evicted', 'task_id', gone.id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
+      'worker', worker)
+  end
+else
+  event('event', 'removed', 'count', #all_gone, 'first_task_id', all_gone[1].id, 'label', all_gone[1].label, 'worker',
+    worker)
 end
 call('HSET', worker_key, 'sequence', sequence)
 return answer
