@@ -123,7 +123,12 @@ class Faults:
     def kill(self) -> None:
         self.server.kill()
         time.sleep(self.choose.uniform(0, 2))
-        self.server.start()
+        self.server.start(wait=False)
+        for _ in range(9):  # on a busy machine it loads its data for long
+            with suppress(RuntimeError):
+                self.server.wait()
+                return
+        self.server.wait()
 
     def pause(self) -> None:
         self.server.send(signal.SIGSTOP)
@@ -211,7 +216,7 @@ def soak(seconds: float, seed: int, folder: Path) -> tuple[dict[str, Any], bool]
             through = stack.enter_context(proxy(server))
             players.append(Player(name, settings, through, seed + i))
         faults = Faults(server, [player.through for player in players], folder, seed)
-        threads = [threading.Thread(target=player.run) for player in players]
+        threads = [threading.Thread(target=player.run, daemon=True) for player in players]
         until = time.monotonic() + seconds
         for player, thread in zip(players, threads, strict=True):
             player.until = until

@@ -53,6 +53,13 @@ class Curve:
         """Return the success at these steps or episodes, NaN beyond the end of the run."""
         return np.interp(points, self.by[axis], self.success, right=math.nan)
 
+    def wasted(self, threshold: float) -> float:
+        """Return the share of groups, up to the threshold, from which nothing was learned."""
+        marks = [m for m in self.record["marks"] if m["steps"]]
+        there = [m for m in marks if m["steps"] >= self.reaches(threshold, "steps")]
+        mark = (there or marks[-1:])[0]
+        return float(mark["wasted"] / mark["episodes"]) if "wasted" in mark else math.nan
+
     def share(self, nature: str, axis: str) -> float:
         """Return the share of episodes, or of their steps, on tasks of this nature."""
         counts = self.record["marks"][-1]["nature"]
@@ -116,6 +123,8 @@ class Summary:
     """Share of steps by nature."""
     replaced: Spread
     """Tasks that were replaced."""
+    wasted: Spread
+    """Share of groups, up to the first threshold, that were all right or all wrong; else NaN."""
 
 
 def summarise(family: Family, records: Sequence[Record]) -> list[Summary]:
@@ -155,6 +164,7 @@ def _summary(
         draws={n: Spread.of(c.share(n, "episodes") for c in every) for n in natures},
         spent={n: Spread.of(c.share(n, "steps") for c in every) for n in natures},
         replaced=Spread.of(float(c.record["replaced"]) for c in every),
+        wasted=Spread.of(c.wasted(threshold) for c in every),
     )
 
 
@@ -195,7 +205,7 @@ def markdown(families: Iterable[Family], summaries: Iterable[Summary]) -> str:
     )
     shares = _table(
         "family | algorithm | success by steps | success by episodes | draws: impossible"
-        " | coin flip | steps: impossible | coin flip | replaced",
+        " | coin flip | steps: impossible | coin flip | replaced | groups wasted",
         [_share_cells(*row) for row in rows],
     )
     legend = "".join(f"- **{f.name}**: {f.about}.\n" for f in dict(rows))
@@ -229,6 +239,7 @@ def _share_cells(family: Family, s: Summary) -> list[str]:
         *(" ".join(map(_number, s.success[axis])) for axis in AXES),
         *(_spread(share, _percent) for share in shares),
         _spread(s.replaced, _count),
+        _spread(s.wasted, _percent),
     ]
 
 
@@ -253,7 +264,7 @@ def _count(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def write_between_marks(text: str, path: Path) -> None:

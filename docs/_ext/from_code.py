@@ -103,7 +103,7 @@ def presets(name: str, *methods: str) -> str:
     rows = [
         [f"`{field}`", *(f"`{preset[field]!r}`" for preset in values)]
         for field in model.model_fields
-        if len({preset[field] for preset in values}) > 1
+        if any(preset[field] != values[0][field] for preset in values)
     ]
     return _table(["field", *(f"`.{method}()`" for method in methods)], rows)
 

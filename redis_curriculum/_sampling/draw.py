@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from redis_curriculum._sampling import by_state, label_first, sigmoid, uniform
+from redis_curriculum._sampling import by_state, label_first, quotas, sigmoid, uniform
 from redis_curriculum._sampling.pool import Parts, Pool, count_evictable
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.errors import EmptyPoolError
@@ -84,15 +84,27 @@ class _Way(NamedTuple):
     chances: Callable[[Pool, Any], Floats]
     distribution: Callable[[Pool, Any], Floats]
     pick: Callable[[Pool, Parts, Any, RandomStream, int], Pick]
+    label_parts: Callable[[Pool, Any], Floats]
+    """Each label's part of the draws, for quotas."""
 
 
 _WAYS: Final[dict[Draw, _Way]] = {
-    "by_state": _Way(by_state.pool_weights, by_state.chances, by_state.distribution, by_state.Pick),
-    "label_first": _Way(
-        label_first.pool_weights, label_first.chances, label_first.distribution, label_first.Pick
+    "by_state": _Way(
+        *(by_state.pool_weights, by_state.chances, by_state.distribution),
+        *(by_state.Pick, quotas.part_of_tasks),
     ),
-    "sigmoid": _Way(sigmoid.pool_weights, sigmoid.chances, sigmoid.distribution, sigmoid.Pick),
-    "uniform": _Way(uniform.pool_weights, uniform.chances, uniform.distribution, uniform.Pick),
+    "label_first": _Way(
+        *(label_first.pool_weights, label_first.chances, label_first.distribution),
+        *(label_first.Pick, label_first.label_parts),
+    ),
+    "sigmoid": _Way(
+        *(sigmoid.pool_weights, sigmoid.chances, sigmoid.distribution),
+        *(sigmoid.Pick, quotas.part_of_tasks),
+    ),
+    "uniform": _Way(
+        *(uniform.pool_weights, uniform.chances, uniform.distribution),
+        *(uniform.Pick, quotas.part_of_tasks),
+    ),
 }
 
 
@@ -111,7 +123,12 @@ def distribution(pool: Pool, scorer: Scorer) -> Floats:
 
     An empty pool has an empty distribution.
     """
-    return _WAYS[scorer.DRAW].distribution(pool, scorer)
+    found = _WAYS[scorer.DRAW].distribution(pool, scorer)
+    return _shares(pool, scorer).distribution(pool, found) if scorer.label_share else found
+
+
+def _shares(pool: Pool, scorer: Scorer) -> quotas.Shares:
+    return quotas.Shares(pool, scorer, _WAYS[scorer.DRAW].label_parts(pool, scorer))
 
 
 def draw(
@@ -129,6 +146,10 @@ def draw(
         raise EmptyPoolError(f"the pool has {len(pool)} tasks to draw from")
     parts = pool.parts(scorer)
     pick = _WAYS[scorer.DRAW].pick(pool, parts, scorer, stream, count)
+    if scorer.label_share:
+        member_of = pick.member_of if isinstance(pick, label_first.Pick) else None
+        shares = _shares(pool, scorer)
+        pick = quotas.QuotaPick(pool, parts, shares, pick, stream, member_of=member_of)
     if distinct:
         pick = _Distinct(pick, most_repeats(count))
     task_ids: list[int] = []

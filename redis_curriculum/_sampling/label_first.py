@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redis_curriculum._sampling.pool import Parts, Pool, Positions
+from redis_curriculum._sampling.quotas import members_of
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.scorers.base import Floats
 from redis_curriculum.scorers.drawing import LabelFirstDraws
@@ -151,6 +152,14 @@ class Standing:
         return self._base + self._share_of_mass * mass
 
     @property
+    def parts(self) -> Floats:
+        """Each label's part of the draws as the scripts compute it, shape (m,)."""
+        whole = self.most * len(self.capped) + self.any_part + self.weighed_part
+        uncut = self._base + self._share_of_mass * self._masses
+        found: Floats = np.minimum(uncut, self.most) / max(whole, 5e-324)
+        return found
+
+    @property
     def shares(self) -> Floats:
         """Each label's share of the draws, shape (m,); 0 for labels without tasks."""
         uncut = self._base + self._share_of_mass * self._masses
@@ -166,6 +175,11 @@ def distribution(pool: Pool, scorer: LabelFirstDraws) -> Floats:
     standing = Standing(pool, scorer)
     each = standing.shares / np.maximum(standing.tasks_of, 1)
     return each[pool.label_index]
+
+
+def label_parts(pool: Pool, scorer: LabelFirstDraws) -> Floats:
+    """Return each label's part of the draws, shape (m,)."""
+    return Standing(pool, scorer).parts
 
 
 def pool_weights(pool: Pool, scorer: LabelFirstDraws) -> Floats:
@@ -210,8 +224,14 @@ class Pick:
             label = self._weighed()
         if label is None:
             return None
-        members = self._members_of(label)
-        return int(members[stream.index(len(members))])
+        return self.member_of(label)
+
+    def member_of(self, label: int) -> int:
+        """Return the position of any task of a label."""
+        if label not in self._members:
+            self._members[label] = members_of(self._pool, label)
+        members = self._members[label]
+        return int(members[self._stream.index(len(members))])
 
     def _any(self) -> int:
         judged, young = self._standing.judged, self._standing.young
@@ -242,11 +262,3 @@ class Pick:
                 return ranked.labels[place] if accepted else None
             v, start = v - count * top, start + count
         return None
-
-    def _members_of(self, label: int) -> Positions:
-        """Return the positions of a label's tasks, by the id's text as bytes."""
-        if label not in self._members:
-            members = np.flatnonzero(self._pool.label_index == label)
-            order = np.argsort(self._pool.task_ids[members].astype("S20"), kind="stable")
-            self._members[label] = members[order]
-        return self._members[label]

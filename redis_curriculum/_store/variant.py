@@ -30,10 +30,18 @@ _OF_CURRICULUM: Final = (
 
 
 def packed_hypers(config: CurriculumConfig) -> bytes:
-    """Return the numbers of a config as the scripts unpack them: little-endian doubles."""
+    """Return the numbers of a config as the scripts unpack them: little-endian doubles.
+
+    Behind them stand the quotas of labels, if there are any: the number of bytes, and of each two
+    doubles, the length of the name and the name.
+    """
     own = [float(getattr(config, name)) for name in _OF_CURRICULUM]
     numbers = [*own, *as_numbers(config.algorithm)]
-    return struct.pack(f"<{len(numbers)}d", *numbers)
+    packed, quotas = struct.pack(f"<{len(numbers)}d", *numbers), b""
+    for label, (least, greatest) in config.algorithm.label_share.items():
+        name = label.encode()
+        quotas += struct.pack("<ddH", least, greatest, len(name)) + name
+    return packed + (struct.pack("<d", len(quotas)) + quotas if quotas else b"")
 
 
 def readable(
@@ -49,7 +57,9 @@ def readable(
 
 def variant_of(scorer: Scorer) -> Variant:
     """Return what the scripts of this family are spliced with, as its structural settings say."""
-    stored = tuple((holder, scorer.stored(holder)) for holder in (*_HOLDERS, _POOL))
+    holders: tuple[Holder, ...] = (*_HOLDERS, _POOL)
+    stored: tuple[tuple[Holder, tuple[str, ...]], ...]
+    stored = tuple((holder, scorer.stored(holder)) for holder in holders)
     packing = _Packing(type(scorer), stored, tuple(sorted(scorer.aliases.items())))
     return _variant(packing, len(scorer.reported), tuple(lengths(scorer).items()))
 
@@ -89,11 +99,14 @@ def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
     found = {**dict.fromkeys(_OF_CURRICULUM, ()), **hyperparameters(family)}
     parts = {name: [f"{name}_{i + 1}" for i in range(count)] for name, count in tuples.items()}
     names = [each for name in found for each in parts.get(name, [name])]
-    yield f"if not packed_hypers or #packed_hypers ~= {8 * len(names)} then\n"
+    size = 8 * len(names)
+    yield f"if not packed_hypers or #packed_hypers ~= {size} and (#packed_hypers < {size + 8} or\n"
+    yield f"  #packed_hypers ~= {size + 8} + struct.unpack('<d', packed_hypers, {size + 1})) then\n"
     yield "  malformed(meta_key, 'hypers', packed_hypers)\n"
     yield "end\n"
     yield f"local {', '.join(names)} =\n"
     yield f"  struct.unpack('<{'d' * len(names)}', packed_hypers)\n"
+    yield f"local packed_quotas = string.sub(packed_hypers, {size + 9})\n"
     for name, choices in found.items():
         field = family.model_fields.get(name)
         if field is not None and field.annotation is bool:

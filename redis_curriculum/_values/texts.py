@@ -6,9 +6,12 @@ from typing import TextIO
 
 
 def shown_on(stream: TextIO, text: str) -> str:
-    r"""Return the text with an escape for each character that the stream's encoding lacks.
+    r"""Return the text, with escapes for all but ASCII if the stream's encoding lacks some of it.
 
     On an ASCII stream ``é`` becomes ``\xe9``. A stream without an encoding takes any text.
     """
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.encode("ascii", "backslashreplace").decode()
+    return text

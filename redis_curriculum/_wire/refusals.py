@@ -213,9 +213,10 @@ def _refused(error: exceptions.ResponseError, text: str) -> CurriculumError:
     if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
         denied = _DENIED.search(text)
         command = denied[1] if denied else None
+        other = "" if command else " (or ?prefix= in the URL, for keys that begin otherwise)"
         return PermissionDeniedError(
             f"this user may not use {command or 'one of our keys or commands'}; "
-            f"`redis-curriculum acl NAME` prints what is needed: {text}",
+            f"`redis-curriculum acl NAME` prints what is needed{other}: {text}",
             command=command,
         )
     known = _SERVER_CODE.search(text) or _SERVER_CODE.search(_code_of(error))

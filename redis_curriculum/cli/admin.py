@@ -168,7 +168,7 @@ def acl(
 
     Lines for redis-cli, for this server's version. Put a password of your own where PASSWORD
     stands. The curriculum need not exist. With --load the scripts are loaded that the server (or a
-    node of the cluster) lacks: after it was started anew, for workers who may not do that.
+    node of the cluster) or one of its replicas lacks: for workers who may not do that.
     """
     if name is None and not load:
         raise InvalidInputError("NAME", "given, or --load", name)
@@ -177,15 +177,35 @@ def acl(
         if name is not None:
             found = _lines_of(name, server)
         if load:
-            done = [node.run(load_scripts(node.node)) for node in server.nodes()]
-            found["scripts"] = {"known": done[0][0], "loaded": sum(missing for _, missing in done)}
+            found["scripts"] = _loaded(server)
     if json:
         print_json(found)
         return
     for role in ("worker", "viewer") if name is not None else ():
         print_line(found[role])
     if load:
-        say("{known} scripts, {loaded} of them loaded now".format(**found["scripts"]))
+        scripts = found["scripts"]
+        say("{known} scripts, {loaded} of them loaded now".format(**scripts))
+        if scripts["replicas"]:
+            say(f"also on {scripts['replicas']} replicas")
+        if scripts["unreached"]:
+            where = ", ".join(scripts["unreached"])
+            say(f"not on {where}, which cannot be reached: load them again after a failover")
+
+
+def _loaded(server: Session) -> dict[str, Any]:
+    """Load the scripts on each primary, and on its replicas: one of them may be promoted."""
+    done, replicas, unreached = list[tuple[int, int]](), 0, list[str]()
+    for node in server.nodes():
+        done.append(node.run(load_scripts(node.node)))
+        for replica in node.replicas():
+            try:
+                replica.run(load_scripts(replica.node))
+                replicas += 1
+            except CurriculumError:
+                unreached.append("{}:{}".format(*replica.address.hosts[0]))
+    loaded = sum(missing for _, missing in done)
+    return {"known": done[0][0], "loaded": loaded, "replicas": replicas, "unreached": unreached}
 
 
 def _lines_of(name: str, server: Session) -> dict[str, Any]:

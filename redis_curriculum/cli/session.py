@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ URL_VARIABLE: Final = "REDIS_CURRICULUM_URL"
 # A person waits for the answer: one try where something is only read, and little patience else.
 LOOKING: Final = WorkerSettings(retry_deadline_s=0)
 WORKING: Final = WorkerSettings(retry_deadline_s=5)
+
+_REPLICA: Final = re.compile(r"slave\d+")
 
 Url = Annotated[
     str | None,
@@ -88,6 +91,15 @@ class Session:
             address = replace(self.address, kind="single", hosts=((host, port),))
             with _open(address, self.settings) as session:
                 yield session
+
+    def replicas(self) -> Iterator[Session]:
+        """A session for each replica, where this server says that it is."""
+        info = self.run(self.node.info("replication"))
+        for line in (text for name, text in info.items() if _REPLICA.fullmatch(name)):
+            fields = dict(part.split("=", 1) for part in line.split(","))
+            place = (fields["ip"], int(fields["port"]))
+            with _open(replace(self.address, kind="single", hosts=(place,)), self.settings) as one:
+                yield one
 
 
 def assignments(texts: Iterable[str], what: str) -> dict[str, str]:

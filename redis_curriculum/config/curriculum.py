@@ -19,8 +19,9 @@ from redis_curriculum.config.differences import leaf_differences
 from redis_curriculum.config.overrides import from_text
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
+from redis_curriculum.scorers.quotas import falls_short
 from redis_curriculum.scorers.registry import Algorithm, family
-from redis_curriculum.tasks.buckets import Buckets
+from redis_curriculum.tasks.buckets import Buckets, Single
 from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
 from redis_curriculum.tasks.held_out import HeldOutRule, check_held_out, is_held_out
 from redis_curriculum.tasks.ids import task_id_at
@@ -58,6 +59,17 @@ def _training_rows(table: Table, rule: Any) -> int:
     if rule is None or (table.needs_data and table.live is None):
         return table.count
     return table.count - table.held_out(rule)
+
+
+def _labels_of(generator: object) -> set[str]:
+    """Every label that tasks may have; none, where that is not known."""
+    if isinstance(generator, Single):
+        return {generator.label}
+    if isinstance(generator, Buckets):
+        return generator.labels() or set()
+    if isinstance(generator, Table) and (generator.live or not generator.needs_data):
+        return generator.labels()
+    return set()
 
 
 def _warn_of_repetition(generator: Buckets, size: int) -> None:
@@ -148,6 +160,11 @@ class CurriculumConfig(FrozenModel):
                 raise InvalidInputError("num_active_tasks", rule, size)
         elif isinstance(generator, Buckets):
             _warn_of_repetition(generator, size)
+        if quotas := self.algorithm.label_share:
+            total = falls_short(quotas, _labels_of(generator))
+            if total is not None:
+                rule = "of greatest shares that sum to at least 1, as they cover every label"
+                raise InvalidInputError("algorithm.label_share", rule, total)
         return self
 
     @model_validator(mode="after")

@@ -13,12 +13,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, g
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction, Rate
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.scorers.quotas import Quotas, check_quotas
 from redis_curriculum.scorers.statistics import (
     BASIC,
     Holder,
@@ -88,6 +89,11 @@ class Scorer(FrozenModel):
     failure_score: Annotated[Annotated[float | None, In("[0, 1]")], TUNABLE] = Field(
         default=None,
         description="Score recorded for a reported failure; None: a failure is not a result.",
+    )
+    label_share: Annotated[Quotas, BeforeValidator(check_quotas), TUNABLE] = Field(
+        default_factory=dict,
+        description="Least and greatest share of the draws by label, such as"
+        ' ``{"easy": (0.05, 0.3)}``; at most 100 labels.',
     )
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -149,6 +150,22 @@ class Buckets(BaseGenerator):
             else:
                 return None
         return math.prod(sizes)
+
+    def labels(self, most: int = 1000) -> set[str] | None:
+        """Return every label; None, if there may be more than ``most``."""
+        names = {name for _, name, _ in template(self.label) if name is not None}
+        values = list[Sequence[Any]]()
+        for name in sorted(names):
+            bucket = self.buckets[name]
+            if isinstance(bucket, Span):
+                if not bucket.is_integer or bucket.high - bucket.low >= most:
+                    return None
+                bucket = range(int(bucket.low), int(bucket.high) + 1)
+            values.append(bucket)
+        if math.prod(map(len, values)) > most:
+            return None
+        chosen = (dict(zip(sorted(names), each, strict=True)) for each in product(*values))
+        return {filled_in(self.label, each) for each in chosen}
 
     def make(self, task_id: int, place: str) -> TaskSpec:
         """Choose one value per bucket."""

@@ -240,6 +240,11 @@ class Table(BaseGenerator):
         params = self._params_of(row, field, None, whole=True)
         return self._id_in(row, field), TaskSpec(self._label_of(row, field, None), params)
 
+    def labels(self) -> set[str]:
+        """Return the labels of all rows; one pass over them."""
+        count = self.count if self._names else 1
+        return {self._label_at(index) for index in range(count)}
+
     def held_out(self, rule: HeldOut) -> int:
         """Return how many rows are held out; one pass over the rows for each rule."""
         if rule not in self._held_out:

@@ -190,12 +190,21 @@ def test_a_summary_has_uniform_first_and_losses_in_it() -> None:
     assert other.replaced.median == 3
 
 
+def test_wasted_groups_are_counted_up_to_the_threshold() -> None:
+    found = record(STRAIGHT.tolist(), seed=0)
+    assert math.isnan(Curve(found).wasted(0.8))
+    for mark in found["marks"]:
+        mark["wasted"] = mark["episodes"] // 2 if mark["steps"] <= 800 else mark["episodes"]
+    assert Curve(found).wasted(0.75) == pytest.approx(0.5, abs=0.02)
+    assert Curve(found).wasted(2.0) == 1.0
+
+
 def test_the_table_has_a_row_an_algorithm_and_losses_stand_in_it() -> None:
     text = markdown([rooms()], summarise(rooms(), rooms_records()))
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| rooms")]
     assert len(rows) == 4
     assert {len(row) for row in rows[:2]} == {10}
-    assert {len(row) for row in rows[2:]} == {9}
+    assert {len(row) for row in rows[2:]} == {10}
     assert "800" in rows[0][3].replace(",", "") or "842" in rows[0][3]
     assert "never" in rows[1][3]
     assert "0.00 - " in rows[1][5]

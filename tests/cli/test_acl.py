@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ from redis_curriculum.errors import (
 from redis_curriculum.scorers import Scorer, family, kinds
 from tests.cli.conftest import MAZES, Cli
 from tests.families import whole
+from tests.faults.topologies import follows, free_ports, node, wait_for, wait_for_replicas
 from tests.harness import connect
 from tests.servers import RunningServer, redis_server
 
@@ -251,6 +253,31 @@ def test_load_says_what_it_did(cli: Cli, every_server: RunningServer, name: str)
     with connect(every_server) as client:
         client.script_flush()
     assert f"{found['known']} of them now" in cli("doctor", url=every_server.url).out
+
+
+def test_a_promoted_replica_has_the_scripts(cli: Cli, tmp_path: Path, name: str) -> None:
+    """The worker, who may load none, goes on there; a replica out of reach is named."""
+    ports = free_ports(3)
+    with node(tmp_path / "a", ports[0]) as primary, node(tmp_path / "b", ports[1]) as replica:
+        replica.ask("REPLICAOF", primary.host, primary.port)
+        wait_for(partial(follows, replica), "the replica in step")
+        lines = cli("acl", name, "--json", url=primary.server.url).json
+        admit(replica.server, lines["worker"])
+        replica.ask("SCRIPT", "FLUSH")
+        found = cli("acl", "--load", "--json", url=primary.server.url).json["scripts"]
+        assert (found["replicas"], found["unreached"]) == (1, [])
+        with Curriculum.open(primary.server.url, name, CONFIG) as curriculum:
+            task = curriculum.get_task()
+        wait_for_replicas(primary, 1)
+        replica.ask("REPLICAOF", "NO", "ONE")
+        url = f"unix://{name}-worker:{PASSWORD}@{replica.server.socket}"
+        with Curriculum.open(url, name, worker=AT_ONCE) as curriculum:
+            assert curriculum.update_task_performance(task.task_id, 0.5) is Outcome.APPLIED
+        replica.ask("CONFIG", "SET", "replica-announce-port", ports[2])
+        replica.ask("REPLICAOF", primary.host, primary.port)
+        wait_for(lambda: str(ports[2]) in repr(primary.ask("INFO", "replication")), "its port")
+        told = cli("acl", "--load", url=primary.server.url).err
+        assert f"not on 127.0.0.1:{ports[2]}" in told
 
 
 @pytest.mark.parametrize("algorithm", LAYOUTS, ids=str)

@@ -19,7 +19,7 @@ from redis_curriculum.tasks import Single
 from tests.cli.conftest import Cli, commands
 
 LABEL = "étage 二"
-ESCAPED = {"ascii": r"\xe9tage \u4e8c", "cp1252": r"étage \u4e8c", "utf-8": LABEL}
+ESCAPED = {"ascii": r"\xe9tage \u4e8c", "cp1252": r"\xe9tage \u4e8c", "utf-8": LABEL}
 
 
 @pytest.fixture

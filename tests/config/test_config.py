@@ -78,6 +78,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("algorithm.exploration", ["share", "bonus"], ["both", None]),
     ("algorithm.use_bidirectional", [True, False], [1, "yes", None]),
     ("algorithm.use_baseline_normalization", [True, False], [0, "false"]),
+    ("algorithm.label_share", [{}, {"z": [0, 1]}, {"z": (0.1, 0.2)}], [None, 1, {"a": 1}]),
     ("num_active_tasks", [1, 2**20, np.int64(3)], [0, 2**20 + 1, 3.0, "3", True, None]),
     ("seed", [0, 2**63 - 1], [-1, 2**63, 0.5]),
     ("epochs_retained", [1, 10_000], [0, 10_001]),
@@ -102,7 +103,7 @@ def with_field(field: str, value: Any) -> CurriculumConfig:
 def test_every_bound(field: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
         with_field(field, value)
-    for value in [*bad, math.nan, math.inf, [1, 2, 3], {}]:
+    for value in [*bad, math.nan, math.inf, [1, 2, 3], *([] if {} in good else [{}])]:
         with pytest.raises(InvalidInputError) as caught:
             with_field(field, value)
         name = field.rpartition(".")[2]

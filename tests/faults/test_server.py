@@ -130,7 +130,9 @@ def opening_errors(url: str) -> list[ServerUnavailableError]:
     errors = []
     while True:
         try:
-            Curriculum.open(url, "x", worker=settings_of(retry_deadline_s=0.0)).close()
+            Curriculum.open(
+                url, "x", worker=settings_of(timeout_s=5.0, retry_deadline_s=0.0)
+            ).close()
         except ServerUnavailableError as error:
             errors.append(error)
         else:

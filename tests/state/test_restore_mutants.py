@@ -145,7 +145,7 @@ def test_an_edited_snapshot_is_refused_or_works(
             _works(curriculum, tmp_path, f"{seed}.{i}: {places}")
         Curriculum.restore(good_path, server.url, name, replace=True, worker=IMPATIENT).close()
         before = state_of(server, name)
-    assert 1 <= restored < PER_TEST
+    assert restored < PER_TEST
 
 
 def _works(curriculum: Curriculum, folder: Path, places: str) -> None:

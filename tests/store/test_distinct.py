@@ -18,7 +18,12 @@ from redis_curriculum._sampling import draw
 from redis_curriculum._sampling.draw import choose_distinct, distribution
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._sampling.random_stream import RandomStream
-from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, UniformConfig
+from redis_curriculum.config import (
+    CurriculumConfig,
+    DebiasedProgressConfig,
+    LearningProgressConfig,
+    UniformConfig,
+)
 from redis_curriculum.errors import EmptyPoolError, Exhausted, InvalidInputError
 from redis_curriculum.tasks import Buckets
 from tests.harness import Harness, Server, connect, plant, text_config
@@ -34,6 +39,7 @@ from tests.store.test_draws import (
     random_hypers,
     random_pool,
 )
+from tests.store.test_label_first import literal, pair, play, random_scorer, spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")
 
@@ -63,6 +69,33 @@ def test_distinct_draws_equal_the_reference_bit_for_bit(
             short += expected.short
         harness.wipe()
     assert short > 0, "the bound on repeated picks was met"
+
+
+@pytest.mark.parametrize("labels", [1, 3, 40])
+def test_distinct_draws_of_labels_first_equal_the_reference_bit_for_bit(
+    server: Server, name: str, labels: int
+) -> None:
+    rng, short = random.Random(f"distinct {labels}"), 0
+    for i in range(4):
+        specs = [spec(i, f"l{rng.randrange(labels)}") for i in rng.sample(range(10**6), 50)]
+        harness, model = pair(server, f"{name}.{i}", random_scorer(rng), specs)
+        for results in (0, 60, 600):
+            play(harness, model, rng, results, lambda label: hash_of(label) / 40)
+            for count in (1, 5, 40, len(specs)):
+                expected = draw.draw(
+                    model.pool(), harness.hypers, model.stream, count, distinct=True
+                )
+                reply = harness.sample(count, distinct=count)
+                assert reply.ids == expected.task_ids
+                assert len(set(reply.ids)) == len(reply.ids)
+                assert harness.stream_state == model.stream.state
+                short += expected.short
+        harness.wipe()
+    assert short > 0 or labels < 40, "the bound on repeated picks was met"
+
+
+def hash_of(label: str) -> int:
+    return int(label.removeprefix("l"))
 
 
 def test_of_a_pool_that_is_too_small_none_is_drawn(every_server: Server, name: str) -> None:
@@ -155,6 +188,24 @@ def test_sequences_have_the_probabilities_of_draws_without_replacement(
     drawn = way(harness, pool, count)
     found = [tuple(drawn()) for _ in range(CALLS)]
     assert p_value(found, in_order(p, count)) > ALPHA
+
+
+@pytest.mark.parametrize("way", [by_script, by_pass, by_both])
+@pytest.mark.parametrize("mass", ["equal", "tasks"])
+def test_labels_first_too(
+    server: Server, name: str, way: Callable[..., Callable[[], list[int]]], mass: Any
+) -> None:
+    """By the formula of its documentation: a label by its weight, then any of its tasks."""
+    scorer = DebiasedProgressConfig(label_mass=mass, noise_factor=0.0, cap=0.6)
+    harness, model = pair(server, name, scorer, [spec(i, "aabbbc"[i]) for i in range(6)])
+    chance = {"a": 1.0, "b": 0.2, "c": 0.0}
+    for score in (0.0, 1.0):
+        play(harness, model, random.Random(mass), 120, lambda at, s=score: s * chance[at])
+    p = literal(model, scorer)
+    assert max(p.values()) > 1.5 * min(p.values())
+    drawn = way(harness, model.pool(), 3)
+    found = [tuple(drawn()) for _ in range(CALLS // 3)]
+    assert p_value(found, in_order(p, 3)) > ALPHA
 
 
 def test_chi_square_would_notice_draws_that_are_only_distinct(server: Server, name: str) -> None:

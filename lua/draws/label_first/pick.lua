@@ -1,6 +1,6 @@
 -- pick: a label, by its weight or, for a share of the draws, any; then any of its tasks (_sampling/label_first.py).
 -- Needs: call, pool, uniform, index, label_at, judged, young, capped, most, any_part, weighed_part
--- Gives: is_spent, pick
+-- Gives: is_spent, pick, member_of
 local MOST_TRIALS = 1024
 
 local function is_spent()
@@ -46,6 +46,13 @@ local function weighed_label()
   end
 end
 
+-- Any task of a label.
+local function member_of(label)
+  local key = pool .. 'members:' .. label
+  local place = string.format('%d', index(call('ZCARD', key)))
+  return call('ZRANGE', key, place, place)[1]
+end
+
 local function pick()
   local v, cut_part, label = uniform() * (most * #capped + any_part + weighed_part), most * #capped, nil
   if v < cut_part then
@@ -55,9 +62,5 @@ local function pick()
   else
     label = weighed_label()
   end
-  if label then
-    local key = pool .. 'members:' .. label
-    local place = string.format('%d', index(call('ZCARD', key)))
-    return call('ZRANGE', key, place, place)[1]
-  end
+  return label and member_of(label)
 end

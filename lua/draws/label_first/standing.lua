@@ -1,8 +1,9 @@
 -- standing: how many labels stand in each group, and the few whose share of the draws is cut by the cap: these are taken
 -- out of their groups, so that the others are drawn as if they were alone.
 -- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS
--- Gives: prepare_picks, label_at, judged, young, capped, most, any_part, weighed_part
+-- Gives: prepare_picks, label_part, label_at, judged, young, capped, most, any_part, weighed_part
 local judged, young, capped = { unit = 1, places = 4294967296 }, { unit = 1, places = 1 }, {}
+local base, share_of_mass = 0, 0 -- a label's share before it is cut: base + share_of_mass times its mass
 local most, any_part, weighed_part = 0, 0, 0 -- the share of each capped label; the shares of the others, by either rule
 
 local function label_at(set, place)
@@ -27,7 +28,7 @@ local function read_groups(set, key, data, first, high, groups)
 end
 
 -- Take out the labels of a set whose share is above the most.
-local function cut(set, base, share_of_mass)
+local function cut(set)
   local i, top = 1, math.ldexp(1, set.high)
   while set.counts[i] do
     if set.counts[i] == 0 then
@@ -66,9 +67,19 @@ local function prepare_picks()
   skipped = label_mass_is_tasks and 0 or YOUNG_HIGH -- then each stands for 1
   read_groups(young, pool .. 'young', data, JUDGED_GROUPS + skipped, YOUNG_HIGH - skipped, YOUNG_GROUPS - skipped)
   local labels, mass = judged.count + young.count, mass_left()
-  local base, share_of_mass = (mass > 0 and floor or 1) / labels, mass > 0 and (1 - floor) / mass or 0
+  base, share_of_mass = (mass > 0 and floor or 1) / labels, mass > 0 and (1 - floor) / mass or 0
   most = cap + (1 - cap) / labels
-  cut(judged, base, share_of_mass)
-  cut(young, base, share_of_mass)
+  cut(judged)
+  cut(young)
   any_part, weighed_part = base * (labels - #capped), share_of_mass * mass_left()
+end
+
+-- The part of the draws that a label with tasks has.
+local function label_part(label)
+  local score, unit = call('ZSCORE', pool .. DRAWN, label), 1
+  if not score then
+    score, unit = call('ZSCORE', pool .. 'young', label), young.unit
+  end
+  local share = base + share_of_mass * (score * unit)
+  return math.min(share, most) / (most * #capped + any_part + weighed_part)
 end
