@@ -40,7 +40,16 @@ KEY: Final = "curriculum"
 
 _COUNT: Final = In("[1, 2**31)")
 _STEPS: Final = "num_env_steps_sampled_lifetime"
-_opened: Final = dict[tuple[str, str], Curriculum]()
+
+
+class _Handles(dict[tuple[str, str], Curriculum]):
+    """This process's handles by URL and name; a copy in another process begins without any."""
+
+    def __reduce__(self) -> tuple[type[_Handles], tuple[()]]:
+        return type(self), ()
+
+
+_opened: Final = _Handles()
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,7 +288,8 @@ def test_a_worker_finds_its_scripts_whatever_the_algorithm(
     url = admit(every_server, lines["worker"])
     config = CONFIG.model_copy(update={"algorithm": algorithm})
     with Curriculum.open(url, name, config, worker=AT_ONCE) as curriculum:
-        curriculum.next_task((curriculum.get_task().task_id, 0.5))
+        numbers = dict.fromkeys(curriculum.config.asks_for, 2)
+        curriculum.next_task((curriculum.get_task().task_id, 0.5, numbers))
         assert curriculum.check() == []
 
 

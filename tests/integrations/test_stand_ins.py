@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,6 +113,7 @@ class RLlibCallback:
 def imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     """Import an integration, on stand-ins for the modules of its library."""
     own = "redis_curriculum.integrations."
+    made = set()
 
     def build(name: str, module: str, **members: Any) -> Any:
         found = ModuleType(module)
@@ -121,11 +123,12 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
         for n in range(1, len(parts)):
             monkeypatch.setitem(sys.modules, ".".join(parts[:n]), ModuleType("package"))
         monkeypatch.delitem(sys.modules, own + name, raising=False)
+        made.add(own + name)
         return importlib.import_module(own + name)
 
     yield build
-    for name in ("sb3", "rllib"):
-        sys.modules.pop(own + name, None)
+    for name in made:  # where one was there before, it comes back
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -246,6 +249,7 @@ def test_rllib_makes_environments_by_name(rllib: Any, curriculum: Curriculum) ->
     env.reset()
     assert curriculum.stats()["num_scheduled"] == 1
     assert rllib.curriculum_of({"curriculum": own}) is rllib.curriculum_of({"curriculum": own})
+    assert pickle.loads(pickle.dumps(rllib._opened)) == {}, "handles stay here"  # noqa: SLF001
     tested = rllib.environment(OptionWalk(), {"curriculum": own | {"evaluation": True}})
     assert isinstance(tested, EvaluationEnv)
     tested.reset()
