@@ -50,6 +50,7 @@ from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import (
     CurriculumError,
     CurriculumNotFoundError,
+    MalformedStateError,
     MigrationError,
     ServerUnavailableError,
     SnapshotError,
@@ -141,7 +142,7 @@ def _attempt(
         return (yield from _in_place(server, schema, stored, progress))
     except (SnapshotRunningError, CurriculumNotFoundError):
         raise
-    except (SnapshotError, ValueError, KeyError) as error:
+    except (SnapshotError, MalformedStateError, ValueError, KeyError) as error:
         message = f"curriculum {server.keys.name!r} was not migrated and is as it was: {error}"
         raise MigrationError(message) from error
 

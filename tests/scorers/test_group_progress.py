@@ -192,7 +192,12 @@ def test_a_draw_costs_the_same_in_a_large_pool(url: str, server: RunningServer, 
 def test_settings_of_the_draw_change_while_it_runs(url: str, name: str) -> None:
     with Curriculum.open(url, name, config_of()) as curriculum:
         played(curriculum)
-        for settings in ({"room_power": 2}, {"label_factor": "progress"}, {"label_factor": "none"}):
+        changes: list[dict[str, Any]] = [
+            {"room_power": 2},
+            {"label_factor": "progress"},
+            {"label_factor": "none"},
+        ]
+        for settings in changes:
             curriculum.configure(**settings)
             assert curriculum.check() == []
             played(curriculum, 2)

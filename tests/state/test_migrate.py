@@ -155,8 +155,16 @@ def test_it_goes_on_as_the_old_library_did(
         lines.pop()  # the closing one has the hash of the others
     assert list(map(timeless, ours)) == list(map(timeless, theirs))
     one, other = (manifest.model_dump() for manifest in manifests)
-    for field in ("config", "epoch", "next_index", "random", "counters", "forced", "seed"):
+    assert older(one["config"], other["config"]) == other["config"]
+    for field in ("epoch", "next_index", "random", "counters", "forced", "seed"):
         assert one[field] == other[field], field
+
+
+def older(config: Any, like: Any) -> Any:
+    """A config without the fields that the older library did not know."""
+    if not isinstance(like, dict):
+        return config
+    return {key: older(config[key], value) for key, value in like.items()}
 
 
 def test_on_every_server_there_is(every_server: RunningServer, name: str) -> None:
@@ -303,14 +311,17 @@ BROKEN: dict[str, tuple[Callable[[Any, Keys, str], object], str]] = {
         lambda client, keys, task: client.unlink(keys.task(task)),
         r"the pool had 20 tasks, 19 were found",
     ),
-    "no label": (lambda client, keys, task: client.hdel(keys.task(task), "label"), "'label'"),
+    "no label": (
+        lambda client, keys, task: client.hdel(keys.task(task), "label"),
+        r"task:\d+\.label is None",
+    ),
     "an average above 1": (
         lambda client, keys, task: client.hset(keys.task(task), "p_true", "1.5"),
         r"statistics.p_true must be in \[0, 1\]",
     ),
     "no number": (
         lambda client, keys, task: client.hset(keys.task(task), "p_slow", "much"),
-        "could not convert string to float: 'much'",
+        r"task:\d+\.p_slow is 'much'",
     ),
     "a config of nobody": (
         lambda client, keys, task: client.hset(keys.meta, "config", '{"seed":"x"}'),
