@@ -147,7 +147,7 @@ class Hand:
         made: list[Argument] = [self.store.config_version, first, self.next_index]
         made += [first, task_id, spec.label, encode_params(spec.params)]
         return [
-            self._sent(Change(self.store.script(RESERVE), [1, "replace", ""]), [0, 1]),
+            self._sent(Change(self.store.script(RESERVE), [1, "replace", "", 0]), [0, 1]),
             self._sent(Change(self.store.script(REPLACE), made), [0, 1]),
         ]
 
