@@ -99,10 +99,12 @@ class Shares:
         if not self.quotas:
             return base
         labels = [quota.label for quota in self.quotas]
-        found: Floats = np.where(np.isin(pool.label_index, labels), 0.0, base)
-        others = float(found.sum())
-        if others > 0:
-            found *= max(1 - self.total, 0.0) / others
+        is_other = ~np.isin(pool.label_index, labels)
+        found: Floats = np.where(is_other, base, 0.0)
+        if not found.any():  # they are never drawn without quotas: then any of them
+            found = is_other.astype(np.float64)
+        if self.rest:
+            found *= max(1 - self.total, 0.0) / float(found.sum())
         whole = 1.0 if self.rest else self.total
         for quota in self.quotas:
             own = pool.label_index == quota.label

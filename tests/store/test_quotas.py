@@ -172,6 +172,13 @@ def test_a_label_that_is_large_in_a_larger_pool_is_always_found() -> None:
     assert 15 < sum(position < large for position in found if position is not None) < 45
 
 
+def test_others_that_are_never_drawn_without_quotas_share_what_is_left() -> None:
+    pool = Pool(np.arange(3), {}, np.array([0, 1, 1]), {}, ["a", "b"])
+    shares = Shares(pool, UniformConfig(label_share={"a": (0.0, 0.4)}), np.array([1.0, 0.0]))
+    found = shares.distribution(pool, np.array([1.0, 0.0, 0.0]))
+    assert found == pytest.approx([0.4, 0.3, 0.3])
+
+
 class Never:
     """Draws of a family that never come to the label."""
 
