@@ -49,6 +49,22 @@ local function share_out(rows, rest)
   end
 end
 
+-- Any task of the labels without quotas, from a sorted list: they are few where trials find none.
+local others
+local function any_other(has_quota)
+  if not others then
+    others = {}
+    local labels = call('HGETALL', pool .. 'labels') -- each with its number of tasks
+    for i = 1, #labels, 2 do
+      for _, id in ipairs(has_quota[labels[i]] and {} or call('SMEMBERS', pool .. 'label:' .. labels[i])) do
+        others[#others + 1] = id
+      end
+    end
+    table.sort(others)
+  end
+  return others[1 + index(#others)]
+end
+
 -- A task of the labels without quotas; if these are hardly ever drawn, any of their tasks.
 local function pick_other(has_quota)
   for i = 1, 2 * QUOTA_TRIALS do
@@ -62,6 +78,7 @@ local function pick_other(has_quota)
       return id
     end
   end
+  return any_other(has_quota)
 end
 
 -- The function that draws one task under quotas.

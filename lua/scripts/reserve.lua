@@ -42,7 +42,8 @@ end
 -- Of the ranges that nobody holds the lowest; the last one has never been held. For a replay the one that has it all.
 local behind_last = most == '0' and 2 ^ 53 or tonumber(most)
 local unused = free_range(whole_number(meta_key, 'next_index', meta[5]), math.max(0, behind_last - meta[5]))
-local now, made_elsewhere, found, at, wish = now_ms(), 0, nil, tonumber(again), tonumber(count)
+local now, made_elsewhere, is_held, found = now_ms(), 0, false, nil
+local at, wish = tonumber(again), tonumber(count)
 local function consider(range)
   local fits = not at or range.at <= at and at + wish <= range.at + range.count
   if range.count > 0 and fits and (not found or range.at < found.at) then
@@ -51,6 +52,7 @@ local function consider(range)
 end
 for _, r in ipairs(reservations) do
   if r.worker ~= '*' and is_alive(r) then
+    is_held = true
     made_elsewhere = made_elsewhere + (r.fills == '1' and now < r.since + 3000 and r.count or 0)
   else
     r.worker, r.number, r.fills, r.since = '*', '0', '0', 0
@@ -61,7 +63,7 @@ consider(unused)
 if purpose == 'fill' and not at then
   wish = math.min(wish, missing - made_elsewhere)
 end
-local answer = { 0, 0, 0, missing, not found and made_elsewhere == 0 and 1 or 0 }
+local answer = { 0, 0, 0, missing, not (found or is_held) and 1 or 0 }
 if found and wish > 0 then
   at = at or found.at
   wish = math.min(wish, found.at + found.count - at)

@@ -99,10 +99,12 @@ class Shares:
         if not self.quotas:
             return base
         labels = [quota.label for quota in self.quotas]
-        found: Floats = np.where(np.isin(pool.label_index, labels), 0.0, base)
-        others = float(found.sum())
-        if others > 0:
-            found *= max(1 - self.total, 0.0) / others
+        is_other = ~np.isin(pool.label_index, labels)
+        found: Floats = np.where(is_other, base, 0.0)
+        if not found.any():  # they are never drawn without quotas: then any of them
+            found = is_other.astype(np.float64)
+        if self.rest:
+            found *= max(1 - self.total, 0.0) / float(found.sum())
         whole = 1.0 if self.rest else self.total
         for quota in self.quotas:
             own = pool.label_index == quota.label
@@ -127,6 +129,7 @@ class QuotaPick:
         self._order = np.concatenate(parts)
         self._has_quota = {quota.label for quota in shares.quotas}
         self._listed: dict[int, Positions] = {}
+        self._others: Positions | None = None
         self._member_of = member_of or self._any_member
 
     @property
@@ -150,7 +153,10 @@ class QuotaPick:
             position = self._pick.one() if i < TRIALS else self._any()
             if position is None or self._label_of(position) not in self._has_quota:
                 return position
-        return None
+        if self._others is None:  # they are few, as no trial has found one
+            is_other = ~np.isin(self._pool.label_index, list(self._has_quota))
+            self._others = in_order(self._pool, np.flatnonzero(is_other))
+        return int(self._others[self._stream.index(len(self._others))])
 
     def _any(self) -> int:
         return int(self._order[self._stream.index(len(self._order))])
@@ -158,23 +164,24 @@ class QuotaPick:
     def _label_of(self, position: int) -> int:
         return int(self._pool.label_index[position])
 
-    def _any_member(self, label: int) -> int | None:
+    def _any_member(self, label: int) -> int:
         if label not in self._listed:
-            members = members_of(self._pool, label)
-            self._listed[label] = members
+            self._listed[label] = members_of(self._pool, label)
         members = self._listed[label]
-        if len(members) <= MOST_LISTED:
-            return int(members[self._stream.index(len(members))])
-        for _ in range(TRIALS):
+        for _ in range(TRIALS if len(members) > MOST_LISTED else 0):
             position = self._any()
             if self._label_of(position) == label:
                 return position
-        return None
+        return int(members[self._stream.index(len(members))])
 
 
 def members_of(pool: Pool, label: int) -> Positions:
     """Return the positions of a label's tasks, by the id's text as bytes."""
-    members = np.flatnonzero(pool.label_index == label)
+    return in_order(pool, np.flatnonzero(pool.label_index == label))
+
+
+def in_order(pool: Pool, members: Positions) -> Positions:
+    """Return some positions by the id's text as bytes."""
     order = np.argsort(pool.task_ids[members].astype("S20"), kind="stable")
     return members[order]
 

@@ -85,7 +85,7 @@ class Addition(Batch):
             for i, ((task_id, *given), stored) in enumerate(zip(chunk, found, strict=True), start):
                 if stored[0] is None:
                     new += 1
-                elif [text.decode() for text in stored] != given:
+                elif [text and text.decode(errors="replace") for text in stored] != given:
                     rule = "new, or as the task that the pool has under that id"
                     raise InvalidInputError(f"tasks[{i}]", rule, task_id)
         if size + new > MOST_TASKS:

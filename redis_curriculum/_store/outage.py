@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 MOST_WAITING: Final = 10_000
 """Results, failures and changes that wait at most; beyond that the oldest ones are dropped."""
 _MOST_KNOWN: Final = 1_000
+_MOST_TRIED: Final = 100
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 15.0
 _LOG: Final = logging.getLogger("redis_curriculum")
@@ -219,12 +220,14 @@ class Backlog:
 
 
 def _made(store: Store) -> list[Task]:
-    """A task of the first pool, made here: the server may know it."""
+    """A task of the first pool, made here: the server may know it. None that is held out."""
     config = store.config
     try:
-        task_id = config.task_id_at(random.randrange(config.num_active_tasks))
-        spec = build(config.task_generator, task_id, config.invariants)
+        for _ in range(_MOST_TRIED):
+            task_id = config.task_id_at(random.randrange(config.num_active_tasks))
+            spec = build(config.task_generator, task_id, config.invariants)
+            if not config.holds_out(task_id, spec.label):
+                return [Task(task_id, spec.label, spec.params)]
     except GeneratorError:
-        return []
-    is_for_training = not config.holds_out(task_id, spec.label)
-    return [Task(task_id, spec.label, spec.params)] if is_for_training else []
+        pass
+    return []

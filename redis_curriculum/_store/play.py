@@ -123,7 +123,8 @@ class Play(Supplied[Step]):
     def _look(self, store: Store) -> Plan[None]:
         """Before anything is sent: does the pool have so many? It may, if some were added to it."""
         most = store.config.num_active_tasks
-        if not self.distinct or self.count <= most or self.is_begun or self.write:
+        draws_more = self.distinct and self.count > most and not self.is_deferred
+        if not draws_more or self.is_begun or self.write:
             return
         words = [("ZCARD", f"{store.server.keys.pool}{part}") for part in PARTS]
         found = yield from store.server.commands(words)

@@ -136,11 +136,14 @@ class CurriculumConfig(FrozenModel):
         table = fields.get("task_generator")
         try:
             rule = check_held_out(fields.get("held_out"))
+            if isinstance(table, Mapping) and table.get("kind") == "table":  # of a file
+                table = Table.model_validate(table)
         except ValueError:
             return fields  # the field itself says so
         if not isinstance(table, Table):
             return fields
-        return {**fields, "num_active_tasks": max(1, _training_rows(table, rule))}
+        size = max(1, _training_rows(table, rule))
+        return {**fields, "task_generator": table, "num_active_tasks": size}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -208,6 +208,17 @@ def test_bad_tasks_change_nothing(table: Curriculum, case: int) -> None:
     assert table.check() == []
 
 
+def test_a_task_that_somebody_has_cut_is_not_the_same(url: str, name: str) -> None:
+    with Curriculum.open(url, name, ENDLESS) as curriculum:
+        curriculum.add_tasks(own(1))
+        server = curriculum._store.server  # noqa: SLF001 - to meddle
+        for words in (("HSET", "label", b"\xff"), ("HDEL", "params")):
+            command, *rest = words
+            curriculum._run(server.command(command, server.keys.task(1), *rest))  # noqa: SLF001
+            with pytest.raises(InvalidInputError, match=r"tasks\[0\] .*under that id"):
+                curriculum.add_tasks(own(1))
+
+
 def test_a_config_without_a_table_takes_tasks_only(url: str, name: str) -> None:
     with Curriculum.open(url, name, ENDLESS) as curriculum:
         for row in (3, {"id": 3}):

@@ -425,6 +425,28 @@ def test_who_has_drawn_nothing_makes_a_task(server: RunningServer, name: str) ->
         player.link.down = False
 
 
+def test_what_it_makes_is_not_held_out(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = player.curriculum._store  # noqa: SLF001
+    config = CurriculumConfig(task_generator=TASKS, num_active_tasks=64, held_out="a")
+    monkeypatch.setattr(store, "config", config)
+    made = [outage._made(store) for _ in range(30)]  # noqa: SLF001
+    assert [[task.label for task in tasks] for tasks in made] == [["b"]] * 30
+
+
+def test_a_deferred_call_for_more_than_the_pool_has_is_delivered(player: Player) -> None:
+    curriculum = player.curriculum
+    with Curriculum.open(player.server.url, player.name) as other:
+        added = [Task(i, "own", {}) for i in range(1, 5)]
+        other.add_tasks(added)
+        tasks = curriculum.get_tasks(12, distinct=True)
+        player.link.down = True
+        curriculum.next_tasks([(tasks[0].task_id, 0.5)], 12, distinct=True)
+        assert curriculum.waiting_results == 1
+        other.remove_tasks([task.task_id for task in added])
+        player.up()
+        assert curriculum.waiting_results == 0
+
+
 def pool_of(server: RunningServer, name: str) -> list[int]:
     with Curriculum.open(server.url, name) as curriculum:
         return curriculum.task_ids()

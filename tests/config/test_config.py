@@ -24,7 +24,7 @@ from redis_curriculum.config import (
 )
 from redis_curriculum.config.resume import resume_rule, structural_differences
 from redis_curriculum.errors import CurriculumError, InvalidInputError
-from redis_curriculum.tasks import Buckets, Single, Span, WeightedSet
+from redis_curriculum.tasks import Buckets, Single, Span, Table, WeightedSet
 
 ONE = Single(label="a", params={"size": 5})
 MAZES = Buckets(label="maze-{size}", buckets={"size": [5, 9], "density": Span(0.0, 0.4)})
@@ -452,6 +452,12 @@ def test_every_field_is_in_the_json() -> None:
 def test_texts_that_are_no_config(text: str) -> None:
     with pytest.raises(CurriculumError):
         CurriculumConfig.from_json(text)
+
+
+def test_a_table_in_json_is_taken_as_a_whole_too() -> None:
+    fields = CurriculumConfig(task_generator=Table(range(5)), held_out=0.3).model_dump(mode="json")
+    size = fields.pop("num_active_tasks")
+    assert CurriculumConfig.model_validate(fields).num_active_tasks == size < 5
 
 
 def test_an_unknown_field_in_json_is_refused() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from redis_curriculum import Curriculum, CurriculumConfig
 from redis_curriculum._sampling.draw import distribution, draw
 from redis_curriculum._sampling.pool import Pool
-from redis_curriculum._sampling.quotas import MOST_LISTED, Shares
+from redis_curriculum._sampling.quotas import MOST_LISTED, QuotaPick, Shares
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._store import read
 from redis_curriculum.errors import InvalidInputError, MalformedStateError
@@ -140,6 +140,53 @@ def test_a_large_label_is_drawn_from_too(url: str, name: str) -> None:
         assert found[pool.task_ids == count][0] == pytest.approx(0.3, abs=0.201)
         assert found[pool.label_index == pool.label_index[0]].sum() == pytest.approx(0.5)
         assert len({task.task_id for task in curriculum.get_tasks(200, distinct=True)}) == 200
+
+
+def test_a_greatest_share_holds_where_the_others_are_rare(url: str, name: str) -> None:
+    """Trials do not find them often: no draw is given up, which would favour the large label."""
+    count = 4_000
+    rows = [{"l": "large"} for _ in range(count)] + [{"l": "other"}]
+    algorithm = UniformConfig(label_share={"large": (0.0, 0.3)})
+    config = CurriculumConfig(task_generator=Table(rows, label="{l}"), algorithm=algorithm)
+    with Curriculum.open(url, name, config) as curriculum:
+        state = curriculum._store.server  # noqa: SLF001 - to draw the same here
+        random = curriculum._run(state.command("HGET", state.keys.meta, "random"))  # noqa: SLF001
+        stream = RandomStream([int(number) for number in random.split()])
+        pool = curriculum._run(read.pool(curriculum._store))  # noqa: SLF001
+        found = draw(pool, algorithm, stream, 60)
+        assert not found.short
+        assert [task.task_id for task in curriculum.get_tasks(60)] == found.task_ids
+
+
+def test_a_label_that_is_large_in_a_larger_pool_is_always_found() -> None:
+    n, large = 2**20, MOST_LISTED + 1
+    part_of_pool = Pool(np.arange(n), {}, (np.arange(n) < large).astype(np.intp), {}, ["a", "b"])
+    shares = Shares(
+        part_of_pool, UniformConfig(label_share={"b": (0.5, 1.0)}), np.array([0.9, 0.1])
+    )
+    parts = (np.arange(n), np.arange(0), np.arange(0))
+    stream = RandomStream([1, 2, 3, 4, 5, 6])
+    pick = QuotaPick(part_of_pool, parts, shares, Never(), stream, member_of=None)
+    found = [pick.one() for _ in range(60)]
+    assert all(position is not None for position in found)
+    assert 15 < sum(position < large for position in found if position is not None) < 45
+
+
+def test_others_that_are_never_drawn_without_quotas_share_what_is_left() -> None:
+    pool = Pool(np.arange(3), {}, np.array([0, 1, 1]), {}, ["a", "b"])
+    shares = Shares(pool, UniformConfig(label_share={"a": (0.0, 0.4)}), np.array([1.0, 0.0]))
+    found = shares.distribution(pool, np.array([1.0, 0.0, 0.0]))
+    assert found == pytest.approx([0.4, 0.3, 0.3])
+
+
+class Never:
+    """Draws of a family that never come to the label."""
+
+    is_spent = False
+
+    def one(self) -> int:
+        """Return one of the others."""
+        return MOST_LISTED + 1
 
 
 def test_labels_that_come_and_go_keep_the_sum(url: str, name: str) -> None:

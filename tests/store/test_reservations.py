@@ -173,6 +173,8 @@ def test_a_table_is_complete_once_every_index_has_had_its_task(
     assert a.reserve(5, "fill", most=7) == [0, 0, 5, 10, 0]
     assert b.reserve(5, "fill", most=7) == [0, 5, 2, 10, 0]
     assert c.reserve(5, "fill", most=7) == [0, 0, 0, 10, 0], "a and b are at it"
+    age(a)
+    assert c.reserve(5, "fill", most=7) == [0, 0, 0, 10, 0], "they still are, if slowly"
     b.create(specs(2, 5), first=5)
     a.leave()
     assert c.reserve(5, "fill", most=7)[1:3] == [0, 5]

@@ -8,16 +8,18 @@ local function label_part(label)
   return call('HGET', pool .. 'labels', label) / all_count
 end
 
--- Of a small label from a sorted list, of a large one by trials.
-local function member_of(label)
-  local ids = listed[label]
-  if not ids and tonumber(call('HGET', pool .. 'labels', label)) <= MOST_LISTED then
-    ids = call('SMEMBERS', pool .. 'label:' .. label)
-    table.sort(ids)
-    listed[label] = ids
+local function listed_of(label)
+  if not listed[label] then
+    listed[label] = call('SMEMBERS', pool .. 'label:' .. label)
+    table.sort(listed[label])
   end
-  if ids then
-    return ids[1 + index(#ids)]
+  return listed[label][1 + index(#listed[label])]
+end
+
+-- Of a small label from a sorted list; of a large one by trials, and from a list if none of them finds one.
+local function member_of(label)
+  if tonumber(call('HGET', pool .. 'labels', label)) <= MOST_LISTED then
+    return listed_of(label)
   end
   for _ = 1, MEMBER_TRIALS do
     local id = task_at(index(all_count))
@@ -25,4 +27,5 @@ local function member_of(label)
       return id
     end
   end
+  return listed_of(label)
 end
