@@ -161,11 +161,18 @@ class CurriculumConfig(FrozenModel):
         elif isinstance(generator, Buckets):
             _warn_of_repetition(generator, size)
         if quotas := self.algorithm.label_share:
-            total = falls_short(quotas, _labels_of(generator))
+            total = falls_short(quotas, self._labels())
             if total is not None:
                 rule = "of greatest shares that sum to at least 1, as they cover every label"
                 raise InvalidInputError("algorithm.label_share", rule, total)
         return self
+
+    def _labels(self) -> set[str]:
+        """Every label that training may get; none, where that is not known."""
+        labels = _labels_of(self.task_generator)
+        if isinstance(self.held_out, tuple):
+            return {label for label in labels if not self.holds_out(0, label)}
+        return labels
 
     @model_validator(mode="after")
     def _resolves(self) -> Self:
