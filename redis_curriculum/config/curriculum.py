@@ -22,7 +22,13 @@ from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.quotas import falls_short
 from redis_curriculum.scorers.registry import Algorithm, family
 from redis_curriculum.tasks.buckets import Buckets, Single
-from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
+from redis_curriculum.tasks.build import (
+    bind_as,
+    bind_generator,
+    checked_spec,
+    custom_generators,
+    fingerprinted,
+)
 from redis_curriculum.tasks.held_out import HeldOutRule, check_held_out, is_held_out
 from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.table import Table
@@ -59,6 +65,17 @@ def _training_rows(table: Table, rule: Any) -> int:
     if rule is None or (table.needs_data and table.live is None):
         return table.count
     return table.count - table.held_out(rule)
+
+
+def _check_rows(table: Table, invariants: Mapping[str, Any]) -> None:
+    """Check that the task of each row keeps the invariants; one pass over the rows."""
+    for index in range(table.count):
+        spec = table.generate(table.id_at(index))
+        try:
+            checked_spec(spec, invariants)
+        except InvalidInputError as error:
+            field = f"rows[{index}].{error.field}"
+            raise InvalidInputError(field, error.rule, error.value) from None
 
 
 def _labels_of(generator: object) -> set[str]:
@@ -158,6 +175,8 @@ class CurriculumConfig(FrozenModel):
             if size > rows:
                 rule = f"at most {rows}, the number of rows to train on"
                 raise InvalidInputError("num_active_tasks", rule, size)
+            if self.invariants and generator.live:
+                _check_rows(generator, self.invariants)
         elif isinstance(generator, Buckets):
             _warn_of_repetition(generator, size)
         if quotas := self.algorithm.label_share:

@@ -386,3 +386,15 @@ def test_tasks_are_made_of_rows_by_hand() -> None:
     table = Table(ROWS, label="math-{level}", key="id")
     made = table.generate(9)
     assert Task(9, made.label, made.params) == Task(9, "math-3", ROWS[3])
+
+
+def test_a_row_that_breaks_an_invariant_is_named(url: str, name: str) -> None:
+    table = Table([{"size": 5}, {"size": 7}, {"size": 5}])
+    rule = r"rows\[1\].params.size must be 5 in every task \(an invariant\), got 7"
+    with pytest.raises(InvalidInputError, match=rule):
+        CurriculumConfig(task_generator=table, invariants={"size": 5})
+    with Curriculum.open(url, name, CurriculumConfig(task_generator=table)) as curriculum:
+        with pytest.raises(InvalidInputError, match=rule):
+            curriculum.configure(invariants={"size": 5})
+        assert curriculum.config.invariants == {}
+        assert curriculum.task_ids() == [0, 1, 2]
