@@ -307,9 +307,7 @@ class CurriculumConfig(FrozenModel):
         Raises:
             InvalidInputError: No generator of the config is of its class.
         """
-        return self.model_copy(
-            update={"task_generator": bind_generator(self.task_generator, generator)}
-        )
+        return self._made_by(bind_generator(self.task_generator, generator))
 
     def with_fingerprint(self) -> Self:
         """Return a copy whose Custom generators have the fingerprints of their objects' data.
@@ -320,7 +318,7 @@ class CurriculumConfig(FrozenModel):
         found = fingerprinted(self.task_generator)
         if found is self.task_generator:
             return self
-        return self.model_copy(update={"task_generator": found})
+        return self._made_by(found)
 
     def makes_as(self, other: CurriculumConfig) -> bool:
         """Whether it makes the same task of every id."""
@@ -329,8 +327,18 @@ class CurriculumConfig(FrozenModel):
 
     def bind_as(self, former: CurriculumConfig) -> Self:
         """Return a copy that uses the user's objects as ``former`` does, where it names them."""
-        generator = bind_as(self.task_generator, former.task_generator)
-        return self.model_copy(update={"task_generator": generator})
+        return self._made_by(bind_as(self.task_generator, former.task_generator))
+
+    def _made_by(self, generator: TaskGenerator) -> Self:
+        """Return a copy with other objects for the generator.
+
+        No setting changes. So what somebody who had not the rows of a table has set is not refused.
+        """
+        token = reading_stored.set(True)
+        try:
+            return self.model_copy(update={"task_generator": generator})
+        finally:
+            reading_stored.reset(token)
 
     def unbound_generators(self) -> list[str]:
         """Return the import paths of generators that must be passed at open."""

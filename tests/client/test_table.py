@@ -398,3 +398,22 @@ def test_a_row_that_breaks_an_invariant_is_named(url: str, name: str) -> None:
             curriculum.configure(invariants={"size": 5})
         assert curriculum.config.invariants == {}
         assert curriculum.task_ids() == [0, 1, 2]
+
+
+def test_what_a_worker_without_the_rows_sets_stops_nobody(url: str, name: str) -> None:
+    rows = [{"level": i % 2} for i in range(8)]
+    table = Table(rows, label="{level}")
+    config = CurriculumConfig(task_generator=table, num_active_tasks=2, held_out="1")
+    owner = Curriculum.open(url, name, config, worker=AT_ONCE)
+    worker = Curriculum.open(url, name, worker=AT_ONCE)
+    worker.configure(num_active_tasks=6)  # it cannot know that training has 4 rows
+    worker.configure(label_share={"0": (0.0, 0.5)}, invariants={"level": 0})
+    assert owner.get_task().label == "0"
+    assert owner.task_ids() == worker.task_ids() == [0, 2, 4, 6]
+    assert owner.config.num_active_tasks == 6
+    other = Curriculum.open(url, name, generator=table, worker=AT_ONCE)
+    assert other.get_task().label == "0"
+    with pytest.raises(InvalidInputError, match="num_active_tasks must be at most 4"):
+        owner.configure(num_active_tasks=7)
+    for curriculum in (owner, worker, other):
+        curriculum.close()
