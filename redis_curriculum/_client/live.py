@@ -82,8 +82,10 @@ class Live(Handle):
     def remove_tasks(self, task_ids: Iterable[int]) -> list[Outcome]:
         """Take tasks out of the pool, while workers play; one outcome each.
 
-        As ``evict`` for many: one round trip and one event (``removed``) a chunk. A generator fills
-        the pool again, up to ``num_active_tasks``; the rows of a ``Table`` do not come back.
+        As ``evict`` for many: one round trip a chunk. The event stream has an event ``evicted`` for
+        each task that left, or one event ``removed`` for a chunk with more than 16 of them. A
+        generator fills the pool again, up to ``num_active_tasks``; the rows of a ``Table`` do not
+        come back.
 
         Returns:
             APPLIED; EVICTED, if it was not in the pool; DUPLICATE, if a retry found it applied.

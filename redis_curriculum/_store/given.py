@@ -141,4 +141,5 @@ def _task_of(config: CurriculumConfig, given: object, where: str) -> tuple[int, 
     if isinstance(given, Mapping):
         return table.task_of(given, where)
     task_id = validate_task_id(given, field=where)
+    table.index_of(task_id, where)
     return task_id, table.generate(task_id)

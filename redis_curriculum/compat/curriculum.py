@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from redis_curriculum._client.blocking import Curriculum as Core
@@ -35,8 +37,11 @@ class CurriculumTask:
 
     def complete(self, score: float) -> None:
         """Note a score in this object only; ``update_task_performance`` reports it."""
+        try:
+            self._total_score = float(self._total_score + score)
+        except TypeError:
+            raise InvalidInputError("score", "a number", score) from None
         self._num_completions += 1
-        self._total_score += score
         self._mean_score = self._total_score / self._num_completions
 
     def get_env_cfg(self) -> Any:
@@ -108,7 +113,9 @@ class Curriculum:
     def mapped(self, score: float) -> float:
         """Return a score within ``score_range``: itself, or the nearest end."""
         low, high = self.core.config.score_range
-        if score == score and not low <= score <= high and not self._has_clipped:  # noqa: PLR0124
+        if not isinstance(score, Real) or math.isnan(score):
+            return score  # the handle refuses it
+        if not low <= score <= high and not self._has_clipped:
             self._has_clipped = True
             warnings.warn(
                 f"the score {score} is outside of [{low:g}, {high:g}] and counts as the nearest"
@@ -116,7 +123,7 @@ class Curriculum:
                 CompatWarning,
                 stacklevel=3,
             )
-        return max(low, min(high, score)) if score == score else score  # noqa: PLR0124 - NaN
+        return max(low, min(high, score))
 
     def get_task_lp_score(self, task_id: int) -> float:
         """Return a task's learning progress; 0 before it has any, or if it is not in the pool."""

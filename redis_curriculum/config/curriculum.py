@@ -22,7 +22,13 @@ from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.quotas import falls_short
 from redis_curriculum.scorers.registry import Algorithm, family
 from redis_curriculum.tasks.buckets import Buckets, Single
-from redis_curriculum.tasks.build import bind_as, bind_generator, custom_generators, fingerprinted
+from redis_curriculum.tasks.build import (
+    bind_as,
+    bind_generator,
+    checked_spec,
+    custom_generators,
+    fingerprinted,
+)
 from redis_curriculum.tasks.held_out import HeldOutRule, check_held_out, is_held_out
 from redis_curriculum.tasks.ids import task_id_at
 from redis_curriculum.tasks.table import Table
@@ -59,6 +65,17 @@ def _training_rows(table: Table, rule: Any) -> int:
     if rule is None or (table.needs_data and table.live is None):
         return table.count
     return table.count - table.held_out(rule)
+
+
+def _check_rows(table: Table, invariants: Mapping[str, Any]) -> None:
+    """Check that the task of each row keeps the invariants; one pass over the rows."""
+    for index in range(table.count):
+        spec = table.generate(table.id_at(index))
+        try:
+            checked_spec(spec, invariants)
+        except InvalidInputError as error:
+            field = f"rows[{index}].{error.field}"
+            raise InvalidInputError(field, error.rule, error.value) from None
 
 
 def _labels_of(generator: object) -> set[str]:
@@ -161,14 +178,23 @@ class CurriculumConfig(FrozenModel):
             if size > rows:
                 rule = f"at most {rows}, the number of rows to train on"
                 raise InvalidInputError("num_active_tasks", rule, size)
+            if self.invariants and generator.live:
+                _check_rows(generator, self.invariants)
         elif isinstance(generator, Buckets):
             _warn_of_repetition(generator, size)
         if quotas := self.algorithm.label_share:
-            total = falls_short(quotas, _labels_of(generator))
+            total = falls_short(quotas, self._labels())
             if total is not None:
                 rule = "of greatest shares that sum to at least 1, as they cover every label"
                 raise InvalidInputError("algorithm.label_share", rule, total)
         return self
+
+    def _labels(self) -> set[str]:
+        """Every label that training may get; none, where that is not known."""
+        labels = _labels_of(self.task_generator)
+        if isinstance(self.held_out, tuple):
+            return {label for label in labels if not self.holds_out(0, label)}
+        return labels
 
     @model_validator(mode="after")
     def _resolves(self) -> Self:
@@ -284,9 +310,7 @@ class CurriculumConfig(FrozenModel):
         Raises:
             InvalidInputError: No generator of the config is of its class.
         """
-        return self.model_copy(
-            update={"task_generator": bind_generator(self.task_generator, generator)}
-        )
+        return self._made_by(bind_generator(self.task_generator, generator))
 
     def with_fingerprint(self) -> Self:
         """Return a copy whose Custom generators have the fingerprints of their objects' data.
@@ -297,7 +321,7 @@ class CurriculumConfig(FrozenModel):
         found = fingerprinted(self.task_generator)
         if found is self.task_generator:
             return self
-        return self.model_copy(update={"task_generator": found})
+        return self._made_by(found)
 
     def makes_as(self, other: CurriculumConfig) -> bool:
         """Whether it makes the same task of every id."""
@@ -306,8 +330,18 @@ class CurriculumConfig(FrozenModel):
 
     def bind_as(self, former: CurriculumConfig) -> Self:
         """Return a copy that uses the user's objects as ``former`` does, where it names them."""
-        generator = bind_as(self.task_generator, former.task_generator)
-        return self.model_copy(update={"task_generator": generator})
+        return self._made_by(bind_as(self.task_generator, former.task_generator))
+
+    def _made_by(self, generator: TaskGenerator) -> Self:
+        """Return a copy with other objects for the generator.
+
+        No setting changes. So what somebody who had not the rows of a table has set is not refused.
+        """
+        token = reading_stored.set(True)
+        try:
+            return self.model_copy(update={"task_generator": generator})
+        finally:
+            reading_stored.reset(token)
 
     def unbound_generators(self) -> list[str]:
         """Return the import paths of generators that must be passed at open."""

@@ -80,8 +80,8 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
         check_function("apply_tasks", apply_tasks, "env", "indices", "tasks")
         check_function("score", score, "infos", "i")
         self.metadata = dict(getattr(env, "metadata", None) or {})
-        mode = self.metadata.get("autoreset_mode", autoreset_mode or AutoresetMode.NEXT_STEP)
-        self._mode = self.metadata["autoreset_mode"] = mode
+        mode = self._mode = _mode(self.metadata.get("autoreset_mode"), autoreset_mode)
+        self.metadata["autoreset_mode"] = mode
         self._set_spaces(env)
         self._apply_tasks, self._score = apply_tasks, score
         ahead = mode is AutoresetMode.SAME_STEP
@@ -210,12 +210,30 @@ def _slots(env: Any, given: int | None) -> int:
     """Return the number of slots.
 
     Raises:
-        InvalidInputError: Nobody says it, or there are sub-environments.
+        InvalidInputError: Nobody says it, the environment says another, or there are
+            sub-environments.
     """
     if isinstance(env, gymnasium.Env) or hasattr(getattr(env, "unwrapped", env), "envs"):
         rule = "one without sub-environments; CurriculumEnv and CurriculumVectorEnv take the others"
         raise InvalidInputError("env", rule, env)
-    found = getattr(env, "num_envs", None) if given is None else given
+    own = getattr(env, "num_envs", None)
+    found = own if given is None else given
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise InvalidInputError("num_envs", "the number of slots", found)
+    if isinstance(own, int) and found != own:
+        raise InvalidInputError("num_envs", f"{own}, as the environment says", found)
+    return found
+
+
+def _mode(own: Any, given: Any) -> AutoresetMode:
+    """Return how slots are reset: as the environment says, else as given, else NEXT_STEP.
+
+    Raises:
+        InvalidInputError: It is no ``AutoresetMode``, or the environment says another.
+    """
+    found = (own or AutoresetMode.NEXT_STEP) if given is None else given
+    if not isinstance(found, AutoresetMode):
+        raise InvalidInputError("autoreset_mode", "an AutoresetMode of Gymnasium", found)
+    if own not in (None, found):
+        raise InvalidInputError("autoreset_mode", f"{own}, as the environment says", found)
     return found

@@ -188,14 +188,14 @@ class Table(BaseGenerator):
         source = self.source
         return source.number(index) if self._ids is None else int(self._ids[index])
 
-    def index_of(self, task_id: int) -> int:
+    def index_of(self, task_id: int, field: str = "task_id") -> int:
         """Return where the row of a task is.
 
         Raises:
-            InvalidInputError: The table has no task of that id.
+            InvalidInputError: The table has no task of that id; ``field`` names it.
             GeneratorError: The rows are not in this process.
         """
-        number, source = validate_task_id(task_id), self.source
+        number, source = validate_task_id(task_id, field=field), self.source
         if self._ids is None:
             found = source.index_of(number)
         else:
@@ -205,7 +205,7 @@ class Table(BaseGenerator):
             at = int(self._order[place]) if place < self.count else -1
             found = at if at >= 0 and self._ids[at] == number else None
         if found is None:
-            raise InvalidInputError("task_id", "the id of a row of the table", task_id)
+            raise InvalidInputError(field, "the id of a row of the table", task_id)
         return found
 
     @staticmethod

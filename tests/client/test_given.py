@@ -182,7 +182,7 @@ BAD: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c.add_tasks([]), "tasks must be a list of at least one of tasks"),
     (lambda c: c.add_tasks({"id": "x"}), "tasks must be a list"),
     (lambda c: c.add_tasks([*own(1), "x"]), "tasks[1] must be an integer in [0, 2**53), got 'x'"),
-    (lambda c: c.add_tasks([17]), "task_id must be the id of a row of the table, got 17"),
+    (lambda c: c.add_tasks([17]), "tasks[0] must be the id of a row of the table, got 17"),
     (lambda c: c.add_tasks([{"level": 1}]), "tasks[0] must be with a column 'id'"),
     (lambda c: c.add_tasks(own(1, 2, 1)), "tasks[2] must be another task than those before"),
     (lambda c: c.add_tasks(own(-1)), "tasks[0].task_id must be an integer in [0, 2**53), got -1"),

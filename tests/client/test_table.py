@@ -386,3 +386,34 @@ def test_tasks_are_made_of_rows_by_hand() -> None:
     table = Table(ROWS, label="math-{level}", key="id")
     made = table.generate(9)
     assert Task(9, made.label, made.params) == Task(9, "math-3", ROWS[3])
+
+
+def test_a_row_that_breaks_an_invariant_is_named(url: str, name: str) -> None:
+    table = Table([{"size": 5}, {"size": 7}, {"size": 5}])
+    rule = r"rows\[1\].params.size must be 5 in every task \(an invariant\), got 7"
+    with pytest.raises(InvalidInputError, match=rule):
+        CurriculumConfig(task_generator=table, invariants={"size": 5})
+    with Curriculum.open(url, name, CurriculumConfig(task_generator=table)) as curriculum:
+        with pytest.raises(InvalidInputError, match=rule):
+            curriculum.configure(invariants={"size": 5})
+        assert curriculum.config.invariants == {}
+        assert curriculum.task_ids() == [0, 1, 2]
+
+
+def test_what_a_worker_without_the_rows_sets_stops_nobody(url: str, name: str) -> None:
+    rows = [{"level": i % 2} for i in range(8)]
+    table = Table(rows, label="{level}")
+    config = CurriculumConfig(task_generator=table, num_active_tasks=2, held_out="1")
+    owner = Curriculum.open(url, name, config, worker=AT_ONCE)
+    worker = Curriculum.open(url, name, worker=AT_ONCE)
+    worker.configure(num_active_tasks=6)  # it cannot know that training has 4 rows
+    worker.configure(label_share={"0": (0.0, 0.5)}, invariants={"level": 0})
+    assert owner.get_task().label == "0"
+    assert owner.task_ids() == worker.task_ids() == [0, 2, 4, 6]
+    assert owner.config.num_active_tasks == 6
+    other = Curriculum.open(url, name, generator=table, worker=AT_ONCE)
+    assert other.get_task().label == "0"
+    with pytest.raises(InvalidInputError, match="num_active_tasks must be at most 4"):
+        owner.configure(num_active_tasks=7)
+    for curriculum in (owner, worker, other):
+        curriculum.close()

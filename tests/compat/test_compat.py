@@ -163,8 +163,13 @@ def test_scores_beyond_the_range_are_mapped(curriculum: Curriculum, url: str, na
     record = curriculum.core.get_task_stats(task.task_id)
     assert record is not None
     assert (record.total_score, record.last_score) == (1.0, 0.0)
-    with pytest.raises(InvalidInputError, match="score"):
-        curriculum.update_task_performance(task.task_id, float("nan"))
+    for wrong in (float("nan"), "0.5", None, [0.5]):
+        with pytest.raises(InvalidInputError, match="score must be"):
+            curriculum.update_task_performance(task.task_id, wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=r"score must be a number, got '0.5'"):
+        task.complete("0.5")  # type: ignore[arg-type]
+    task.complete(0.5)  # the object is as before
+    assert (task._num_completions, task._mean_score) == (1, 0.5)  # noqa: SLF001
     config = CurriculumConfig(Mazes(), num_active_tasks=4, score_range=(0.0, 50.0))
     wide = Curriculum(config, url, f"{name}.wide")
     task = wide.get_task()

@@ -168,6 +168,17 @@ def test_an_object_that_is_no_gymnasium_environment(opened: Opened) -> None:
     envs.close()
 
 
+def test_slots_and_modes_that_the_environment_has_not(opened: Opened) -> None:
+    curriculum, walks = opened(), Walks(AutoresetMode.NEXT_STEP)
+    with pytest.raises(InvalidInputError, match=rf"num_envs must be {SLOTS}, .*, got {SLOTS - 1}"):
+        CurriculumNativeVectorEnv(walks, curriculum, put, num_envs=SLOTS - 1)
+    wrong: Any = "next_step"
+    with pytest.raises(InvalidInputError, match=r"autoreset_mode must be .*, got 'next_step'"):
+        CurriculumNativeVectorEnv(Pool(), curriculum, put, num_envs=SLOTS, autoreset_mode=wrong)
+    with pytest.raises(InvalidInputError, match=r"autoreset_mode must be .*, got .*SAME_STEP"):
+        CurriculumNativeVectorEnv(walks, curriculum, put, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
 def test_own_scores_and_those_that_are_none(opened: Opened) -> None:
     curriculum = opened()
     mode = AutoresetMode.NEXT_STEP

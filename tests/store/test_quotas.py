@@ -242,6 +242,15 @@ def test_greatest_shares_of_all_labels_that_sum_below_1(generator: Any) -> None:
         )
 
 
+def test_greatest_shares_of_all_labels_but_those_held_out() -> None:
+    labels = Buckets(label="{n}", buckets={"n": ["a", "b", "c"]})
+    quotas: Any = {"a": (0.0, 0.5), "b": (0.0, 0.3)}
+    algorithm = UniformConfig(label_share=quotas)
+    CurriculumConfig(task_generator=labels, algorithm=algorithm)  # c takes the rest
+    with pytest.raises(InvalidInputError, match="must be of greatest shares"):
+        CurriculumConfig(task_generator=labels, algorithm=algorithm, held_out="c")
+
+
 def test_quotas_that_somebody_has_cut_are_told(server: RunningServer, name: str) -> None:
     algorithm = UniformConfig(label_share={"a": (0.5, 1.0)})
     config = CurriculumConfig(task_generator=Table(3, label="a"), algorithm=algorithm)
