@@ -54,7 +54,7 @@ RESERVED: Final = frozenset(
         """
         and break do else elseif end false for function if in local nil not or repeat return then
         true until while
-        key label count index failing joining weight_before rank_before last_score
+        key label count index failing joining state_before weight_before rank_before last_score
         task_id label_hash params created_ms sample_count failure_count consecutive_failures
         last_error statistics tasks probability counters
         """,

@@ -38,6 +38,9 @@ from tests.statistics import PoolTask, make_pool
 from tests.whole import assert_whole
 
 APPLIED, EVICTED = Outcome.APPLIED, Outcome.EVICTED
+# Pools larger than the combinations of their buckets, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:num_active_tasks is .* Buckets")
+
 MAZES = Buckets(label="maze-{size}", buckets={"size": [5, 9, 13], "seed": list(range(50))})
 Open = Callable[..., Curriculum]
 

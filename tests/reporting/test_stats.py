@@ -20,7 +20,7 @@ from tests.lossy import lossy
 from tests.reporting.test_sinks import Kept
 from tests.servers import RunningServer
 
-KINDS = Buckets(label="{kind}/x", buckets={"kind": ["a", "b", "c"], "seed": list(range(500))})
+KINDS = Buckets(label="{kind}/x", buckets={"kind": ["a", "b", "c"], "seed": list(range(5000))})
 
 
 def config_of(**fields: Any) -> CurriculumConfig:

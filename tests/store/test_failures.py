@@ -27,6 +27,9 @@ from tests.statistics import Progress, fold
 from tests.whole import assert_whole, total
 
 APPLIED, EVICTED, QUARANTINED = Outcome.APPLIED, Outcome.EVICTED, Outcome.QUARANTINED
+# Pools larger than the combinations of their buckets, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:num_active_tasks is .* Buckets")
+
 KINDS = Buckets(label="{kind}", buckets={"kind": ["a", "b"], "seed": list(range(50))})
 
 

@@ -44,7 +44,9 @@ OF_CURRICULUM: dict[str, Any] = {
 def lua_names(scorer: Scorer) -> list[str]:
     """The locals that the scripts unpack the numbers into, in order."""
     text = variant_of(scorer).generated["hypers"]
-    (names,) = re.findall(r"^local ([\w, ]+) =\n  struct\.unpack\('<d+', packed_hypers\)", text)
+    (names,) = re.findall(
+        r"^local ([\w, ]+) =\n  struct\.unpack\('<d+', packed_hypers\)", text, re.MULTILINE
+    )
     return str(names).split(", ")
 
 
@@ -53,7 +55,7 @@ def found_in(algorithm: Scorer) -> dict[str, float]:
         task_generator=Single(label="x"), algorithm=algorithm, **OF_CURRICULUM
     )
     packed, names = packed_hypers(config), lua_names(algorithm)
-    return dict(zip(names, struct.unpack(f"<{len(names)}d", packed), strict=True))
+    return dict(zip(names, struct.unpack_from(f"<{len(names)}d", packed), strict=True))
 
 
 @pytest.mark.filterwarnings("ignore::redis_curriculum.errors.ConfigWarning")

@@ -28,6 +28,7 @@ from redis_curriculum.scorers import (
     registry,
 )
 from redis_curriculum.scorers.base import Floats
+from redis_curriculum.scorers.registry import family, kinds
 from redis_curriculum.testing import ScorerContract
 from redis_curriculum.testing.contract import RESERVED
 from redis_curriculum.testing.playing import changed, deviation, settings_like
@@ -264,7 +265,8 @@ def test_names_of_what_scripts_and_records_keep_beside_statistics_are_reserved()
         text = path.read_text(encoding="utf-8")
         found.update(re.findall(r"(\w+) = ", " ".join(made.findall(text))))
         found.update(written.findall(text))
-    assert found - {statistic.name for statistic in BASIC} <= RESERVED
+    of_families = {one.name for kind in kinds() for one in family(kind).STATISTICS}
+    assert found - of_families <= RESERVED
     assert {"key", "joining", "weight_before", "last_error"} <= found
 
 
