@@ -25,7 +25,6 @@ from redis_curriculum._store import given
 from redis_curriculum.envs import EvaluationEnv
 from redis_curriculum.errors import ConfigMismatchError, GeneratorError, InvalidInputError
 from redis_curriculum.tasks import Buckets, Table, task_id_at
-from tests.harness import connect
 from tests.servers import RunningServer
 
 APPLIED, DUPLICATE, EVICTED = Outcome.APPLIED, Outcome.DUPLICATE, Outcome.EVICTED
@@ -147,19 +146,24 @@ def test_workers_play_meanwhile_and_every_task_is_added_once(url: str, name: str
         assert curriculum.check() == []
 
 
-def test_the_events_tell_of_chunks(server: RunningServer, name: str) -> None:
+def test_the_events_tell_of_chunks_and_of_each_of_a_few_that_left(
+    server: RunningServer, name: str
+) -> None:
+    many = range(100, 117)
     with Curriculum.open(server.url, name, ENDLESS, worker=SMALL) as curriculum:
         curriculum.add_tasks(own(1, 2, 3, 4))
         curriculum.remove_tasks([1, 2, 3, 4])
-        with connect(server) as client:
-            found = client.xrevrange(f"rc:{{{name}}}:events", count=6)[::-1]
-    told = [
-        (e["event"], e.get("count"), e.get("first_task_id", e.get("task_id"))) for _, e in found
-    ]
+    with Curriculum.open(server.url, name) as curriculum:
+        curriculum.add_tasks(own(*many))
+        curriculum.remove_tasks(many)
+        events = curriculum.events(8)
+    told = [(e.kind, e.fields.get("count"), e.fields.get("task_id")) for e in events]
     assert told == [
-        *(("added", "3", "1"), ("added", "1", "4")),
-        *(("evicted", None, str(task_id)) for task_id in (1, 2, 3, 4)),
+        *(("added", 3, None), ("added", 1, None)),
+        *(("evicted", None, task_id) for task_id in (1, 2, 3, 4)),
+        *(("added", 17, None), ("removed", 17, None)),
     ]
+    assert events[-1].fields["first_task_id"] == many[0]
 
 
 def test_the_asyncio_handle_adds_and_removes(url: str, name: str) -> None:
@@ -206,17 +210,6 @@ def test_bad_tasks_change_nothing(table: Curriculum, case: int) -> None:
     assert str(caught.value).startswith(message)
     assert table.task_ids() == before
     assert table.check() == []
-
-
-def test_a_task_that_somebody_has_cut_is_not_the_same(url: str, name: str) -> None:
-    with Curriculum.open(url, name, ENDLESS) as curriculum:
-        curriculum.add_tasks(own(1))
-        server = curriculum._store.server  # noqa: SLF001 - to meddle
-        for words in (("HSET", "label", b"\xff"), ("HDEL", "params")):
-            command, *rest = words
-            curriculum._run(server.command(command, server.keys.task(1), *rest))  # noqa: SLF001
-            with pytest.raises(InvalidInputError, match=r"tasks\[0\] .*under that id"):
-                curriculum.add_tasks(own(1))
 
 
 def test_a_config_without_a_table_takes_tasks_only(url: str, name: str) -> None:

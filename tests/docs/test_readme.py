@@ -16,8 +16,9 @@ import pytest
 import redis_curriculum
 from redis_curriculum import Curriculum
 from redis_curriculum._values.fields import Resume
-from redis_curriculum.config import CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
+from redis_curriculum.config import CurriculumConfig
 from redis_curriculum.config.resume import resume_rule
+from redis_curriculum.scorers.registry import family, kinds
 from tests.cli.conftest import commands
 from tests.cli.test_server import CONFIG
 from tests.docs.pages import PAGES, README, ROOT, blocks, page, rows, section
@@ -70,10 +71,10 @@ def test_json_is_everywhere_but_in_demo() -> None:
 
 def test_the_structural_settings_are_all_named() -> None:
     (sentence,) = re.findall(r"what the stored numbers mean:(.*?)\. Another", _flat())
-    named = set(re.findall(r"`(\w+)`", sentence))
+    named = set(re.findall(r"`([a-z]\w*)`", sentence))
     fields = [name for name in CurriculumConfig.model_fields if name != "algorithm"]
-    for algorithm in (LearningProgressConfig, DiscreteRandomConfig):
-        fields += [f"algorithm.{name}" for name in algorithm.model_fields]
+    for kind in kinds():
+        fields += [f"algorithm.{name}" for name in family(kind).model_fields]
     structural = {f for f in fields if resume_rule(f) is Resume.STRUCTURAL}
     assert named == {field.rpartition(".")[2] for field in structural}
 
