@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from redis_curriculum import Curriculum, CurriculumConfig
 from redis_curriculum._sampling.draw import distribution, draw
-from redis_curriculum._sampling.pool import Pool
+from redis_curriculum._sampling.pool import Parts, Pool
 from redis_curriculum._sampling.quotas import MOST_LISTED, QuotaPick, Shares
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._store import read
@@ -164,7 +164,7 @@ def test_a_label_that_is_large_in_a_larger_pool_is_always_found() -> None:
     shares = Shares(
         part_of_pool, UniformConfig(label_share={"b": (0.5, 1.0)}), np.array([0.9, 0.1])
     )
-    parts = (np.arange(n), np.arange(0), np.arange(0))
+    parts = Parts(np.arange(n), np.arange(0), np.arange(0))
     stream = RandomStream([1, 2, 3, 4, 5, 6])
     pick = QuotaPick(part_of_pool, parts, shares, Never(), stream, member_of=None)
     found = [pick.one() for _ in range(60)]
