@@ -1,6 +1,6 @@
 -- quotas: least and greatest shares of labels (_sampling/quotas.py). A draw first chooses one of these labels, or the others;
 -- a task of the others is drawn as the family does.
--- Needs: call, pool, packed_quotas, all_count, task_at, uniform, index, pick, label_part, member_of
+-- Needs: call, pool, packed_quotas, all_count, task_at, uniform, index, pick, any_other, label_part, member_of
 -- Gives: quota_picks
 local QUOTA_TRIALS = 1024
 
@@ -47,22 +47,6 @@ local function share_out(rows, rest)
       end
     end
   end
-end
-
--- Any task of the labels without quotas, from a sorted list: they are few where trials find none.
-local others
-local function any_other(has_quota)
-  if not others then
-    others = {}
-    local labels = call('HGETALL', pool .. 'labels') -- each with its number of tasks
-    for i = 1, #labels, 2 do
-      for _, id in ipairs(has_quota[labels[i]] and {} or call('SMEMBERS', pool .. 'label:' .. labels[i])) do
-        others[#others + 1] = id
-      end
-    end
-    table.sort(others)
-  end
-  return others[1 + index(#others)]
 end
 
 -- A task of the labels without quotas; if these are hardly ever drawn, any of their tasks.

@@ -339,7 +339,9 @@ FORBIDDEN = [
 ]
 
 BOUNDED = {f"draws/{way}/label": "call('SMEMBERS'" for way in ("by_state", "sigmoid", "uniform")}
-"""Of a set of which the file has just seen that it has 1,000 members at most."""
+BOUNDED["include/quota_others"] = "call('SMEMBERS'"
+"""Of a set of which the file has just seen that it has 1,000 members at most, or that 1,024 trials
+have missed."""
 
 
 @pytest.mark.parametrize("name", EVERY)
