@@ -9,7 +9,7 @@ wrong, nothing is learned. The score of a prompt is the mean of its group.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -233,42 +233,28 @@ PROMPTS = Family(
     thresholds=(0.6,),
     unit="prompts",
 )
-TOPICS = Family(
+TOPICS = replace(
+    PROMPTS,
     name="topics",
     about="the same prompts under 10 labels that say nothing of difficulty",
-    tasks=1_000,
     generator=partial(_generator, "topic-{topic}"),
-    trainee=PromptTrainee,
-    budget=32_000,
-    every=640,
-    thresholds=(0.6,),
-    unit="prompts",
 )
-SINGLES = Family(
+SINGLES = replace(
+    PROMPTS,
     name="singles",
     about="the same prompts, each under a label of its own",
-    tasks=1_000,
     generator=partial(_generator, "prompt-{prompt}"),
-    trainee=PromptTrainee,
-    budget=32_000,
-    every=640,
-    thresholds=(0.6,),
-    unit="prompts",
 )
 
 
 def _groups(tasks: int) -> Family:
     """Return a pool of so many prompts whose results are groups: successes of 8 trials."""
-    return Family(
+    return replace(
+        PROMPTS,
         name=f"groups-{tasks}",
         about=f"{tasks:,} prompts, 12 % impossible and 8 % right by luck; results are groups of 8",
         tasks=tasks,
-        generator=partial(_generator, "decisions-{decisions}"),
-        trainee=PromptTrainee,
         budget=40_320,
-        every=640,
-        thresholds=(0.6,),
-        unit="prompts",
         algorithms=("uniform", "group_progress", "group_progress:label_factor=progress"),
     )
 
