@@ -338,8 +338,7 @@ FORBIDDEN = [
     r"redis\.(log|setresp|acl_check_cmd|register_function)",
 ]
 
-BOUNDED = {f"draws/{way}/label": "call('SMEMBERS'" for way in ("by_state", "sigmoid", "uniform")}
-BOUNDED["include/quota_others"] = "call('SMEMBERS'"
+BOUNDED = dict.fromkeys(("include/label", "include/quota_others"), "call('SMEMBERS'")
 """Of a set of which the file has just seen that it has 1,000 members at most, or that 1,024 trials
 have missed."""
 
@@ -352,7 +351,7 @@ def test_a_script_uses_nothing_that_some_server_lacks_or_that_is_unbounded(name:
     assert [pattern for pattern in FORBIDDEN if re.search(pattern, code)] == []
 
 
-LONG = ("draws/label_first/index", "draws/label_first/pick", "draws/sigmoid/index")
+LONG = ("draws/sigmoid/index",)
 
 
 @pytest.mark.parametrize("name", EVERY)

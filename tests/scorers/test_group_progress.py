@@ -12,7 +12,7 @@ import pytest
 from redis_curriculum import Curriculum
 from redis_curriculum._store import read
 from redis_curriculum.config import CurriculumConfig, GroupProgressConfig
-from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.errors import InvalidInputError, MalformedStateError
 from redis_curriculum.scorers import Statistics
 from redis_curriculum.scorers.group_progress import STATES
 from redis_curriculum.tasks import Buckets
@@ -248,3 +248,16 @@ def test_a_snapshot_keeps_what_the_pool_has_shown(url: str, name: str, tmp_path:
         ) as other:
             assert pool_statistics(other) == {}
             assert other.check() == []
+
+
+def test_a_malformed_label_is_named_when_its_last_task_goes(
+    server: RunningServer, url: str, name: str
+) -> None:
+    with Curriculum.open(url, name, config_of(label_factor="progress")) as curriculum:
+        played(curriculum)
+        label = next(iter(curriculum.labels()))
+        key = f"progress:{label}"
+        with server.client() as client:
+            client.hset(f"rc:{{{name}}}:g1:{key}", "stats", "short")
+        with pytest.raises(MalformedStateError, match=f"{key}.stats is 'short'"):
+            curriculum.remove_tasks(curriculum.task_ids(label))

@@ -1,6 +1,6 @@
 -- pick: a label, by its weight or, for a share of the draws, any; then any of its tasks (_sampling/label_first.py).
--- Needs: call, pool, uniform, index, label_at, judged, young, capped, most, any_part, weighed_part
--- Gives: is_spent, pick, member_of
+-- Needs: uniform, index, label_at, member_of, judged, young, capped, most, any_part, weighed_part
+-- Gives: is_spent, pick
 local MOST_TRIALS = 1024
 
 local function is_spent()
@@ -44,13 +44,6 @@ local function weighed_label()
       return label
     end
   end
-end
-
--- Any task of a label.
-local function member_of(label)
-  local key = pool .. 'members:' .. label
-  local place = string.format('%d', index(call('ZCARD', key)))
-  return call('ZRANGE', key, place, place)[1]
 end
 
 local function pick()

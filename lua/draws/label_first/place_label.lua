@@ -1,7 +1,7 @@
 -- place_label: put a label into the sorted set where draws look for it. Labels that have tasks stand in `weights`, or in
 -- `young` while they have few results. Where a label's mass grows with its tasks, `masses` holds weight times tasks.
--- Needs: call, pool, weight, least_count, label_mass_is_tasks, unpack_label, DRAWN, rescore
--- Gives: place_label, tasks_of, place_again
+-- Needs: call, pool, weight, least_count, label_mass_is_tasks, DRAWN, rescore
+-- Gives: place_label
 local function score_in(set, label)
   local score = call('ZSCORE', pool .. set, label)
   return score and tonumber(score)
@@ -31,17 +31,4 @@ local function place_label(label, p, tasks)
       call('ZREM', pool .. 'weights', label)
     end
   end
-end
-
-local function tasks_of(label)
-  return tonumber(call('HGET', pool .. 'labels', label) or 0)
-end
-
-local function place_again(label, tasks)
-  local key = pool .. 'progress:' .. label
-  local p, stats = { completion_count = 0 }, call('HGET', key, 'stats')
-  if stats then
-    unpack_label(p, stats, key)
-  end
-  place_label(label, p, tasks)
 end

@@ -1,7 +1,7 @@
 -- standing: how many labels stand in each group, and the few whose share of the draws is cut by the cap: these are taken
 -- out of their groups, so that the others are drawn as if they were alone.
 -- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS
--- Gives: prepare_picks, label_part, label_at, judged, young, capped, most, any_part, weighed_part
+-- Gives: prepare_picks, label_at, judged, young, capped, base, share_of_mass, most, any_part, weighed_part
 local judged, young, capped = { unit = 1, places = 4294967296 }, { unit = 1, places = 1 }, {}
 local base, share_of_mass = 0, 0 -- a label's share before it is cut: base + share_of_mass times its mass
 local most, any_part, weighed_part = 0, 0, 0 -- the share of each capped label; the shares of the others, by either rule
@@ -72,14 +72,4 @@ local function prepare_picks()
   cut(judged)
   cut(young)
   any_part, weighed_part = base * (labels - #capped), share_of_mass * mass_left()
-end
-
--- The part of the draws that a label with tasks has.
-local function label_part(label)
-  local score, unit = call('ZSCORE', pool .. DRAWN, label), 1
-  if not score then
-    score, unit = call('ZSCORE', pool .. 'young', label), young.unit
-  end
-  local share = base + share_of_mass * (score * unit)
-  return math.min(share, most) / (most * #capped + any_part + weighed_part)
 end
