@@ -129,8 +129,8 @@ class Assignments:
     A failure may be the task's fault, or the environment's. Until an episode of any task is
     finished nobody knows, and failures wait. The first result sends them. After ``DOUBTFUL``
     failures in a row of one environment it is in doubt again, and the further ones are dropped.
-    ``ATTEMPTS`` in a row end the run, and drop what waits; so do ``DOUBTFUL`` whole episodes without
-    a score, which say the same at a higher cost.
+    ``ATTEMPTS`` in a row end the run, and drop what waits; so do ``DOUBTFUL`` whole episodes that
+    have no score, which say the same at a higher cost.
 
     A restore replaces the curriculum's state. What was drawn from the former state is not reported
     to the new one: episodes under way are played to their ends and dropped.

@@ -609,7 +609,7 @@ def test_what_was_dropped_is_not_reported_later(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("place", ["apply", "reset", "step"])
-def test_when_all_fail_after_one_that_worked_the_first_are_reported(opened: Opened, place: str) -> None:
+def test_when_all_fail_after_one_that_worked_ten_are_reported(opened: Opened, place: str) -> None:
     worked: list[dict[str, Any]] = []
 
     def fail_later(env: Any, task: Task) -> None:
