@@ -147,6 +147,7 @@ def test_new_tasks_take_the_places_of_old_ones_with_weight_1(url: str, name: str
         min_samples_for_lp=2,
         min_presentations_for_eviction=5,
         eviction_threshold_percentile=1,
+        exploration_share=1.0,
     )
     config = CurriculumConfig(
         task_generator=Buckets(label="m{n}", buckets={"n": [1, 2], "s": list(range(900))}),
