@@ -36,7 +36,6 @@ from redis_curriculum.testing.playing import (
     exact,
     fold_of,
     folded,
-    forget,
     hexed,
     playing,
     results,
@@ -378,7 +377,7 @@ class ScorerContract:
                         step = curriculum.next_tasks(finished, 30)
                         assert step == other.next_tasks(finished, 30)
                 finally:
-                    forget(server_url, other)
+                    Curriculum.delete(server_url, other.name, worker=WORKER)
 
 
 def variations(scorer: Scorer) -> Iterator[Scorer]:
