@@ -194,6 +194,6 @@ def _unpacked(key: str, time_ms: int, text: bytes) -> Point | None:
         totals = np.frombuffer(body, "<f8", len(TOTALS) * n, rates.nbytes).reshape(-1, n)
     except (zlib.error, ValueError, TypeError, LookupError):
         raise malformed(key, str(time_ms), text) from None
-    columns = dict(zip(RATES, rates.astype(np.float64), strict=True))
+    columns: Columns = dict(zip(RATES, rates.astype(np.float64), strict=True))
     columns |= dict(zip(TOTALS, totals, strict=True))
     return Point(time_ms, epoch, samples, labels, columns)
