@@ -18,6 +18,8 @@ _SPELLED: Final = {
     _ANY.workers: "zset",
     _ANY.worker(_LABEL): "hash",
     _ANY.events: "stream",
+    _ANY.history: "hash",
+    _ANY.history_times: "zset",
     _ANY.snapshot: "hash",
     _ANY.snapshot_tasks: "hash",
     _ANY.snapshot_labels: "hash",

@@ -92,6 +92,19 @@ class Keys:
         return f"{self.prefix}epoch:{epoch}:{what}"
 
     @property
+    def history(self) -> str:
+        """Hash: ms of the server's clock -> a point of the history by label, packed.
+
+        And ``interval_ms`` (how far points lie apart) and ``due_ms`` (when the next one is made).
+        """
+        return f"{self.prefix}history"
+
+    @property
+    def history_times(self) -> str:
+        """Sorted set: the same ms, by themselves."""
+        return f"{self.prefix}history:times"
+
+    @property
     def snapshot(self) -> str:
         """Hash, expires with the exporter: moment of a snapshot, check or migration.
 

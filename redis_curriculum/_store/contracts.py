@@ -93,6 +93,7 @@ REINDEX: Final = contract("reindex", "generation")
 
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", "spread", rest="labels")
+NOTE_HISTORY: Final = bind("note_history", "generation", "interval_ms", "pause_ms", "most", "point")
 
 OPEN: Final = bind(
     "open", "generation", "schema", "config", "config_sha256", "packed_hypers", "random", "creator"

@@ -19,6 +19,8 @@ PINNED = {
     "worker": "rc:{run-42}:worker:w-1",
     "events": "rc:{run-42}:events",
     "epoch": "rc:{run-42}:epoch:7:samples",
+    "history": "rc:{run-42}:history",
+    "history_times": "rc:{run-42}:history:times",
     "snapshot": "rc:{run-42}:snapshot",
     "snapshot_tasks": "rc:{run-42}:snapshot:tasks",
     "snapshot_labels": "rc:{run-42}:snapshot:labels",
