@@ -47,15 +47,22 @@ class Record(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "back")]
 
+    class Told(Message):
+        """What is to be shown, from the thread that read it."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     def __init__(self, task_id: int, details: Reader) -> None:
         super().__init__()
         self.task_id = task_id
-        self._details = details
+        self._details, self._text = details, Static()
 
     def compose(self) -> ComposeResult:
         """A frame with one fact a line."""
         with VerticalScroll(id="record"):
-            yield Static(id="facts")
+            yield self._text
             yield Footer()
 
     def on_mount(self) -> None:
@@ -73,8 +80,11 @@ class Record(ModalScreen[None]):
             text = _facts(record) if record else f"task {self.task_id} is not in the pool"
         except CurriculumError as error:
             text = printable(without_password(str(error)))
-        if self.is_running:
-            self.app.call_from_thread(self.query_one("#facts", Static).update, Text(text))
+        self.post_message(self.Told(text))
+
+    def on_record_told(self, message: Told) -> None:
+        """Show what was read."""
+        self._text.update(Text(message.text))
 
 
 def _facts(record: TaskRecord) -> str:
@@ -185,6 +195,8 @@ class Top(App[None]):
 
     def on_read(self, message: Read) -> None:
         """Show what was read, or say since when nothing comes."""
+        if not self._is_shown:
+            return
         if isinstance(message.found, CurriculumError):
             self._silent_since = self._silent_since or datetime.now().astimezone()
             since = self._silent_since.strftime("%H:%M:%S")
@@ -224,7 +236,14 @@ class Top(App[None]):
     def _state(self, text: Text) -> None:
         self.screen_stack[0].query_one("#state", Static).update(text)
 
+    @property
+    def _is_shown(self) -> bool:
+        """False while the application ends: its parts go before its last messages."""
+        return bool(self.screen_stack and self.screen_stack[0].query("Rows"))
+
     def _show_tables(self) -> None:
+        if not self._is_shown:
+            return
         self._table.show(self.memory)
         if self.size.width >= _WIDE:
             for shown in self.screen_stack[0].query_one("#side").query(Rows):

@@ -99,8 +99,7 @@ def label_rates(before: View | None, now: View, what: str) -> Mapping[str, float
 class Drive(Protocol):
     """Runs a plan to its end."""
 
-    def __call__(self, plan: Plan[T], /) -> T:
-        """Return the plan's result."""
+    def __call__(self, plan: Plan[T], /) -> T: ...
 
 
 class Reader:

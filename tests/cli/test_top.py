@@ -96,7 +96,7 @@ def test_the_tables_agree_with_the_curriculum(curriculum: Curriculum, url: str) 
     assert sorted(tasks_.keys) == curriculum.task_ids()
     counts = [tasks_.row(at)[5] for at in range(len(tasks_.keys))]
     assert counts == sorted(by_id.values())
-    assert [by_id[int(key)] for key in tasks_.keys] == counts  # noqa: SIM118 - a field
+    assert [by_id[int(key)] for key in tasks_.keys] == counts
     label = next(iter(records))
     for text in (label.upper(), f"={label}"):
         found = table(memory, "tasks", "age", reverse=False, text=text)
@@ -294,7 +294,7 @@ class Terminal:
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_a_real_terminal_is_left_as_it_was(curriculum: Curriculum, url: str) -> None:
-    """tmux at 80 by 24: it draws, follows a new size, and leaves the shell's screen and settings."""
+    """tmux at 80 by 24: it draws, follows a new size, leaves the screen and its settings."""
     with tmux(url) as call:
         ask = "echo marker-$((40 + 2)); stty -a > $S/before"
         run = f"{sys.executable} -m redis_curriculum top {curriculum.name}; echo code-$?"
@@ -333,7 +333,9 @@ def tmux(url: str) -> Iterator[Callable[..., str]]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "REDIS_CURRICULUM_URL": url}
     try:
         words = ["new-session", "-d", "-x", "80", "-y", "24", f"S={folder} bash --norc --noprofile"]
-        subprocess.run(["tmux", "-L", socket, "-f", "/dev/null", *words], check=True, env=environment)
+        subprocess.run(
+            ["tmux", "-L", socket, "-f", "/dev/null", *words], check=True, env=environment
+        )
         call("set-environment", "S", str(folder))
         yield call
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_the_plain_form_has_rates(url: str, curriculum: Curriculum) -> None:
     words = ("status", "--watch", "0.1", curriculum.name, "--url", url)
     with process(*words) as watching:
         assert watching.stdout is not None
-        lines = list(iter(watching.stdout.readline, "\n"))
+        lines = list(takewhile(lambda line: line != "\n", watching.stdout))
         assert lines[0].split() == ["name", curriculum.name]
         assert not any(line.startswith("per second") for line in lines)
         curriculum.report_failure(curriculum.task_ids()[0], "broken")

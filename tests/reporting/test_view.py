@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -61,7 +61,7 @@ def counting(url: str) -> Iterator[Counting]:
 
 
 def opened(url: str, name: str, tasks: int, labels: int) -> Curriculum:
-    buckets = {"n": list(range(labels)), "seed": list(range(20))}
+    buckets: Any = {"n": list(range(labels)), "seed": list(range(20))}
     generator = Buckets(label="l{n}", buckets=buckets)
     config = CurriculumConfig(
         task_generator=generator, num_active_tasks=tasks, algorithm=LearningProgressConfig()
@@ -176,5 +176,3 @@ def test_a_watch_hands_errors_over_and_rests() -> None:
     assert [str(one) for one in told] == ["1", "gone", "3", "4"]
     assert began[1] - began[0] >= 0.08
     assert not watch.is_alive()
-
-
