@@ -11,7 +11,16 @@ from typing import Annotated, Final
 
 import typer
 
-from redis_curriculum.cli import INTERRUPTED, admin, inspect, server, settings, snapshots, top
+from redis_curriculum.cli import (
+    INTERRUPTED,
+    admin,
+    dashboard,
+    inspect,
+    server,
+    settings,
+    snapshots,
+    top,
+)
 from redis_curriculum.cli.output import say
 from redis_curriculum.errors import (
     CurriculumError,
@@ -26,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for _module in (server, inspect, top, settings, snapshots, admin):
+for _module in (server, inspect, top, dashboard, settings, snapshots, admin):
     _module.add_to(app)
 
 # Typer has click inside or beside it, depending on its version; this is click's base of errors.
