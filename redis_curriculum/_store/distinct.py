@@ -17,14 +17,13 @@ from redis_curriculum._sampling.draw import choose_distinct
 from redis_curriculum._store.read import pool
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import EmptyPoolError
-from redis_curriculum.tasks.task import Task
 
 
-def choosing(store: Store, count: int, drawn: Sequence[Task]) -> Plan[list[int]]:
-    """Choose ``count`` tasks other than those drawn; some six round trips per 1,000 tasks.
+def choosing(store: Store, count: int, known: Sequence[int]) -> Plan[list[int]]:
+    """Choose ``count`` tasks other than the known ones; some six round trips per 1,000 tasks.
 
     The curriculum's own random stream decides: it stands where the last draws have left it. The
-    tasks drawn tell two workers apart that read it at the same time.
+    known ids tell two workers apart that read it at the same time.
 
     Fewer, if the pool has fewer: others may evict tasks meanwhile.
 
@@ -33,11 +32,10 @@ def choosing(store: Store, count: int, drawn: Sequence[Task]) -> Plan[list[int]]
     """
     found = yield from pool(store)
     state = yield from store.server.command("HGET", store.server.keys.meta, "random")
-    known = [task.task_id for task in drawn]
-    rng = np.random.default_rng([int(number) for number in state.split()] + known)
+    rng = np.random.default_rng([*map(int, state.split()), *known])
     chosen = choose_distinct(found, store.config.algorithm, rng, count, without=known)
     if not chosen:
-        raise too_few(count + len(drawn), len(drawn))
+        raise too_few(count + len(known), len(known))
     return chosen
 
 
