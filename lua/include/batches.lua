@@ -1,7 +1,6 @@
 -- batches: what was drawn under each key, so that whoever asks later is answered the same: in the hash `batches` the number of
 -- tasks that was asked for and their ids, in the sorted set `batch_order` the order of the keys.
--- Needs: call, pool, key, skip_right, skip_wrong, prepare_picks, is_spent, pick, packed_quotas, quota_picks, store_random,
---   malformed
+-- Needs: call, pool, key, skip_right, skip_wrong, picks, is_spent, store_random, malformed
 -- Gives: read_batch, draw_batch, keep_batch
 local batches_key, order_key = pool .. 'batches', pool .. 'batch_order'
 
@@ -46,8 +45,7 @@ local function draw_batch(ids, draws)
   for _, id in ipairs(ids) do
     taken[id] = true
   end
-  prepare_picks(draws)
-  local pick = packed_quotas == '' and pick or quota_picks()
+  local pick = picks(draws)
   local last = #ids + draws
   while #ids < last and left > 0 and not is_spent() do
     local id = pick()

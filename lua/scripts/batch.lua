@@ -13,8 +13,8 @@
 -- ARGV[11] retained int so many batches are kept, this one included; the oldest go
 -- ARGV[12] chosen str ids, separated by spaces, that are taken instead of drawn: chosen by the caller by the same probabilities, or
 --   drawn before the server lost them; or empty
--- Returns [repeated, config_version, tasks in the pool, count that the batch was first asked for with, its ids so far
---   separated by spaces]; of a pool that is smaller than the batch none is drawn
+-- Returns [repeated, config_version, tasks that can be drawn, count that the batch was first asked for with, its ids so far
+--   separated by spaces]; where these are fewer than the batch none is drawn
 -- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
 -- Atomic. Expected O(draws x log pool), and O(ids of the batches looked back at) if tasks are passed over; after 64 + 8 x draws
 -- picks that do not count the call ends with fewer.
@@ -25,8 +25,9 @@
 --@include batches
 local asked, ids = read_batch(key)
 count, known = tonumber(count), tonumber(known)
+local drawable = all_count - (meta[10] and call('ZCOUNT', pool .. 'task_weights', 0, 0) or 0)
 local before, is_ours = #ids, not repeated and #ids == known and (asked or count) == count
-if is_ours and before < count and count <= all_count then
+if is_ours and before < count and count <= drawable then
   if chosen == '' then
     draw_batch(ids, math.min(tonumber(draws), count - before))
   else
@@ -46,4 +47,4 @@ end
 if not repeated then
   call('HSET', worker_key, 'sequence', sequence)
 end
-return { repeated and 1 or 0, tonumber(meta[8]), all_count, asked or count, table.concat(ids, ' ') }
+return { repeated and 1 or 0, tonumber(meta[8]), drawable, asked or count, table.concat(ids, ' ') }

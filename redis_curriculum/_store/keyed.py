@@ -54,7 +54,7 @@ class KeyedDraw(Supplied[list[int]]):
             if self.write is None:
                 if self.shortages > 1 and not self.chosen:
                     left = self.count - len(self.ids)
-                    self.chosen = yield from choosing(store, left, self.ids)
+                    self.chosen = yield from choosing(store, left, self.ids, distinct=True)
                 self.write = Write(store.script(BATCH), self._words(store))
             write = self.write
             _, version, size, asked, words = yield from store.worker.send(self)
@@ -107,5 +107,5 @@ class KeyedDraw(Supplied[list[int]]):
             yield from self.filling.steps(store)
             self.filling = None
         else:
-            rule = f"at most {size}, the number of tasks in the pool, since they are distinct"
+            rule = f"at most {size}, the number of tasks that can be drawn, since they are distinct"
             raise InvalidInputError("count", rule, self.count)

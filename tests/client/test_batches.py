@@ -97,7 +97,9 @@ def test_another_size_and_other_bad_input_draw_nothing(curriculum: Curriculum) -
             InvalidInputError, match="8, as in the first call with the key 'step 1'"
         ):
             curriculum.get_batch("step 1", count)
-    with pytest.raises(InvalidInputError, match=f"at most {ROWS}, the number of tasks") as raised:
+    with pytest.raises(
+        InvalidInputError, match=f"at most {ROWS}, the number of tasks that can be drawn"
+    ) as raised:
         curriculum.get_batch("step 2", ROWS + 1)
     assert (raised.value.field, raised.value.value) == ("count", ROWS + 1)
     bad: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
@@ -117,8 +119,12 @@ def test_another_size_and_other_bad_input_draw_nothing(curriculum: Curriculum) -
     curriculum.remove_tasks(range(ROWS - 4))
     with pytest.raises(InvalidInputError, match="at most 4"):  # no row comes back
         curriculum.get_batch("step 3", 8)
+    curriculum.set_weight(ROWS - 1, 0.0)
+    with pytest.raises(InvalidInputError, match="at most 3"):
+        curriculum.get_batch("step 3", 4)
+    assert set(curriculum.get_batch("step 4", 3)) == set(range(ROWS - 4, ROWS - 1))
     assert curriculum.get_batch("step 1", 8) == batch, "kept, though its tasks have gone"
-    assert curriculum.stats()["num_scheduled"] == 8
+    assert curriculum.stats()["num_scheduled"] == 8 + 3
 
 
 def test_a_pool_that_others_fill_is_waited_for(url: str, name: str) -> None:
