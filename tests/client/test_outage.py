@@ -209,6 +209,7 @@ NEED_AN_ANSWER = {
     *("distribution", "stats", "quarantine", "epoch_report", "check", "snapshot"),
     *("label_stats", "records", "events", "epochs", "state_dict", "load_state_dict"),
     *("add_tasks", "remove_tasks", "get_eval_tasks", "get_batch"),
+    *("set_weight", "set_weights", "history"),
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "get_tasks": (2,),
@@ -223,6 +224,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "remove_tasks": ([1],),
     "get_eval_tasks": (2,),
     "get_batch": ("step 1", 2),
+    "set_weight": (1, 2.0),
+    "set_weights": ({1: 2.0},),
     "get_task_stats": (1,),
     "snapshot": ("never-written.rcs",),
 }
