@@ -79,7 +79,7 @@ def picture_of_top(url: str) -> None:
 
 
 def picture_of_dashboard(url: str) -> None:
-    """Write a full page of 1500 pixels, in 64 colours: the file stays small."""
+    """Write a full page of 1500 pixels, in 160 colours: the file stays small."""
     command = [sys.executable, "-m", "redis_curriculum", "dashboard", NAME, "--port", "0"]
     with subprocess.Popen([*command, "--url", url], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None  # noqa: S101 - a pipe was asked for
@@ -98,7 +98,7 @@ def picture_of_dashboard(url: str) -> None:
             browser.close()
         running.terminate()
     with Image.open(BytesIO(shot)) as image:
-        small = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(160, dither=Image.Dither.NONE)
         small.save(HERE / "dashboard.png", optimize=True)
 
 

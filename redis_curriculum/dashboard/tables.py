@@ -65,14 +65,7 @@ class Table:
         rows = self._rows_of(reading)
         keys = list(rows[self._key])
         kept = set(self.chosen)
-        if keys == list(self.source.data[self._key]):
-            others = {
-                name: [(slice(None), values)] for name, values in rows.items() if name != self._key
-            }
-            if keys:
-                self.source.patch(others)
-            return
-        self.source.data = rows
+        self.source.data = rows  # a patch would not be drawn
         indices = [i for i, key in enumerate(keys) if key in kept]
         if list(self.source.selected.indices) != indices:
             self.source.selected.indices = indices

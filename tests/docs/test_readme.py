@@ -69,6 +69,7 @@ def test_json_is_everywhere_but_in_what_goes_on() -> None:
     assert {name for name, options in commands().items() if "--json" not in options} == {
         "demo",
         "top",
+        "dashboard",
     }
 
 
