@@ -192,7 +192,7 @@ def _found(server: Server, resume: ResumeMode) -> Plan[list[Any]]:
 def _made(server: Server, config: CurriculumConfig) -> Plan[list[Any]]:
     """Create it; where somebody else does so at the same time, attach to theirs."""
     yield from announce(server)
-    state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
+    state = RandomStream.from_seed(config.seed).text
     own = [config.to_json(), config.sha256(), packed_hypers(config), state, secrets.token_hex(8)]
     made: list[Any] = yield from server.run(OPEN, SCHEMA, *own)
     return made

@@ -14,6 +14,7 @@ import numpy as np
 
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.draw import choose_distinct
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._store.read import pool
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import EmptyPoolError
@@ -34,7 +35,7 @@ def choosing(store: Store, count: int, drawn: Sequence[Task]) -> Plan[list[int]]
     found = yield from pool(store)
     state = yield from store.server.command("HGET", store.server.keys.meta, "random")
     known = [task.task_id for task in drawn]
-    rng = np.random.default_rng([int(number) for number in state.split()] + known)
+    rng = np.random.default_rng([*RandomStream.from_text(state).state, *known])
     chosen = choose_distinct(found, store.config.algorithm, rng, count, without=known)
     if not chosen:
         raise too_few(count + len(drawn), len(drawn))
