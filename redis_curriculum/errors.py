@@ -48,6 +48,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 Applied = Literal["no", "unknown"]
+_SHOWN_CAUSES = 10
 
 
 class CurriculumError(Exception):
@@ -240,7 +241,9 @@ class FailingTasksError(TaskApplyError):
     """Every task that was tried failed; ``causes`` holds ``(task_id, message)`` of each."""
 
     def __init__(self, message: str, causes: Sequence[tuple[int, str]]) -> None:
-        lines = [f"  task {task_id}: {cause}" for task_id, cause in causes]
+        lines = [f"  task {task_id}: {cause}" for task_id, cause in causes[:_SHOWN_CAUSES]]
+        if len(causes) > _SHOWN_CAUSES:
+            lines.append(f"  and {len(causes) - _SHOWN_CAUSES} more (causes)")
         super().__init__("\n".join([message, *lines]), task_id=causes[-1][0] if causes else None)
         self.causes = list(causes)
 

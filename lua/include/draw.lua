@@ -1,6 +1,6 @@
 -- draw: choose tasks, one pick each, or wish for new tasks in place of evicted ones (_sampling/draw.py). drawn: ids as text;
 -- wanted: how many draws shall be new tasks.
--- Needs: all_count, replacement, uniform, packed_quotas, store_random, count, replay, may_replace, distinct, chosen
+-- Needs: meta, all_count, replacement, uniform, packed_quotas, store_random, count, replay, may_replace, distinct, chosen
 -- Gives: drawn, wanted
 local drawn, wanted = {}, 0
 local draws, differing = tonumber(count), tonumber(distinct)
@@ -16,6 +16,10 @@ elseif draws > 0 and all_count > 0 and all_count >= differing then
   elseif packed_quotas ~= '' then
     --@include quotas
     next_pick = quota_picks()
+  end
+  if meta[9] and chosen == '' then
+    --@include weighted
+    next_pick = weighted_picks(next_pick, draws)
   end
   if differing > 0 and chosen == '' then
     --@include differing_picks

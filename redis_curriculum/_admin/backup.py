@@ -17,8 +17,6 @@ from redis_curriculum.errors import (
     UnsupportedServerError,
 )
 
-LONGEST_S: Final = 600.0
-"""So long a save of our own is waited for."""
 _PAUSE_S: Final = 0.1
 
 
@@ -32,18 +30,22 @@ class Backup:
     """On the server's machine: a file, or (AOF since Redis 7) a directory; None: not said."""
 
 
-def backup(node: Node) -> Plan[Backup]:
+def backup(node: Node, timeout_s: float) -> Plan[Backup]:
     """Have the server write its data to disk, wait for the end, and say where it is.
 
     BGREWRITEAOF where the append-only file is on (it is what a restart reads), else BGSAVE. The
-    whole server is written, not one curriculum. A save that is running already is waited for first,
-    until the node's deadline; the own one for ten minutes.
+    whole server is written, not one curriculum. A save that is running already is waited for first.
+
+    Args:
+        node: The server.
+        timeout_s: How long to wait for both together.
 
     Raises:
         ServerRefusedError: It could not write (its log says why), or a save was still running at
             the end of that time; the server goes on with it.
     """
-    info = yield from _when_idle(node, node.deadline_s, "another save")
+    until = time.monotonic() + timeout_s
+    info = yield from _when_idle(node, until, "another save")
     aof = info.get("aof_enabled") == "1"
     command, result = (
         ("BGREWRITEAOF", "aof_last_bgrewrite_status")
@@ -54,7 +56,7 @@ def backup(node: Node) -> Plan[Backup]:
         yield from node.command(command)
     except ScriptError as error:  # what the server says has no code
         raise ServerRefusedError(f"{command} failed: {error}", code="MISCONF") from None
-    info = yield from _when_idle(node, LONGEST_S, command)
+    info = yield from _when_idle(node, until, command)
     if info.get(result) != "ok":
         message = f"{command} failed: the server says {result}:{info.get(result)}; see its log"
         raise ServerRefusedError(message, code="MISCONF")
@@ -62,9 +64,8 @@ def backup(node: Node) -> Plan[Backup]:
     return Backup("aof" if aof else "rdb", path)
 
 
-def _when_idle(node: Node, longest_s: float, what: str) -> Plan[Mapping[str, str]]:
+def _when_idle(node: Node, until: float, what: str) -> Plan[Mapping[str, str]]:
     """Wait until no save or rewrite is running or scheduled."""
-    until = time.monotonic() + longest_s
     busy = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
     while True:
         info = yield from node.info("persistence")
@@ -74,7 +75,7 @@ def _when_idle(node: Node, longest_s: float, what: str) -> Plan[Mapping[str, str
             return info
         if time.monotonic() >= until:
             raise ServerRefusedError(
-                f"{what} was still running after {longest_s:g} s; the server goes on with it"
+                f"{what} was still running at the end of the timeout; the server goes on with it"
                 " (redis-cli INFO persistence), try again when it has ended",
                 code="BUSY",
             )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from redis_curriculum._protocol.asking import Server
-from redis_curriculum._protocol.keys import SCHEMA, Keys
+from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.requirements import (
     audit,
@@ -19,16 +18,13 @@ from redis_curriculum._protocol.requirements import (
     is_older,
     require_schema,
 )
-from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state.migrate import migrate
-from redis_curriculum._store.contracts import OPEN
+from redis_curriculum._store import create
 from redis_curriculum._store.fill import Filling
 from redis_curriculum._store.generate import can_generate
 from redis_curriculum._store.making import tried_out
-from redis_curriculum._store.names import announce
 from redis_curriculum._store.once import Worker
 from redis_curriculum._store.store import Store, stored_config
-from redis_curriculum._store.variant import packed_hypers
 from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -110,7 +106,7 @@ def opening(
     if not reply:
         if config is None or resume == "must":
             raise CurriculumNotFoundError(name)
-        reply = yield from _made(server, config)
+        reply = yield from create.created(server, config)
     created, schema, generation, stored, next_index, size, epoch, version = reply
     require_schema(name, schema)
     _check_answer(server, reply)
@@ -179,23 +175,13 @@ def same_data(config: CurriculumConfig, generator: TaskGenerator | None = None) 
 
 def _found(server: Server, resume: ResumeMode) -> Plan[list[Any]]:
     """Attach to what is there, migrated if it is of an older schema; [] where nothing is."""
-    nothing = [SCHEMA, "", "", "", "", ""]
-    found: list[Any] = yield from server.run(OPEN, *nothing)
+    found = yield from create.found(server)
     if found and resume == "never":
         raise CurriculumExistsError(server.keys.name)
     if found and is_older(found[1]):
         yield from migrate(server)
-        found = yield from server.run(OPEN, *nothing)
+        found = yield from create.found(server)
     return found
-
-
-def _made(server: Server, config: CurriculumConfig) -> Plan[list[Any]]:
-    """Create it; where somebody else does so at the same time, attach to theirs."""
-    yield from announce(server)
-    state = RandomStream.from_seed(config.seed).text
-    own = [config.to_json(), config.sha256(), packed_hypers(config), state, secrets.token_hex(8)]
-    made: list[Any] = yield from server.run(OPEN, SCHEMA, *own)
-    return made
 
 
 def _told(store: Store) -> Plan[str]:

@@ -61,12 +61,15 @@ async def _perform(step: Step) -> Any:
     if isinstance(step, Connect):
         timeouts = {"socket_timeout": None, "socket_connect_timeout": step.timeout_s}
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
+        telling = _telling(step.timeout_s)
         try:
             async with asyncio.timeout(step.timeout_s):
                 await connection.connect()
         except BaseException:
             await _drop(connection)
             raise
+        finally:
+            telling.cancel()
         return connection
     if isinstance(step, Drop):
         return await _drop(step.connection)
@@ -77,11 +80,16 @@ async def _perform(step: Step) -> Any:
     return await asyncio.sleep(step.seconds)
 
 
+def _telling(timeout_s: float) -> asyncio.TimerHandle:
+    """Write a line to the log after the first second, unless it is cancelled before."""
+    loop, left_s = asyncio.get_running_loop(), timeout_s - FIRST_WORD_S
+    return loop.call_later(FIRST_WORD_S, tell_of_silence, left_s)
+
+
 async def _exchange(step: Exchange | ExchangeAll) -> Any:
     connection = step.connection
-    timeout_s, loop = connection.socket_connect_timeout, asyncio.get_running_loop()
-    left_s = timeout_s - FIRST_WORD_S
-    telling = loop.call_later(FIRST_WORD_S, tell_of_silence, left_s) if left_s > 0 else None
+    timeout_s = connection.socket_connect_timeout
+    telling = _telling(timeout_s)
     try:
         # One timeout around all of it; redis-py's own makes a task for each write.
         async with asyncio.timeout(timeout_s):
@@ -90,8 +98,7 @@ async def _exchange(step: Exchange | ExchangeAll) -> Any:
                 return first_error([await _read(connection) for _ in step.commands])
             return await connection.read_response(disconnect_on_error=False)  # the plan does
     finally:
-        if telling:
-            telling.cancel()
+        telling.cancel()
 
 
 async def _read(connection: Any) -> Any:

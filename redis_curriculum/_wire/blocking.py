@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import select
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import redis
@@ -116,7 +118,8 @@ def _perform(step: Step) -> Any:
         timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), step.timeout_s)
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
         try:
-            connection.connect()
+            with _telling(step.timeout_s):
+                connection.connect()
         except BaseException:
             connection.disconnect()
             raise
@@ -136,6 +139,22 @@ def _exchange(step: Exchange | ExchangeAll) -> Any:
     if not _answers_soon(step.connection):
         return _late(step)
     return _replies(step)
+
+
+@contextmanager
+def _telling(timeout_s: float) -> Iterator[None]:
+    """Write a line to the log if this takes longer than the first second."""
+    if timeout_s <= FIRST_WORD_S:
+        yield
+        return
+    telling = threading.Timer(FIRST_WORD_S, tell_of_silence, [timeout_s - FIRST_WORD_S])
+    telling.daemon = True
+    telling.start()
+    try:
+        yield
+    finally:
+        telling.cancel()
+        telling.join()  # a fork in the next moment would warn of another thread
 
 
 def _answers_soon(connection: Any) -> bool:

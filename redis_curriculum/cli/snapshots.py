@@ -86,13 +86,21 @@ def restore(
         print_line(f"{name} on {server.address.public}: {tasks} tasks{without}")
 
 
-def backup(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+def backup(
+    name: Name,
+    *,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Wait so long for the saved file.")
+    ] = 600,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
     """Have the server write its data to disk, and wait for it.
 
     All of the server, by BGREWRITEAOF where the append-only file is on, else by BGSAVE.
     """
     with session(url, WORKING) as server:
-        done = server.run(backup_plan(server.store(name).server))
+        done = server.run(backup_plan(server.store(name).server, timeout))
     if json:
         print_json(done)
     elif done.path is None:

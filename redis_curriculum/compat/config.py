@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from redis_curriculum.config.curriculum import CurriculumConfig as CoreConfig
+from redis_curriculum import CurriculumConfig as CoreConfig
+from redis_curriculum import LearningProgressConfig as CoreProgress
+from redis_curriculum import TaskSpec, UniformConfig
 from redis_curriculum.errors import CompatWarning, InvalidInputError
-from redis_curriculum.scorers import LearningProgressConfig as CoreProgress
-from redis_curriculum.scorers import Scorer, UniformConfig
-from redis_curriculum.tasks import TaskSpec
 
 if TYPE_CHECKING:
     from redis_curriculum.compat.curriculum import Curriculum
+    from redis_curriculum.scorers import Scorer
 
 _SHARED_MEMORY: Final = "the state lives in Redis, where every process sees it"
 _BOUNDED: Final = "memory is bounded by the pool"

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from redis_curriculum._client.blocking import Curriculum as Core
+from redis_curriculum import Curriculum as Core
+from redis_curriculum import Outcome, Step, Task
 from redis_curriculum.compat.config import CurriculumConfig
 from redis_curriculum.envs import CurriculumPufferEnv
 from redis_curriculum.errors import CompatWarning, InvalidInputError
-from redis_curriculum.tasks import Outcome, Step, Task
 from redis_curriculum.tasks.outcome import Result
 
 

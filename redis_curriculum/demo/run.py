@@ -10,12 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from redis_curriculum._client.blocking import Curriculum
-from redis_curriculum._protocol.keys import ROOT
 from redis_curriculum._values.rules import In
-from redis_curriculum._wire.blocking import DirectLink
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config.curriculum import CurriculumConfig
-from redis_curriculum.config.worker import WorkerSettings
 from redis_curriculum.demo.agent import Network
 from redis_curriculum.demo.curves import curve_of, overall, race
 from redis_curriculum.demo.report import (
@@ -155,13 +152,8 @@ class _Course:
 
 def _reached(url: str) -> str:
     """Say at once that a server does not answer, not after the maps; return its public URL."""
-    address = parse(url)
-    link = DirectLink(address, WorkerSettings().timeout_s)
-    try:
-        link.call(("PING",), ROOT)
-    finally:
-        link.close()
-    return address.public
+    Curriculum.names(url)
+    return parse(url).public
 
 
 def _check(family: str, seconds: float, workers: int, seed: int, out: Path) -> None:

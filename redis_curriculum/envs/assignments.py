@@ -22,8 +22,10 @@ from redis_curriculum.errors import (
 from redis_curriculum.tasks.outcome import Result
 from redis_curriculum.tasks.task import Task
 
-ATTEMPTS: Final = 10
+ATTEMPTS: Final = 100
 """Failures in a row of one environment, with no episode finished between, that end the run."""
+DOUBTFUL: Final = 10
+"""Failures in a row of one environment after which it is in doubt: its tasks may be sound."""
 ABANDONED: Final = 10
 """So many abandoned episodes for each environment are odd ..."""
 FINISHED_SHARE: Final = 10
@@ -31,7 +33,8 @@ FINISHED_SHARE: Final = 10
 PENDING: Final = "pending"
 """The outcome of a failure that is reported as soon as an episode of any task is finished."""
 DROPPED: Final = "dropped"
-"""The outcome of an episode whose task was drawn before a restore: it is not reported."""
+"""The outcome of what is not reported: an episode whose task was drawn before a restore, or a
+failure of an environment that is in doubt."""
 ROUNDING: Final = 1e-6
 """A return may leave the score range by so much of its width: sums of (32-bit) floats do."""
 
@@ -124,8 +127,10 @@ class Assignments:
     resets itself within a step.
 
     A failure may be the task's fault, or the environment's. Until an episode of any task is
-    finished nobody knows, and failures wait. The first result sends them; ``ATTEMPTS`` failures in
-    a row of one environment drop them.
+    finished nobody knows, and failures wait. The first result sends them. After ``DOUBTFUL``
+    failures in a row of one environment it is in doubt again, and the further ones are dropped.
+    ``ATTEMPTS`` in a row end the run, and drop what waits; so do ``DOUBTFUL`` whole episodes that
+    have no score, which say the same at a higher cost.
 
     A restore replaces the curriculum's state. What was drawn from the former state is not reported
     to the new one: episodes under way are played to their ends and dropped.
@@ -151,6 +156,8 @@ class Assignments:
         self._abandoned = 0
         self._next_warning = ABANDONED * count
         self._causes: list[list[tuple[int, str]]] = [[] for _ in range(count)]
+        self._unscored = [0] * count
+        """Of those causes: episodes that ended, but without a score."""
         self._finished: list[Result] = []
         self._failed: list[_Failed] = []
         self._works = False
@@ -243,7 +250,8 @@ class Assignments:
 
         Raises:
             TaskApplyError: The setup is wrong. Reported is only what the other episodes brought.
-            FailingTasksError: One environment failed ``ATTEMPTS`` times in a row.
+            FailingTasksError: One environment failed ``ATTEMPTS`` times in a row, or could not
+                score ``DOUBTFUL`` episodes.
         """
         checked = {i: self._checked(played) for i, played in over.items()}
         former = self._former & over.keys()
@@ -318,7 +326,7 @@ class Assignments:
         assert played.score is not None  # noqa: S101 - it is over, and did not fail
         self._give_up(i)
         self._episodes[i] += 1
-        self._causes[i] = []
+        self._causes[i], self._unscored[i] = [], 0
         self._works = True
         result: Result = (played.task.task_id, played.score)
         if self._curriculum.config.asks_for:
@@ -331,7 +339,11 @@ class Assignments:
         if not played.is_misuse:
             self._failures[i] += 1
             self._causes[i].append((failed.task_id, failed.error))
-            self._failed.append(failed)
+            self._unscored[i] += played.has_ended
+            if len(self._causes[i]) <= DOUBTFUL:
+                self._failed.append(failed)
+            else:
+                failed.outcome = DROPPED
         return failed
 
     def _raise_what_must_be(self, failed: Mapping[int, Played]) -> None:
@@ -340,12 +352,13 @@ class Assignments:
                 raise TaskApplyError(str(played.error), task_id=played.task.task_id)
         for i in failed:
             causes = self._causes[i]
-            if len(causes) < ATTEMPTS:
+            if len(causes) < ATTEMPTS and self._unscored[i] < DOUBTFUL:
                 continue
-            self._causes = [[] for _ in self._causes]
-            booked = "all were reported"
+            booked = f"the first {DOUBTFUL} were reported"
             if not self._works:
-                self._failed, booked = [], "none was reported, since no episode has been finished"
+                booked = "none was reported, since no episode has been finished"
+            self._failed, self._causes = [], [[] for _ in self._causes]
+            self._unscored = [0] * len(self._unscored)
             raise FailingTasksError(
                 f"{self._environment}: {len(causes)} tasks in a row could not be applied, run or"
                 f" scored ({booked}; the log has each traceback); mend the environment, `score`,"

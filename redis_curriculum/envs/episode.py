@@ -37,6 +37,8 @@ class Played:
     error: str | None = None
     """Set when the task could not be applied or run."""
     is_misuse: bool = False
+    has_ended: bool = False
+    """Whether the environment came to the episode's end; only the score can be wrong then."""
 
     @property
     def is_over(self) -> bool:
@@ -99,6 +101,7 @@ def scored(
     playing: Played, score: Callable[[Any], Any] | None, info: object, environment: str
 ) -> Played:
     """End an episode with the user's score of its final info; None: with the return."""
+    playing = replace(playing, has_ended=True)
     if score is None:
         return playing.finished(playing.total, environment)
     try:

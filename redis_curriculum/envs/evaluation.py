@@ -164,7 +164,7 @@ class EvaluationEnv(CurriculumEnv):
         InvalidInputError: ``tasks`` is empty or holds something else; ``apply_task`` or ``score``
             cannot be used.
         TaskApplyError: As of ``CurriculumEnv``.
-        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
+        FailingTasksError: By ``reset`` and ``step``: 100 tasks in a row failed, or 10 had no score.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class CurriculumParallelEnv(BaseParallelWrapper):  # type: ignore[misc]
     Raises:
         InvalidInputError: ``curriculum``, ``apply_task`` or ``score`` cannot be used.
         TaskApplyError: ``env`` is no parallel environment; and as of ``CurriculumEnv``.
-        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
+        FailingTasksError: By ``reset`` and ``step``: 100 tasks in a row failed, or 10 had no score.
         ServerError: By ``reset`` and ``step``: the server did not answer.
     """
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from redis_curriculum.envs.apply import check_function
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.episode import INFO_KEY, Played, complaint, mean
+from redis_curriculum.envs.episode import INFO_KEY, Played, complaint, mean, scored
 from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks.task import Task
 
@@ -81,7 +81,7 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
     Raises:
         InvalidInputError: ``curriculum`` or ``make_config`` cannot be used.
         TaskApplyError: ``env`` lacks ``set_mg_config`` or ``get_episode_rewards``.
-        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
+        FailingTasksError: By ``reset`` and ``step``: 100 tasks in a row failed, or 10 had no score.
     """
 
     single_observation_space = _of_env("single_observation_space")
@@ -149,7 +149,8 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
             return self._truncate(playing.failed(error))
         self._played = Played(playing.task, total, playing.length + 1)
         if is_over:
-            played, self._played = self._played.finished(total, type(self.env).__name__), None
+            played = scored(self._played, None, infos, type(self.env).__name__)
+            self._played = None
             entries = self._assignments.settle({0: played})[0]
             self._set_task()
             infos = self._tell(infos, entries)

@@ -178,7 +178,7 @@ class CurriculumEnv(TaskEnv):
     outcome     str      at the end: "applied", "evicted" (too late, counted as such), "duplicate"
                          (a retry found it applied), "quarantined" (failed too often), "pending"
                          (a failure before any episode was finished) or "dropped" (a restore came
-                         meanwhile)
+                         meanwhile, or 10 failures were before it)
     return      float    at the end: the undiscounted sum of rewards
     length      int      at the end: the number of steps
     score       float    at the end, unless the task failed: the score as reported
@@ -194,8 +194,10 @@ class CurriculumEnv(TaskEnv):
     steps is reported as the cost of an episode.
 
     Failures are reported with ``report_failure``, the first ones not before an episode is finished:
-    what fails with every task is no task's fault. 10 failures in a row raise ``FailingTasksError``;
-    if no episode has been finished until then, none of them is reported.
+    what fails with every task is no task's fault. Of a row of failures the first
+    10 are reported: after them the environment is in doubt. 100 in a row raise
+    ``FailingTasksError``, and so do 10 episodes without a score; if no episode has been finished
+    until then, none of them is reported.
 
     Example:
         >>> env = CurriculumEnv(gymnasium.make("Maze-v0"), curriculum)  # doctest: +SKIP
@@ -218,7 +220,7 @@ class CurriculumEnv(TaskEnv):
         TaskApplyError: ``env`` is no Gymnasium environment. By ``reset`` and ``step``: the setup is
             wrong (the environment takes no tasks, ``apply_task`` returns something else, or an
             environment with other spaces, ``info`` has the key already). Nothing is reported.
-        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed.
+        FailingTasksError: By ``reset`` and ``step``: 100 tasks in a row failed, or 10 had no score.
         ServerError: By ``reset`` and ``step``: the server did not answer; the next reset reports
             what is still to be reported.
     """

@@ -52,7 +52,8 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
         TaskApplyError: The sub-environments are not ``TaskEnv``s or have different spaces. By
             ``reset`` and ``step``: as of ``CurriculumEnv``, or a wrapper outside of a ``TaskEnv``
             ended an episode; all other results are reported before.
-        FailingTasksError: By ``reset`` and ``step``: 10 tasks in a row failed in one of them.
+        FailingTasksError: By ``reset`` and ``step``: 100 tasks in a row failed in one of them, or
+            10 had no score.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], curriculum: TaskSource) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar, get_args
 
 from pydantic.fields import FieldInfo
 
-from redis_curriculum._admin.cleanup import delete
 from redis_curriculum._client.blocking import Curriculum
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
@@ -23,8 +22,6 @@ from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._store import read
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum._wire.blocking import DirectLink, drive
-from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import CurriculumConfig, WorkerSettings
 from redis_curriculum.errors import ConfigWarning, InvalidInputError
 from redis_curriculum.scorers.base import Scorer, hyperparameters
@@ -165,16 +162,7 @@ def playing(url: str, scorer: Scorer, rng: random.Random, num_tasks: int = 24) -
         try:
             yield Played(curriculum, rng)
         finally:
-            forget(url, curriculum)
-
-
-def forget(url: str, curriculum: Curriculum) -> None:
-    """Delete a curriculum; its handle, whose URL has no password, stays open."""
-    link = DirectLink(parse(url), WORKER.timeout_s)
-    try:
-        drive(delete(curriculum._store.server), link)  # noqa: SLF001 - the handle's own tests
-    finally:
-        link.close()
+            Curriculum.delete(url, name, worker=WORKER)
 
 
 class Played:
@@ -219,6 +207,13 @@ class Played:
                 self.numbers = fold(self.numbers, task, *result)
             self.tasks[task_id] = fold_of(scorer, "task")(task, *result)
             self.labels[label] = fold_of(scorer, "label")(self.labels.get(label, {}), *result)
+
+    def weigh(self) -> None:
+        """Set weights of some tasks, as a trainer does."""
+        ids, rng = self.curriculum.task_ids(), self.rng
+        some = rng.sample(ids, rng.randint(1, len(ids)))
+        weights = (rng.choice([0.0, 0.3, 1.0, rng.random(), 5 * rng.random()]) for _ in some)
+        self.curriculum.set_weights(dict(zip(some, weights, strict=True)))
 
     def results(
         self, batch: Iterable[tuple[int, float]]

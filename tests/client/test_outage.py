@@ -520,16 +520,28 @@ def test_the_log_tells_of_a_server_that_hangs(
             timer = paused(0.3)
             await curriculum.get_task()
             timer.join()
+            assert said in caplog.messages
+            caplog.clear()
+            await curriculum._link.close()  # noqa: SLF001 - now it opens a connection, too
+            timer = paused(0.3)
+            await curriculum.get_task()
+            timer.join()
 
-    patient = WorkerSettings(timeout_s=60.05)
+    patient, before = WorkerSettings(timeout_s=60.05), threading.active_count()
     with Curriculum.open(server.url, name, CONFIG, worker=patient) as curriculum:
         curriculum.get_task()
         timer = paused(0.3)
         curriculum.get_task()
         timer.join()
         assert said in caplog.messages
+        caplog.clear()
+        curriculum._link.close()  # noqa: SLF001
+        timer = paused(0.3)
         curriculum.get_task()
+        timer.join()
+        assert said in caplog.messages
         curriculum.report_failure(0, "answers soon")
+    assert threading.active_count() == before
     caplog.clear()
     asyncio.run(main())
     assert said in caplog.messages

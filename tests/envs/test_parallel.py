@@ -278,7 +278,7 @@ def test_an_agent_that_joins_in_the_step_that_fails(opened: Opened) -> None:
 
 def test_when_all_fail_one_error_has_every_cause(opened: Opened) -> None:
     curriculum = opened(size=16, task_generator=broken(["reset"]))
-    for _ in range(8):
+    for _ in range(2):
         with pytest.raises(FailingTasksError) as caught:
             CurriculumParallelEnv(Hike(), curriculum).reset()
         assert len(caught.value.causes) == ATTEMPTS

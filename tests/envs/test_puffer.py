@@ -210,7 +210,7 @@ def test_when_all_fail_one_error_has_every_cause(opened: Opened, place: str) -> 
 
 def reset_and_play(env: CurriculumPufferEnv) -> None:
     env.reset()
-    play(env, 20)
+    play(env, ATTEMPTS + 1)
 
 
 def test_returns_outside_the_range(opened: Opened) -> None:

@@ -457,7 +457,7 @@ def test_when_all_fail_one_error_has_every_cause(opened: Opened, kind: Any, mode
     curriculum = opened(size=16, task_generator=broken(["reset"]))
     with vector_of(curriculum, kind, 2, mode) as envs:
         for _ in range(2):
-            with pytest.raises(FailingTasksError, match="10 tasks in a row") as caught:
+            with pytest.raises(FailingTasksError, match="100 tasks in a row") as caught:
                 envs.reset()
             assert len(caught.value.causes) == ATTEMPTS
     assert not curriculum.failed
