@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import redis
 from redis import exceptions
@@ -45,6 +45,9 @@ _CAN_POLL: Final = hasattr(select, "poll")  # not on Windows
 class DirectLink(Link):
     """A link whose calls block. Whoever shares it between threads takes a lock."""
 
+    at_once: ClassVar[bool] = True
+    """Whether the call of a script on an open connection goes out without ``send``."""
+
     def call(self, words: Words, key: str) -> Any:
         """Send one command about ``key`` and return its reply; raises as ``Link.send``."""
         return drive(one(Command(words, key)), self)
@@ -60,7 +63,7 @@ class DirectLink(Link):
         and its reply read without a step. If that fails, the steps go on from the failure.
         """
         connection = self._connection
-        if connection is None or not isinstance(request, Run):
+        if connection is None or not (self.at_once and isinstance(request, Run)):
             return _run(self.serve(request))
         words = as_text(("EVALSHA", request.script.sha, *self._tail(request)))
         try:

@@ -50,6 +50,7 @@ GOES_ON = WorkerSettings(on_outage="continue", retry_deadline_s=0.0, chunk=2)
 class FailingLink(DirectLink):
     """Fails while it is down: before a call arrives, or after it."""
 
+    at_once = False
     down = False
     lose = 0
     """Loses the n-th reply from now on, and is down from then on."""

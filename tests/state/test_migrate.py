@@ -368,6 +368,7 @@ def on_request(
         return reply
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectLink, "at_once", False)
         patch.setattr(DirectLink, "send", noting)
         yield seen
 
@@ -733,6 +734,7 @@ def test_a_call_that_arrives_late_changes_nothing(
         return (yield from send(link, words, key))
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectLink, "at_once", False)
         patch.setattr(DirectLink, "send", keeping)
         with on_request(flip, lambda: client.execute_command(*staging[0])):
             migrated(server.url, name)
@@ -840,6 +842,7 @@ def test_each_request_is_bounded_whatever_the_pool(
         return reply
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectLink, "at_once", False)
         patch.setattr(DirectLink, "send", measuring)
         assert migrated(server.url, name).tasks == size
     assert most[0] <= 100 * 30
