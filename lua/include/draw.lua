@@ -1,6 +1,6 @@
 -- draw: choose tasks, one pick each, or wish for new tasks in place of evicted ones (_sampling/draw.py). drawn: ids as text;
 -- wanted: how many draws shall be new tasks.
--- Needs: meta, all_count, replacement, uniform, packed_quotas, store_random, count, replay, may_replace, distinct, chosen
+-- Needs: all_count, replacement, uniform, store_random, count, replay, may_replace, distinct, chosen
 -- Gives: drawn, wanted
 local drawn, wanted = {}, 0
 local draws, differing = tonumber(count), tonumber(distinct)
@@ -9,19 +9,10 @@ if replay ~= '' then -- they were drawn before the server lost them
     drawn[#drawn + 1] = id
   end
 elseif draws > 0 and all_count > 0 and all_count >= differing then
-  --@include pick
-  local next_pick = pick
+  --@include picks
   if chosen ~= '' then
     next_pick = string.gmatch(chosen, '%d+')
-  elseif packed_quotas ~= '' then
-    --@include quotas
-    next_pick = quota_picks()
-  end
-  if meta[9] and chosen == '' then
-    --@include weighted
-    next_pick = weighted_picks(next_pick, draws)
-  end
-  if differing > 0 and chosen == '' then
+  elseif differing > 0 then
     --@include differing_picks
     next_pick = differing_picks(next_pick, draws)
   end
