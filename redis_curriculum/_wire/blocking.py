@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import redis
 from redis import exceptions
@@ -45,7 +45,7 @@ _CAN_POLL: Final = hasattr(select, "poll")  # not on Windows
 class DirectLink(Link):
     """A link whose calls block. Whoever shares it between threads takes a lock."""
 
-    at_once: ClassVar[bool] = True
+    at_once = True
     """Whether the call of a script on an open connection goes out without ``send``."""
 
     def call(self, words: Words, key: str) -> Any:

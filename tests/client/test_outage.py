@@ -424,6 +424,7 @@ def test_who_has_drawn_nothing_makes_a_task(server: RunningServer, name: str) ->
     with Curriculum.open(server.url, name, worker=viewer) as other:
         other._store.can_generate = False  # noqa: SLF001
         other._link.send = player.link.send  # type: ignore[method-assign]  # noqa: SLF001
+        other._link.at_once = False  # noqa: SLF001
         player.link.down = True
         with pytest.raises(ServerUnavailableError):
             other.get_task()

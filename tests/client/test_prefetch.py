@@ -13,6 +13,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,6 @@ import pytest
 
 from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, Task, WorkerSettings
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum._store import ahead
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
 from redis_curriculum.errors import (
     InvalidInputError,
@@ -97,7 +97,9 @@ def test_other_calls_of_the_handle_see_its_results(keeper: Curriculum) -> None:
         task = curriculum.get_task()
         answer = curriculum.update_task_performance(task.task_id, 0.25)
         assert (answer, counted(keeper)[0]) == (Outcome.DEFERRED, 0)
-        assert curriculum.get_task_stats(task.task_id).last_score == 0.25
+        record = curriculum.get_task_stats(task.task_id)
+        assert record is not None
+        assert record.last_score == 0.25
         assert (curriculum.waiting_results, counted(keeper)[0]) == (0, 1)
         assert curriculum.update_many([(task.task_id, 1.0)] * 3) == [Outcome.DEFERRED] * 3
         assert curriculum.end_epoch().totals["completions"] == 4
@@ -123,7 +125,7 @@ def test_what_is_old_is_not_handed_out_and_does_not_wait(
     keeper: Curriculum, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(ahead.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     settings = AHEAD.model_copy(update={"prefetch_age_s": 10.0})
     with Curriculum.open(keeper.url, keeper.name, worker=settings) as curriculum:
         play(curriculum, 8)  # drawn: 2, 4, 8; two of the last are handed out, the third is next
