@@ -11,18 +11,27 @@ from typing import Annotated, Final
 
 import typer
 
-from redis_curriculum.cli import INTERRUPTED, admin, inspect, server, settings, snapshots
+from redis_curriculum.cli import INTERRUPTED, admin, inspect, past, server, settings, snapshots
+from redis_curriculum.cli.examples import EXAMPLES
 from redis_curriculum.cli.output import say
-from redis_curriculum.errors import CurriculumError, InvalidInputError, without_password
+from redis_curriculum.errors import (
+    CurriculumError,
+    InvalidInputError,
+    ServerUnavailableError,
+    without_password,
+)
 
 app = typer.Typer(
     name="redis-curriculum",
     help="Learning-progress curricula in Redis: look at them, check, save and restore them.",
-    add_completion=False,
     rich_markup_mode=None,
 )
-for _module in (server, inspect, settings, snapshots, admin):
+for _module in (server, inspect, past, settings, snapshots, admin):
     _module.add_to(app)
+for _info in app.registered_commands:
+    _info.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[_info.name or ""])
+
+_UNREACHED: Final = "is it running, and is that its URL? `redis-curriculum serve` starts one"
 
 # Typer has click inside or beside it, depending on its version; this is click's base of errors.
 _CallError: Final = typer.BadParameter.__mro__[2]
@@ -44,11 +53,22 @@ def _root(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; may stand anywhere.")] = False,
 ) -> None:
     """Learning-progress curricula in Redis: look at them, check, save and restore them."""
     if context.invoked_subcommand is None:
         sys.stdout.write(f"{context.get_help()}\n")
         raise typer.Exit(2)
+    if json:
+        _set_json(context, context.invoked_subcommand)
+
+
+def _set_json(context: typer.Context, command: str) -> None:
+    """Have the command print JSON, as if the option stood behind it."""
+    parameters = context.command.commands[command].params  # type: ignore[attr-defined]
+    if not any(parameter.name == "json" for parameter in parameters):
+        raise InvalidInputError("--json", f"left out: {command} prints no JSON", command)
+    context.default_map = {command: {"json": True}}
 
 
 def run(words: Sequence[str] | None = None) -> int:
@@ -72,6 +92,8 @@ def _run(words: Sequence[str] | None) -> int:
         return 1
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED)
+    except ServerUnavailableError as error:
+        return _fail(f"{error} ({_UNREACHED})", 1)
     except (CurriculumError, OSError) as error:
         return _fail(str(error), 2 if isinstance(error, InvalidInputError) else 1)
     except Exception as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Annotated, Final, TypeVar
 
 import typer
 
+from redis_curriculum._admin.names import names
 from redis_curriculum._admin.overview import attach
 from redis_curriculum._protocol.asking import Node, Server
 from redis_curriculum._protocol.keys import ROOT, Keys
@@ -19,7 +22,12 @@ from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumError, InvalidInputError, InvalidURLError
+from redis_curriculum.errors import (
+    CurriculumError,
+    CurriculumNotFoundError,
+    InvalidInputError,
+    InvalidURLError,
+)
 
 T = TypeVar("T")
 
@@ -30,6 +38,7 @@ URL_VARIABLE: Final = "REDIS_CURRICULUM_URL"
 LOOKING: Final = WorkerSettings(retry_deadline_s=0)
 WORKING: Final = WorkerSettings(retry_deadline_s=5)
 
+_LISTED: Final = 10
 _REPLICA: Final = re.compile(r"slave\d+")
 
 Url = Annotated[
@@ -41,7 +50,22 @@ Url = Annotated[
         help="The server; its password is better set in REDIS_CURRICULUM_PASSWORD.",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="The curriculum's name.", show_default=False)]
+
+
+def _known_names(context: typer.Context, incomplete: str) -> list[str]:
+    """For the completion of a shell: the names on the server, if it answers at once."""
+    with suppress(CurriculumError, OSError):
+        url = context.params.get("url") or os.environ.get(URL_VARIABLE)
+        with session(url, WorkerSettings(retry_deadline_s=0, timeout_s=1)) as server:
+            known = drive(names(server.address, 0), server.link)
+            return [name for name in known if name.startswith(incomplete)]
+    return []
+
+
+Name = Annotated[
+    str,
+    typer.Argument(help="The curriculum's name.", show_default=False, autocompletion=_known_names),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -61,10 +85,27 @@ class Session:
         """
         try:
             return drive(plan, self.link)
+        except CurriculumNotFoundError as error:
+            self._say_which(error)
+            raise
         except CurriculumError:
             raise
         except (ValueError, TypeError, LookupError, OverflowError) as error:
             raise CurriculumError(f"what is stored cannot be read: {error!r}") from error
+
+    def _say_which(self, error: CurriculumNotFoundError) -> None:
+        """Have an error about an unknown name say which ones there are, the nearest first."""
+        if error.name is None:
+            return
+        with suppress(CurriculumError):
+            known = drive(names(self.address, self.settings.retry_deadline_s), self.link)
+            near = get_close_matches(error.name, known, n=1)
+            others = [*near, *(name for name in known if name not in near)]
+            error.message = f"no curriculum named {error.name!r} on {self.address.public}"
+            if near:
+                error.message += f"; did you mean {near[0]!r}?"
+            listed = ", ".join(others[:_LISTED]) + (", ..." if len(others) > _LISTED else "")
+            error.message += f"; there {'are: ' + listed if known else 'is none'}"
 
     @property
     def node(self) -> Node:

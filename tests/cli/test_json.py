@@ -31,6 +31,7 @@ def test_every_command_keeps_its_promise(
     cli: Cli, curriculum: Curriculum, server: RunningServer, tmp_path: Path
 ) -> None:
     name, file = curriculum.name, tmp_path / "a.rcs"
+    curriculum.report_failure(curriculum.task_ids()[0], "broken", permanent=True)
     with server.client() as client:
         client.zadd(Keys(name).workers, {"dead": 1})
     calls: dict[str, tuple[object, ...]] = {
@@ -40,6 +41,10 @@ def test_every_command_keeps_its_promise(
         "task": (name, curriculum.task_ids()[0]),
         "labels": (name,),
         "workers": (name,),
+        "history": (name,),
+        "epochs": (name,),
+        "events": (name,),
+        "quarantine": (name,),
         "set": (name, "num_active_tasks=300"),
         "check": (name,),
         "snapshot": (name, file),
