@@ -168,6 +168,11 @@ class Keys:
         """
         return f"{self.pool}reindexed:{what}"
 
+    @property
+    def task_weights(self) -> str:
+        """Sorted set: id of a task whose weight (``set_weights``) is not 1 -> the weight."""
+        return f"{self.pool}task_weights"
+
     def label(self, label: str) -> str:
         """Set: ids of the label's active tasks."""
         return f"{self.pool}label:{label}"

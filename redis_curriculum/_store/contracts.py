@@ -38,6 +38,7 @@ REPLACE: Final = contract("replace", *WRITE_HEAD, *MADE, rest="specs")
 ADD: Final = contract("add", *WRITE_HEAD, "most", rest="specs")
 EVICT: Final = contract("evict", *WRITE_HEAD, rest="task_ids")
 SET_LABEL: Final = contract("set_label", *WRITE_HEAD, "task_id", "label")
+SET_WEIGHTS: Final = contract("set_weights", *WRITE_HEAD, rest="specs")
 FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", "task_id", "error")
 
 MOMENT_BEGIN: Final = contract("moment_begin", "generation", "token", "lease_ms", "gives_way")
