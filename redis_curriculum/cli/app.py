@@ -11,7 +11,17 @@ from typing import Annotated, Final
 
 import typer
 
-from redis_curriculum.cli import INTERRUPTED, admin, inspect, past, server, settings, snapshots
+from redis_curriculum.cli import (
+    INTERRUPTED,
+    admin,
+    inspect,
+    metrics,
+    past,
+    pictures,
+    server,
+    settings,
+    snapshots,
+)
 from redis_curriculum.cli.examples import EXAMPLES
 from redis_curriculum.cli.output import say
 from redis_curriculum.errors import (
@@ -26,7 +36,7 @@ app = typer.Typer(
     help="Learning-progress curricula in Redis: look at them, check, save and restore them.",
     rich_markup_mode=None,
 )
-for _module in (server, inspect, past, settings, snapshots, admin):
+for _module in (server, inspect, past, pictures, metrics, settings, snapshots, admin):
     _module.add_to(app)
 for _info in app.registered_commands:
     _info.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[_info.name or ""])

@@ -26,6 +26,15 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "redis-curriculum events mazes --follow --json",
     ),
     "quarantine": ("redis-curriculum quarantine mazes",),
+    "plot": (
+        "redis-curriculum plot mazes --out mazes.png",
+        "redis-curriculum plot mazes --out mazes.html --overwrite",
+    ),
+    "report": ("redis-curriculum report mazes --out mazes.html",),
+    "metrics": (
+        "redis-curriculum metrics mazes --port 9750",
+        "redis-curriculum metrics --host 0.0.0.0",
+    ),
     "set": ("redis-curriculum set mazes temperature=0.1 num_active_tasks=500",),
     "check": ("redis-curriculum check mazes --repair",),
     "snapshot": ("redis-curriculum snapshot mazes mazes.rcs --keep 3 --overwrite",),
