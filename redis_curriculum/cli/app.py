@@ -21,6 +21,7 @@ from redis_curriculum.cli import (
     server,
     settings,
     snapshots,
+    top,
 )
 from redis_curriculum.cli.examples import EXAMPLES
 from redis_curriculum.cli.output import say
@@ -36,12 +37,10 @@ app = typer.Typer(
     help="Learning-progress curricula in Redis: look at them, check, save and restore them.",
     rich_markup_mode=None,
 )
-for _module in (server, inspect, past, pictures, metrics, settings, snapshots, admin):
+for _module in (server, inspect, top, past, pictures, metrics, settings, snapshots, admin):
     _module.add_to(app)
 for _info in app.registered_commands:
     _info.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[_info.name or ""])
-
-_UNREACHED: Final = "is it running, and is that its URL? `redis-curriculum serve` starts one"
 
 # Typer has click inside or beside it, depending on its version; this is click's base of errors.
 _CallError: Final = typer.BadParameter.__mro__[2]
@@ -103,7 +102,9 @@ def _run(words: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED)
     except ServerUnavailableError as error:
-        return _fail(f"{error} ({_UNREACHED})", 1)
+        return _fail(
+            f"{error} (is it running, and is --url right? redis-curriculum serve runs one)", 1
+        )
     except (CurriculumError, OSError) as error:
         return _fail(str(error), 2 if isinstance(error, InvalidInputError) else 1)
     except Exception as error:

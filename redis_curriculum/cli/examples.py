@@ -9,6 +9,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "serve": ("redis-curriculum serve ./curricula",),
     "list": ("redis-curriculum list --url redis://localhost:6379/0",),
     "status": ("redis-curriculum status mazes", "redis-curriculum --json status mazes"),
+    "top": ("redis-curriculum top mazes",),
     "tasks": (
         "redis-curriculum tasks mazes --label 'maze-*' --sort progress --limit 20",
         "redis-curriculum tasks mazes --json",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,7 +14,7 @@ from redis_curriculum.cli.session import AsJson, Name, Session, Url, session
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.reporting.figures import page
 from redis_curriculum.reporting.page import report_page
-from redis_curriculum.reporting.plots import picture
+from redis_curriculum.reporting.plots import picture, saved
 from redis_curriculum.reporting.portrait import Portrait, portrait
 
 _FORMATS: Final = ("png", "svg", "html")
@@ -47,12 +46,7 @@ def plot(
     kind = _checked(out, _FORMATS, overwrite=overwrite)
     with session(url) as server:
         found = server.run(portrait(server.store(name)))
-    if kind == "html":
-        data = page(found).encode()
-    else:
-        drawn = io.BytesIO()
-        picture(found).savefig(drawn, format=kind, dpi=150)
-        data = drawn.getvalue()
+    data = page(found).encode() if kind == "html" else saved(picture(found), kind)
     _write(out, data, found, json=json)
 
 

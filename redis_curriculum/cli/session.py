@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Annotated, Final, TypeVar
 
 import typer
@@ -38,7 +38,8 @@ URL_VARIABLE: Final = "REDIS_CURRICULUM_URL"
 LOOKING: Final = WorkerSettings(retry_deadline_s=0)
 WORKING: Final = WorkerSettings(retry_deadline_s=5)
 
-_LISTED: Final = 10
+_TOLD: Final = 8
+"""So many names are listed where one is not found."""
 _REPLICA: Final = re.compile(r"slave\d+")
 
 Url = Annotated[
@@ -86,26 +87,15 @@ class Session:
         try:
             return drive(plan, self.link)
         except CurriculumNotFoundError as error:
-            self._say_which(error)
+            if error.name is not None:
+                with suppress(CurriculumError):
+                    others = self._others(error.name)
+                    error.message = f"no curriculum named {error.name!r} on this server; {others}"
             raise
         except CurriculumError:
             raise
         except (ValueError, TypeError, LookupError, OverflowError) as error:
             raise CurriculumError(f"what is stored cannot be read: {error!r}") from error
-
-    def _say_which(self, error: CurriculumNotFoundError) -> None:
-        """Have an error about an unknown name say which ones there are, the nearest first."""
-        if error.name is None:
-            return
-        with suppress(CurriculumError):
-            known = drive(names(self.address, self.settings.retry_deadline_s), self.link)
-            near = get_close_matches(error.name, known, n=1)
-            others = [*near, *(name for name in known if name not in near)]
-            error.message = f"no curriculum named {error.name!r} on {self.address.public}"
-            if near:
-                error.message += f"; did you mean {near[0]!r}?"
-            listed = ", ".join(others[:_LISTED]) + (", ..." if len(others) > _LISTED else "")
-            error.message += f"; there {'are: ' + listed if known else 'is none'}"
 
     @property
     def node(self) -> Node:
@@ -118,8 +108,21 @@ class Session:
         return Server(keys, self.settings.retry_deadline_s)
 
     def store(self, name: str) -> Store:
-        """Attach for reading, without becoming a worker."""
+        """Attach for reading, without becoming a worker.
+
+        Raises:
+            CurriculumNotFoundError: There is none of that name; the message has those that exist.
+        """
         return self.run(attach(self.about(name), self.settings))
+
+    def _others(self, name: str) -> str:
+        known = self.run(names(self.address, self.settings.retry_deadline_s))
+        if not known:
+            return "it has none that this user may read"
+        near = difflib.get_close_matches(name, known, 1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        more = f" and {len(known) - _TOLD} more" if len(known) > _TOLD else ""
+        return f"{guess}there are: {', '.join(known[:_TOLD])}{more}"
 
     def nodes(self) -> Iterator[Session]:
         """A session for each node that holds keys: this one, or those of a cluster's primaries."""

@@ -6,14 +6,13 @@ Nothing in it is loaded from elsewhere, and it has no script: it can be mailed.
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from redis_curriculum.reporting.plots import DRAWINGS, drawing
+from redis_curriculum.reporting.plots import DRAWINGS, drawing, saved
 from redis_curriculum.reporting.portrait import Portrait
 
 MOST_LABELS: Final = 200
@@ -61,9 +60,7 @@ def report_page(found: Portrait, facts: Mapping[str, object]) -> str:
 
 
 def _image(found: Portrait, title: str) -> str:
-    drawn = io.BytesIO()
-    drawing(found, title).savefig(drawn, format="svg", metadata={"Date": None})
-    data = base64.b64encode(drawn.getvalue()).decode()
+    data = base64.b64encode(saved(drawing(found, title), "svg")).decode()
     return f'<img alt="{escape(title)}" src="data:image/svg+xml;base64,{data}">'
 
 

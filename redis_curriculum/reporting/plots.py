@@ -5,6 +5,7 @@ Needs the extra ``plot``.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable
 from typing import Any, Final
@@ -61,6 +62,15 @@ def picture(found: Portrait) -> Any:
 def drawing(found: Portrait, name: str) -> Any:
     """Return one of ``DRAWINGS``, a figure of its own."""
     return _page(found, [name], columns=1, title="")
+
+
+def saved(figure: Any, kind: str) -> bytes:
+    """Return a figure as a file: ``kind`` is "png" or "svg"."""
+    matplotlib, file = imported("matplotlib", "plot"), io.BytesIO()
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # of a label's script
+        figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
+    return file.getvalue()
 
 
 def _page(found: Portrait, names: list[str], *, columns: int, title: str) -> Any:
