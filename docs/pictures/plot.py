@@ -30,8 +30,8 @@ def main(path: str) -> None:
             for task in curriculum.get_tasks(200):
                 level = LEVELS.index(int(task.params["size"]))
                 known = sum(skill[easier] for easier in LEVELS[: level + 1]) / (level + 1)
-                success = 1 / (1 + math.exp(2.5 * level + 2 - known / 80))
-                skill[LEVELS[level]] += 0.4 + success
+                success = 1 / (1 + math.exp(2.5 * level + 2 - known / 150))
+                skill[LEVELS[level]] += 0.2 + success
                 results.append((task.task_id, float(chance.random() < success)))
             curriculum.update_many(results)
             time.sleep(max(0.0, until - time.monotonic()))
