@@ -65,6 +65,7 @@ def played(url: str, name: str) -> Curriculum:
     return opened
 
 
+@pytest.mark.slow
 def test_a_page_agrees_with_redis_and_follows_it(url: str, name: str, look: Look) -> None:
     """Numbers, a label that is HTML, a click on a task, an update that arrives, two browsers."""
     with played(url, name) as curriculum, dashboard(url, name) as where:
