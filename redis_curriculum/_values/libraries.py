@@ -14,11 +14,15 @@ def imported(module: str, extra: str) -> Any:
 
     Raises:
         MissingLibraryError: The library is missing, or something that it needs itself.
+        UnsupportedLibraryError: The library is there, but this version has no such module.
     """
+    library = module.partition(".")[0]
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingLibraryError(module.partition(".")[0], extra, str(error)) from error
+        if f"{module}.".startswith(f"{error.name}.") and error.name != library:
+            raise UnsupportedLibraryError(library, _version(library), module) from error
+        raise MissingLibraryError(library, extra, str(error)) from error
 
 
 def require(library: str, owner: Any, *hooks: str) -> None:
