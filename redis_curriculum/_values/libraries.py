@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -20,7 +21,7 @@ def imported(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        if f"{module}.".startswith(f"{error.name}.") and error.name != library:
+        if sys.modules.get(library) and f"{module}.".startswith(f"{error.name}."):
             raise UnsupportedLibraryError(library, _version(library), module) from error
         raise MissingLibraryError(library, extra, str(error)) from error
 
