@@ -46,6 +46,8 @@ PINNED = {
     "cell_sums": "rc:{run-42}:g3:cell_sums",
     "statistics": "rc:{run-42}:g3:statistics",
     "count": "rc:{run-42}:g3:count:failures",
+    "own_tasks": "rc:{run-42}:g3:own_tasks:ranked",
+    "own_pool": "rc:{run-42}:g3:own_pool:ranked",
     "task_weights": "rc:{run-42}:g3:task_weights",
     "quarantine": "rc:{run-42}:g3:quarantine",
     "staged_meta": "rc:{run-42}:g3:meta",
