@@ -17,7 +17,7 @@ from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws, StateDraws
 from redis_curriculum.scorers.group_progress import GroupProgressConfig
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
-from redis_curriculum.scorers.own import OwnDraws, OwnKey, OwnPick, PoolNumbers, Uniforms
+from redis_curriculum.scorers.own import InOrder, OwnDraws, OwnKey, OwnPick, PoolNumbers, Uniforms
 from redis_curriculum.scorers.passes import PassesConfig
 from redis_curriculum.scorers.registry import Algorithm, family, kinds
 from redis_curriculum.scorers.statistics import BASIC, Reported, Statistic, Statistics, ema
@@ -35,6 +35,7 @@ __all__ = [
     "Fraction",
     "GroupProgressConfig",
     "In",
+    "InOrder",
     "Inside",
     "LabelFirstDraws",
     "LearningProgressConfig",

@@ -61,6 +61,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "members": ("maze 9:9",),
     "progress": ("maze 9:9",),
     "cell": ("5:maze 9:9",),
+    "own_tasks": ("ranked",),
+    "own_pool": ("ranked",),
     "count": ("failures",),
 }
 KEYS = Keys("run-42", 3)
@@ -141,6 +143,8 @@ def known(text: str) -> bool:
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
     stems |= {KEYS.members(""), KEYS.cell(""), KEYS.reindexed(""), KEYS.reindexed("labels")}
+    stems |= {KEYS.own_tasks(""), KEYS.own_tasks("handed_out")}
+    stems |= {KEYS.own_pool(""), KEYS.own_pool("pass")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 
