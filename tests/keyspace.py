@@ -42,6 +42,8 @@ _SPELLED: Final = {
     _ANY.own_tasks(_LABEL): "zset",
     _ANY.own_pool(_LABEL): "hash",
     _ANY.quarantine: "hash",
+    _ANY.batches: "hash",
+    _ANY.batch_order: "zset",
     _ANY.task_weights: "zset",
     **{_ANY.pool + part: "zset" for part in PARTS},
     **{_ANY.reindexed(part): "zset" for part in PARTS},

@@ -97,6 +97,8 @@ class Moment:
     """Those that the family keeps of the whole pool."""
     own: dict[str, dict[str, float]] = field(default_factory=dict)
     """Keys of the family's own that belong to the whole pool."""
+    batches: dict[str, str] = field(default_factory=dict)
+    """Those that are kept, oldest first: key to the number that was asked for, and the ids."""
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -123,8 +125,9 @@ class Moment:
                 found = yield from self.server.run(begin, *words)
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
-        meta, sums, sizes, workers, now, of_pool, own = found
+        meta, sums, sizes, workers, now, of_pool, own, batches = found
         self.own = {name: self._numbers(name, flat) for name, *flat in own if flat}
+        self.batches = pairs(batches)
         self.statistics = {name: float(text) for name, text in pairs(of_pool).items()}
         self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
         self.started_ms = int(now)

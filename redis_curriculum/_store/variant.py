@@ -119,7 +119,7 @@ def _own_keys(family: type[Scorer]) -> Iterator[str]:
 
 def _taken(draws: Path) -> dict[str, str]:
     """What a draw tells the family's own file, if there is one: which tasks are handed out."""
-    if not (draws / "taken.lua").is_file():
+    if draws.name == "uniform" or not (draws / "taken.lua").is_file():
         return dict.fromkeys(("taken", "taken_again", "taken_or_next"), "")
     again = "while id and not taken(id) do\n  id = next_pick()\nend\n"
     return {"taken": "--@include taken\n", "taken_again": "taken(id)\n", "taken_or_next": again}

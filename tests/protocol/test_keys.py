@@ -45,6 +45,8 @@ PINNED = {
     "cell": "rc:{run-42}:g3:cell:5:maze 9:9",
     "cell_sums": "rc:{run-42}:g3:cell_sums",
     "statistics": "rc:{run-42}:g3:statistics",
+    "batches": "rc:{run-42}:g3:batches",
+    "batch_order": "rc:{run-42}:g3:batch_order",
     "count": "rc:{run-42}:g3:count:failures",
     "own_tasks": "rc:{run-42}:g3:own_tasks:ranked",
     "own_pool": "rc:{run-42}:g3:own_pool:ranked",

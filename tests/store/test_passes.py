@@ -171,3 +171,19 @@ def test_keys_that_somebody_has_changed_are_told_and_mended(
         assert curriculum.check(repair=True) == []
         assert client.zscore(key, "2") == 0
         assert client.zscore(key, "77") is None
+
+
+def test_batches_by_key_are_part_of_the_pass(url: str, name: str) -> None:
+    with (
+        Curriculum.open(url, name, config(30), worker=SMALL) as one,
+        Curriculum.open(url, name) as other,
+    ):
+        found = list[int]()
+        for step in range(4):
+            batch = one.get_batch(f"{step}", 9)
+            assert other.get_batch(f"{step}", 9) == batch
+            assert len(set(batch)) == 9
+            found += batch
+        assert len(set(found[:30])) == 30
+        assert len(set(drawn(other, 24)) & set(found[30:])) == 0
+        assert number(one) == 2
