@@ -1,7 +1,7 @@
 -- draw: choose tasks, one pick each, or wish for new tasks in place of evicted ones (_sampling/draw.py).
 -- Needs: all_count, replacement, uniform, picks, is_spent, store_random
 -- Gives: draw
---@generated taken
+--@generated noted
 
 -- One pick, or the next of the `chosen`. Of `distinct` draws a repeated pick is drawn again, so often in bounds.
 local function picker(count, distinct, chosen)
@@ -31,7 +31,7 @@ local function draw(count, replay, may_replace, distinct, chosen)
   local drawn, wanted = {}, 0
   for id in string.gmatch(replay, '%d+') do
     drawn[#drawn + 1] = id
-    --@generated taken_again
+    --@generated note_again
   end
   if all_count == 0 or drawn[1] or count == 0 or all_count < distinct then
     return drawn, 0
@@ -47,7 +47,7 @@ local function draw(count, replay, may_replace, distinct, chosen)
       wanted = wanted + 1
     else
       local id = next_pick()
-      --@generated taken_or_next
+      --@generated note_or_next
       if not id then -- none was found in bounded time: the rest is for the next call
         break
       end

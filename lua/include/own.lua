@@ -1,7 +1,7 @@
 -- own: the keys of the family's own: of each task a number (sorted sets), of the whole pool some (hashes).
 -- Needs: call, pool
 -- Gives: own_of_task, begin_own, forget_own, is_own_right
---@generated own_keys
+--@generated own
 
 -- Appends names and numbers of a task.
 local function own_of_task(id, found)

@@ -93,7 +93,7 @@ def _variant(packing: _Packing, reported: int, tuples: tuple[tuple[str, int], ..
             "statistic_names": "".join(packing.names()),
             "pool_statistics": "".join(packing.of_pool()),
             "result": "".join(_result(reported)),
-            "own_keys": "".join(_own_keys(family)),
+            "own": "".join(_own_keys(family)),
             **_taken(folder_of(family)),
         },
     )
@@ -120,9 +120,9 @@ def _own_keys(family: type[Scorer]) -> Iterator[str]:
 def _taken(draws: Path) -> dict[str, str]:
     """What a draw tells the family's own file, if there is one: which tasks are handed out."""
     if draws.name == "uniform" or not (draws / "taken.lua").is_file():
-        return dict.fromkeys(("taken", "taken_again", "taken_or_next"), "")
+        return dict.fromkeys(("noted", "note_again", "note_or_next"), "")
     again = "while id and not taken(id) do\n  id = next_pick()\nend\n"
-    return {"taken": "--@include taken\n", "taken_again": "taken(id)\n", "taken_or_next": again}
+    return {"noted": "--@include taken\n", "note_again": "taken(id)\n", "note_or_next": again}
 
 
 def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
