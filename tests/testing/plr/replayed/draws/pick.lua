@@ -1,8 +1,8 @@
 -- pick: with the staleness share by draws since the last one, else by 1 / rank.
 -- Needs: call, pool, fresh_count, learning_count, all_count, task_at, id_at, uniform, index, staleness_share
--- Gives: prepare_picks, is_spent, pick, drawn_key, draws_key, draws
+-- Gives: prepare_picks, is_spent, pick, drawn_key, draws_key, draw_count
 local drawn_key, draws_key = pool .. 'own_tasks:drawn', pool .. 'own_pool:draws'
-local draws = tonumber(call('HGET', draws_key, 'count') or 0)
+local draw_count = tonumber(call('HGET', draws_key, 'count') or 0)
 
 local function prepare_picks() end
 
@@ -13,7 +13,7 @@ end
 local function pick_stale(most)
   for _ = 1, 1024 do
     local id = task_at(index(all_count))
-    if uniform() * most < draws - call('ZSCORE', drawn_key, id) then
+    if uniform() * most < draw_count - call('ZSCORE', drawn_key, id) then
       return id
     end
   end
@@ -21,7 +21,7 @@ end
 
 local function pick()
   local first = call('ZRANGE', drawn_key, 0, 0, 'WITHSCORES')
-  local most = draws - first[2]
+  local most = draw_count - first[2]
   if uniform() < staleness_share and most > 0 then
     return pick_stale(most)
   end
