@@ -130,7 +130,7 @@ class OwnDraws(ABC):
 
     This is the reference, which the Lua files in ``LUA`` equal bit for bit. ``LUA`` is a folder as
     those in ``lua/draws``; a file that it lacks is that of uniform draws. ``pick.lua`` gives
-    ``prepare_picks``, ``is_spent`` and ``pick``; a file ``taken.lua`` gives ``taken(id)``.
+    ``is_spent`` and ``pick``; a file ``taken.lua`` gives ``taken(id)``.
     """
 
     LUA: Path

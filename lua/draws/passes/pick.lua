@@ -1,8 +1,9 @@
 -- pick: each task once, in random order, then again (_sampling/passes.py). A task's number in `handed_out` is the pass in which
 -- it was handed out last, so the tasks that are left stand first.
 -- Needs: call, pool, index, malformed
--- Gives: prepare_picks, is_spent, pick, handed_out, current_pass, left_count
+-- Gives: is_spent, pick, prepare_picks, handed_out, current_pass, left_count
 local handed_out, state = pool .. 'own_tasks:handed_out', pool .. 'own_pool:pass'
+local is_spent = false
 local stored = call('HGET', state, 'number')
 local current_pass, left_count = tonumber(stored or '1'), 0
 if not current_pass or current_pass < 1 or current_pass >= 2 ^ 53 or current_pass % 1 ~= 0 then
@@ -30,10 +31,6 @@ local function prepare_picks()
     begin_pass(current_pass + 1)
     count_left()
   end
-end
-
-local function is_spent()
-  return false
 end
 
 local function pick()

@@ -1,14 +1,10 @@
 -- pick: with the staleness share by draws since the last one, else by 1 / rank.
--- Needs: call, pool, fresh_count, learning_count, all_count, task_at, id_at, uniform, index, staleness_share
--- Gives: prepare_picks, is_spent, pick, drawn_key, draws_key, draw_count
+-- Needs: call, pool, fresh_count, learning_count, all_count, task_at, uniform, index, staleness_share
+-- Gives: is_spent, pick, drawn_key, draws_key, draw_count
 local drawn_key, draws_key = pool .. 'own_tasks:drawn', pool .. 'own_pool:draws'
 local draw_count = tonumber(call('HGET', draws_key, 'count') or 0)
 
-local function prepare_picks() end
-
-local function is_spent()
-  return false
-end
+local is_spent = false
 
 local function pick_stale(most)
   for _ = 1, 1024 do
@@ -34,9 +30,9 @@ local function pick()
     local rank = low + index(low)
     if rank <= all_count and uniform() * rank < low then
       if rank <= fresh_count then
-        return (id_at('fresh', rank - 1))
+        return task_at(rank - 1)
       end
-      return (id_at('learning', learning_count - (rank - fresh_count)))
+      return task_at(fresh_count + learning_count - (rank - fresh_count))
     end
   end
 end
