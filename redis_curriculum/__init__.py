@@ -3,7 +3,7 @@
 The rooms of the package. A room uses only rooms below it::
 
     __main__, cli, demo        the command; the demo
-    compat                     the names of the system that this one replaces
+    compat, dashboard          the names of the system that this one replaces; pages in the browser
     integrations               callbacks and wrappers for training libraries
     testing                    tests that every scorer family passes, for pytest
     envs                       wrappers for training loops
