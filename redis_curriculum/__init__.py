@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         DiscreteRandomConfig,
         GroupProgressConfig,
         LearningProgressConfig,
+        PassesConfig,
         UniformConfig,
     )
     from redis_curriculum.tasks import Outcome, Step, Task, TaskSpec
@@ -63,6 +64,7 @@ _HOMES: Final = {
     "LabelRecord": "reporting.records",
     "LearningProgressConfig": "scorers",
     "Outcome": "tasks",
+    "PassesConfig": "scorers",
     "SnapshotInfo": "_state.file",
     "Step": "tasks",
     "Task": "tasks",
@@ -104,6 +106,7 @@ __all__ = [
     "LabelRecord",
     "LearningProgressConfig",
     "Outcome",
+    "PassesConfig",
     "SnapshotInfo",
     "Step",
     "Task",

@@ -1,6 +1,6 @@
 -- record: a whole record as field, value, ...: the hash but for `stats`, then every statistic by name, printed. Where both
 -- have a name, the later one is the truth.
--- Needs: call, unpack_task, unpack_label, TASK_STATISTICS, LABEL_STATISTICS
+-- Needs: call, unpack_task, unpack_label, TASK_STATISTICS, LABEL_STATISTICS, own_of_task
 -- Gives: whole_task, whole_label
 local function whole(key, unpack_statistics, names)
   local flat, found, stats = call('HGETALL', key), {}, nil
@@ -26,7 +26,11 @@ local function whole(key, unpack_statistics, names)
 end
 
 local function whole_task(key)
-  return whole(key, unpack_task, TASK_STATISTICS)
+  local found = whole(key, unpack_task, TASK_STATISTICS)
+  if found[1] then
+    own_of_task(string.match(key, '%d+$'), found)
+  end
+  return found
 end
 
 local function whole_label(key)

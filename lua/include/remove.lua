@@ -1,5 +1,5 @@
 -- remove: evict one task: record, sorted set, label entry and indices together. Returns what it was, or nil.
--- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label
+-- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label, forget_own
 -- Gives: remove_task
 local function remove_task(id, now)
   local task = load_task(id)
@@ -12,6 +12,7 @@ local function remove_task(id, now)
     call('ZREM', pool .. part, id)
   end
   call('ZREM', pool .. 'task_weights', id)
+  forget_own(id)
   index_leave(id, task.label, task)
   call('UNLINK', task.key)
   call('HINCRBY', pool .. 'count:evictions', task.label, 1)

@@ -22,9 +22,16 @@ from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
+from redis_curriculum._protocol.stored import field as stored_field
+from redis_curriculum._protocol.stored import malformed
 from redis_curriculum._state.format import FRACTIONS
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
-from redis_curriculum.errors import CurriculumError, SnapshotError, SnapshotRunningError
+from redis_curriculum.errors import (
+    CurriculumError,
+    InvalidInputError,
+    SnapshotError,
+    SnapshotRunningError,
+)
 
 CHUNK: Final = 100
 """Tasks or labels a call: about 1 ms of the server, well below the 5 ms that may block others."""
@@ -88,6 +95,8 @@ class Moment:
     """What the draws keep of all labels; zeros are left out."""
     statistics: dict[str, float] = field(default_factory=dict)
     """Those that the family keeps of the whole pool."""
+    own: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Keys of the family's own that belong to the whole pool."""
     batches: dict[str, str] = field(default_factory=dict)
     """Those that are kept, oldest first: key to the number that was asked for, and the ids."""
     sizes: tuple[int, int, int] = (0, 0, 0)
@@ -116,7 +125,8 @@ class Moment:
                 found = yield from self.server.run(begin, *words)
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
-        meta, sums, sizes, workers, now, of_pool, batches = found
+        meta, sums, sizes, workers, now, of_pool, own, batches = found
+        self.own = {name: self._numbers(name, flat) for name, *flat in own if flat}
         self.batches = pairs(batches)
         self.statistics = {name: float(text) for name, text in pairs(of_pool).items()}
         self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
@@ -125,6 +135,13 @@ class Moment:
             entry[0]: {"lease_end_ms": entry[1], **_printable(pairs(entry[2:]))}
             for entry in workers
         }
+
+    def _numbers(self, name: str, flat: Sequence[str]) -> dict[str, float]:
+        texts = pairs(flat)
+        try:
+            return {each: stored_field(texts, each, float) for each in sorted(texts)}
+        except InvalidInputError as error:
+            raise malformed(self._keys.own_pool(name), error.field, error.value) from error
 
     def renew(self) -> Plan[None]:
         """Let the copies live on. One round trip."""
