@@ -1,6 +1,6 @@
 -- batch_draws: add `draws` tasks to the `ids` of a batch; fewer, if after so many picks too few are others that are not passed
 -- over.
--- Needs: uniform, store_random, drawn_lately, is_passed_over, ids, draws, taken
+-- Needs: store_random, drawn_lately, is_passed_over, ids, draws, taken
 local seen, lately, left = {}, drawn_lately(), 64 + 8 * draws
 for _, id in ipairs(ids) do
   seen[id] = true

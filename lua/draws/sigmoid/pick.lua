@@ -1,5 +1,5 @@
 -- pick: a share for fresh tasks; the others by the sigmoid of their weights' z-scores (_sampling/sigmoid.py).
--- Needs: call, pool, fresh_count, learning_count, ripe_count, all_count, task_at, uniform, index, weight, weight_is_rank,
+-- Needs: call, pool, fresh_count, learning_count, all_count, task_at, uniform, index, weight, weight_is_rank,
 --   unpack_task, unpack_label, malformed, pooling_is_label, rand_task_rate, exploration_is_bonus, exploration_bonus,
 --   exploration_share, eligible_count, MOST_TRIALS, acceptance, all_alike, draws
 -- Gives: is_spent, pick
