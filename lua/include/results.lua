@@ -1,7 +1,7 @@
 -- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds from `first` to `last`;
 -- outcomes: 1 applied, 0 evicted. Everything is read and computed before the first write.
 -- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
---   save_label, store_task, store_label, store_pool, place_task, index_results, RESULT_WIDTH, numbers_of, whole_number
+--   save_label, store_task, store_label, store_pool, place_task, index_results, increase, counted, RESULT_WIDTH, numbers_of, whole_number
 -- Gives: apply_results
 local function fold_results(results, first, last)
   local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
@@ -36,6 +36,13 @@ end
 
 local function apply_results(results, first, last)
   local outcomes, tasks, labels, late, of_pool = fold_results(results, first, last)
+  for name, label in pairs(labels) do
+    save_label(name)
+    local count = string.format('%d', label.count)
+    increase(pool .. 'count:completions', name, count)
+    increase(epoch_prefix .. 'completions', name, count)
+  end
+  counted()
   for id, task in pairs(tasks) do
     if task then
       save_task(id)
@@ -46,12 +53,8 @@ local function apply_results(results, first, last)
       place_task(id, task)
     end
   end
-  for name, label in pairs(labels) do
-    save_label(name)
+  for _, label in pairs(labels) do
     store_label(label)
-    local count = string.format('%d', label.count)
-    call('HINCRBY', pool .. 'count:completions', name, count)
-    call('HINCRBY', epoch_prefix .. 'completions', name, count)
   end
   index_results(tasks, labels)
   if late < #outcomes then

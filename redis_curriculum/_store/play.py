@@ -30,6 +30,8 @@ from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task
 
 MOST_DRAWS: Final = 1_000_000
+MOST_IN_VAIN: Final = 10
+"""A draw may end early without a task, since its trials are bounded; so often it never does."""
 _Sent = tuple[int, tuple[float, ...]]
 """A result: task id; score in [0, 1] and the numbers that the algorithm asks for."""
 
@@ -60,6 +62,8 @@ class Play(Supplied[Step]):
     """Whether distinct draws are left that are now chosen in a pass over the pool."""
     chosen: list[int] = field(default_factory=list, init=False, compare=False)
     """Ids so chosen that have not been handed out."""
+    in_vain: int = field(default=0, init=False, compare=False)
+    """Answers in a row that brought neither a task nor a reason."""
 
     @property
     def left(self) -> int:
@@ -233,6 +237,14 @@ class Play(Supplied[Step]):
             *(sent, drawn, chosen, is_short),
             *(more, None),
         )
+        is_in_vain = answer and not (answer.tasks or more or batch)
+        self.in_vain = self.in_vain + 1 if is_in_vain else 0
+        if self.in_vain == MOST_IN_VAIN:
+            self.in_vain = 0
+            raise EmptyPoolError(
+                f"{MOST_IN_VAIN} answers in a row brought no task, though there are some: the"
+                " indices do not agree with the records; check(repair=True) rebuilds them"
+            )
         if answer and answer.malformed:
             task_id, name, value = answer.malformed
             raise malformed(store.server.keys.task(task_id), name, value)

@@ -37,7 +37,7 @@ def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]
     now = yield from server.now_ms()
     rows = []
     for worker_id, lease_end in leases.items():
-        left = int(float(lease_end)) - now
+        left = _whole(lease_end) - now
         if live_only and left < 0:
             continue
         words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")

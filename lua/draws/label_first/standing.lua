@@ -1,6 +1,6 @@
 -- standing: how many labels stand in each group, and the few whose share of the draws is cut by the cap: these are taken
 -- out of their groups, so that the others are drawn as if they were alone.
--- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS
+-- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS, malformed
 -- Gives: prepare_picks, label_at, judged, young, capped, base, share_of_mass, most, any_part, weighed_part
 local judged, young, capped = { unit = 1, places = 4294967296 }, { unit = 1, places = 1 }, {}
 local base, share_of_mass = 0, 0 -- a label's share before it is cut: base + share_of_mass times its mass
@@ -9,6 +9,9 @@ local most, any_part, weighed_part = 0, 0, 0 -- the share of each capped label; 
 local function label_at(set, place)
   place = string.format('%d', place)
   local found = call('ZREVRANGE', set.key, place, place, 'WITHSCORES')
+  if not found[1] then -- fewer stand there than are counted
+    malformed(pool .. 'groups', 'counts', place)
+  end
   return found[1], tonumber(found[2])
 end
 
@@ -62,7 +65,8 @@ local function prepare_picks()
   local skipped = label_mass_is_tasks and 0 or JUDGED_HIGH - 1 -- a weight is not above 2
   read_groups(judged, pool .. DRAWN, data, skipped, JUDGED_HIGH - skipped, JUDGED_GROUPS - skipped)
   if young.mass > 0 and judged.count > 0 then
-    young.unit = tonumber(call('ZREVRANGE', pool .. 'weights', 0, 0, 'WITHSCORES')[2])
+    local largest = call('ZREVRANGE', pool .. 'weights', 0, 0, 'WITHSCORES')
+    young.unit = tonumber(largest[2] or malformed(pool .. 'groups', 'counts', string.format('%.0f', judged.count)))
   end
   skipped = label_mass_is_tasks and 0 or YOUNG_HIGH -- then each stands for 1
   read_groups(young, pool .. 'young', data, JUDGED_GROUPS + skipped, YOUNG_HIGH - skipped, YOUNG_GROUPS - skipped)
