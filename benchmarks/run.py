@@ -10,6 +10,7 @@ import time
 import capacity
 import costs
 import growth
+import history
 import ratios
 import scale
 import soak
@@ -26,6 +27,7 @@ def main(*, smoke: bool) -> None:
         "ratios": ratios.main(smoke=smoke, growth=False),
         "costs": costs.main(smoke=smoke),
         "growth": growth.main(smoke=smoke),
+        "history": history.main(smoke=smoke),
         "scale": scale.main(smoke=smoke),
         "capacity": capacity.main(smoke=smoke),
         "soak": soak.main(smoke=smoke),

@@ -5,6 +5,7 @@ The session's servers are shared, so each test takes away what it made, and make
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -47,6 +48,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One redis-server of this session, the first there is."""
     with redis_server(tmp_path_factory.mktemp("redis"), config=PERSISTENT) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def no_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call of this process adds a point to a history: tests count requests."""
+    monkeypatch.setattr("redis_curriculum._store.store.HISTORY_INTERVAL_S", math.inf)
 
 
 @pytest.fixture

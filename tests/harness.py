@@ -256,6 +256,14 @@ class Harness:
         reply: list[int] = self.write("set_label", task_id, label, sequence=sequence)
         return reply
 
+    def set_weights(
+        self, weights: Mapping[int, float], *, sequence: int | None = None
+    ) -> list[int]:
+        """Returns [repeated, flags...]."""
+        flat = [item for pair in weights.items() for item in pair]
+        reply: list[int] = self.write("set_weights", *flat, sequence=sequence)
+        return reply
+
     def fail(
         self, task_id: int, error: str, *, permanent: bool = False, sequence: int | None = None
     ) -> list[int]:

@@ -47,9 +47,11 @@ def expected_state(model: ModelCurriculum, epochs_retained: int = 100) -> dict[s
                 "failure_count": task.failure_count,
                 **_failing(task),
                 **_numbers(task.progress),
+                **({} if task.weight == 1 else {"weight": task.weight}),
             }
             for task in model.tasks.values()
         },
+        "weights": {str(t.task_id): t.weight for t in model.tasks.values() if t.weight != 1},
     }
     for part in PARTS:
         state[part] = [(str(task_id), score) for task_id, score in getattr(indices, part)]
@@ -86,7 +88,12 @@ def stored_state(harness: Harness) -> dict[str, Any]:
     client, keys = harness.client, harness.keys
     found = set(client.scan_iter(f"{keys.prefix}*", count=1000))
     single = {keys.meta, keys.workers, keys.events, keys.labels, keys.inactive, keys.sums}
-    single |= {keys.quarantine, keys.groups, *(keys.pool + name for name in LABEL_SETS)}
+    single |= {
+        keys.task_weights,
+        keys.quarantine,
+        keys.groups,
+        *(keys.pool + name for name in LABEL_SETS),
+    }
     known = {keys.worker(harness.worker), *single, *(keys.pool + part for part in PARTS)}
     names = ("task", "label", "members", "progress", "count", f"{keys.prefix}epoch")
     families: dict[str, dict[str, str]] = {name: {} for name in names}
@@ -119,6 +126,7 @@ def stored_state(harness: Harness) -> dict[str, Any]:
         },
         "labels": {k: int(v) for k, v in client.hgetall(keys.labels).items()},
         "inactive": set(client.zrange(keys.inactive, 0, -1)),
+        "weights": dict(client.zrange(keys.task_weights, 0, -1, withscores=True)),
         **_stored_tasks(harness, families["task"]),
         **_stored_progress(harness, families["progress"]),
         **{part: client.zrange(keys.pool + part, 0, -1, withscores=True) for part in PARTS},

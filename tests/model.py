@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum._sampling import draw
@@ -42,6 +44,7 @@ class ModelTask:
     failure_count: int = 0
     consecutive_failures: int = 0
     last_error: str | None = None
+    weight: float = 1.0
 
 
 @dataclass
@@ -183,6 +186,14 @@ class ModelCurriculum:
         self.known_labels.add(label)
         return True
 
+    def set_weight(self, task_id: int, weight: float) -> bool:
+        """Multiply the probability of a task."""
+        task = self.tasks.get(task_id)
+        if task is None:
+            return False
+        task.weight = weight
+        return True
+
     def pool(self) -> Pool:
         """The numbers that draws depend on."""
         rows = [
@@ -190,7 +201,9 @@ class ModelCurriculum:
             for task in self.tasks.values()
         ]
         labels = {name: progress.statistics for name, progress in self.labels.items()}
-        return Pool.of(rows, labels, self.hypers)
+        pool = Pool.of(rows, labels, self.hypers)
+        weights = np.array([task.weight for task in self.tasks.values()])
+        return pool if (weights == 1).all() else replace(pool, task_weights=weights)
 
     def distribution(self) -> dict[int, float]:
         """The probability of each task."""

@@ -2,7 +2,7 @@
 -- Needs: call, prefix, meta_key, generation, worker, sequence, lease_ms, whole_number
 -- Gives: meta, packed_hypers, worker_key, repeated
 local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot', 'random', 'next_index', 'schema', 'hypers',
-  'config_version', 'unindexed')
+  'config_version', 'unindexed', 'weighted')
 if meta[1] ~= generation then
   return redis.error_reply('RCSTALE ' .. (meta[1] or 'gone'))
 end

@@ -11,6 +11,7 @@ local function remove_task(id, now)
   for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
     call('ZREM', pool .. part, id)
   end
+  call('ZREM', pool .. 'task_weights', id)
   if not task then
     return nil
   end

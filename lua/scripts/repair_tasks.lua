@@ -15,6 +15,18 @@
 --@include packing
 --@include members
 --@include place
+local function mend_weight(id, key)
+  local weight = call('HGET', key, 'weight')
+  local number = tonumber(weight or '')
+  if number and number >= 0 and number <= 1000000 then
+    call('ZADD', pool .. 'task_weights', weight, id)
+    call('HSET', meta_key, 'weighted', 1)
+  else -- none, or what somebody has made of it
+    call('HDEL', key, 'weight')
+    call('ZREM', pool .. 'task_weights', id)
+  end
+end
+
 local gone = 0
 for i = tasks_first, tasks_last, tasks_width do
   local id, seen = tasks[i], tasks[i + 1]
@@ -24,6 +36,7 @@ for i = tasks_first, tasks_last, tasks_width do
     call('ZADD', pool .. right, rank(task), id)
     call('SADD', pool .. 'label:' .. task.label, id)
     index_member(id, task.label, true, task)
+    mend_weight(id, task.key)
     if task.completion_count > 0 then -- what people read is written anew from `stats`
       task.last_score = call('HGET', task.key, 'last_score') or 0
       store_task(task)
@@ -32,6 +45,7 @@ for i = tasks_first, tasks_last, tasks_width do
     end
   else
     gone = gone + 1
+    call('ZREM', pool .. 'task_weights', id)
   end
   for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
     if part ~= right then

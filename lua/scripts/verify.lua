@@ -5,7 +5,8 @@
 -- ARGV[3] packed_hypers doubles the numbers of the config to judge by
 -- ARGV[4..] tasks groups of task_id int, seen str; seen: the label in whose set it was seen, or empty; at most 500
 -- Returns for each task the label of its record, its completion_count and its rank by the field `stats`, its scores in fresh,
---   learning and ripe, whether it is in its label's set and index, whether in the given label's set or index: one flat list
+--   learning and ripe, whether it is in its label's set and index, whether in the given label's set or index, whether draws
+--   go by the weight in its record: one flat list
 -- Errors RCSTALE generation: a restore replaced it
 -- Reads only. One moment for all of the call.
 
@@ -24,6 +25,15 @@ local function as_it_should_be(id, task)
   return in_label(id, task.label) and (held == nil or held == '0')
 end
 
+local has_weights = call('HGET', meta_key, 'weighted')
+local function is_weighted_right(id)
+  local said, kept = call('HGET', pool .. 'task:' .. id, 'weight'), call('ZSCORE', pool .. 'task_weights', id)
+  if not said then
+    return not kept
+  end
+  return kept and (has_weights or generation ~= current) and tonumber(said) == tonumber(kept)
+end
+
 local answer = {}
 for i = tasks_first, tasks_last, tasks_width do
   local id, seen, n = tasks[i], tasks[i + 1], #answer
@@ -39,5 +49,6 @@ for i = tasks_first, tasks_last, tasks_width do
   answer[n + 6] = call('ZSCORE', pool .. 'ripe', id)
   answer[n + 7] = task and as_it_should_be(id, task) and 1 or 0
   answer[n + 8] = seen ~= '' and (in_label(id, seen) or index_holds(id, seen)) and 1 or 0
+  answer[n + 9] = is_weighted_right(id) and 1 or 0
 end
 return answer

@@ -49,8 +49,8 @@ class Curriculum(Catalogue, Live, Reading, Saving):
 
     - Another thread or another process makes it.
     - Another call of its kind came between. All calls that report results or draw are one kind;
-      ``evict`` and ``set_label`` are one; ``report_failure``, ``add_tasks``, ``remove_tasks`` and
-      ``end_epoch`` are one each.
+      ``evict`` and ``set_label`` are one; ``report_failure``, ``add_tasks``, ``remove_tasks``,
+      ``set_weights`` and ``end_epoch`` are one each.
     - The worker's lease ended, and ``register`` made this handle a new worker.
     - It had returned: Ctrl-C came later, in the statement that makes the call.
     """

@@ -12,7 +12,7 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._store.calls import Call
 from redis_curriculum._store.configure import Changes, configure
 from redis_curriculum._store.evaluate import eval_tasks
-from redis_curriculum._store.given import add_tasks, remove_tasks
+from redis_curriculum._store.given import add_tasks, remove_tasks, set_weight, set_weights
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.tasks.outcome import Outcome
 from redis_curriculum.tasks.task import Task, TaskGenerator
@@ -95,6 +95,40 @@ class Live(Handle):
         """
         return self._call(remove_tasks(self._store, task_ids))
 
+    def set_weight(self, task_id: int, weight: float) -> Outcome:
+        """Multiply the probability of a task by a weight from 0 to 1,000,000. One round trip.
+
+        As ``set_weights`` with one task.
+        """
+        return self._call(set_weight(self._store, task_id, weight))[0]
+
+    def set_weights(self, weights: Mapping[int, float]) -> list[Outcome]:
+        """Multiply the probabilities of tasks by weights, while workers play; one outcome each.
+
+        For what the trainer knows of tasks and the results do not say: a model finds a task
+        interesting (OMNI), or its value error is large. With P the probabilities by the algorithm
+        and w the weights, a task is drawn with ``P w / sum of P w``. Every task has weight 1 until
+        it gets another one, and a task that is added again begins with 1. Of weight 0 it is never
+        drawn. Replacements and eviction do not go by weights. Quotas (``label_share``) hold as
+        they are; the tasks of a label share its part by their weights.
+
+        One round trip a chunk, with an event ``weighted``. Draws cost more then: a pick is accepted
+        with its weight over the largest one, in up to 1,024 + 16 x count trials. If no pick was
+        accepted, or if labels have quotas, each call reads the pool to choose: some six round trips
+        per 1,000 tasks.
+
+        Args:
+            weights: Task ids to weights, each from 0 to 1,000,000. 1 takes a weight back.
+
+        Returns:
+            APPLIED; EVICTED, if it is not in the pool; DUPLICATE, if a retry found it applied.
+
+        Raises:
+            InvalidInputError: One is no task id or no weight; nothing was set. Draws raise
+                ``EmptyPoolError`` while every task has weight 0.
+        """
+        return self._call(set_weights(self._store, weights))
+
     def get_eval_tasks(self, count: int, label: str | None = None) -> list[Task]:
         """Return the first ``count`` tasks that are held out (``config.held_out``), of a label.
 
@@ -157,6 +191,20 @@ class AsyncLive(Handle):
         Rules, cost, outcomes and errors are those of ``Curriculum.remove_tasks``.
         """
         return await self._call(remove_tasks(self._store, task_ids))
+
+    async def set_weight(self, task_id: int, weight: float) -> Outcome:
+        """Multiply the probability of a task by a weight from 0 to 1,000,000. One round trip.
+
+        As ``set_weights`` with one task.
+        """
+        return (await self._call(set_weight(self._store, task_id, weight)))[0]
+
+    async def set_weights(self, weights: Mapping[int, float]) -> list[Outcome]:
+        """Multiply the probabilities of tasks by weights, while workers play; one outcome each.
+
+        One round trip a chunk. Rules, outcomes and errors are those of ``Curriculum.set_weights``.
+        """
+        return await self._call(set_weights(self._store, weights))
 
     async def get_eval_tasks(self, count: int, label: str | None = None) -> list[Task]:
         """Return the first ``count`` tasks that are held out (``config.held_out``), of a label.

@@ -15,6 +15,7 @@ from redis_curriculum._state.check import check
 from redis_curriculum._store import read
 from redis_curriculum.reporting.epochs import EpochReport, epoch_report, epoch_reports
 from redis_curriculum.reporting.events import Event, events
+from redis_curriculum.reporting.history import History, history
 from redis_curriculum.reporting.records import LabelRecord, columns, label_records
 from redis_curriculum.reporting.stats import stats
 
@@ -87,6 +88,24 @@ class Reading(Handle):
             count: How many at most, 1 to 1,000,000.
         """
         return self._run(events(self._store, count))
+
+    def history(self, labels: int | str | None = "*") -> History:
+        """Return how the labels stood over the curriculum's life, as arrays of times by labels.
+
+        Workers keep it while they play, whether or not anybody ends epochs: a point every 2 s at
+        first. Beyond 512 points every second one goes, and the distance doubles; where there are
+        hundreds of labels, fewer points are kept (4 MiB in all, but at least 64). A point has the
+        1,000 labels drawn most. There is none while more than 10,000 labels are known.
+
+        One round trip per 500 times, and one per 16.
+
+        Args:
+            labels: A count (those drawn most) or a pattern, as for ``stats``; "*": all.
+
+        Raises:
+            MalformedStateError: Somebody has overwritten what was kept.
+        """
+        return self._run(history(self._store, labels))
 
     def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.
@@ -184,6 +203,14 @@ class AsyncReading(Handle):
         One round trip per 1,000. ``count`` is 1 to 1,000,000.
         """
         return await self._run(events(self._store, count))
+
+    async def history(self, labels: int | str | None = "*") -> History:
+        """Return how the labels stood over the curriculum's life, as arrays of times by labels.
+
+        One round trip per 500 times, and one per 16. What is kept, and ``labels``, are as in
+        ``Curriculum.history``.
+        """
+        return await self._run(history(self._store, labels))
 
     async def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.

@@ -92,6 +92,19 @@ class Keys:
         return f"{self.prefix}epoch:{epoch}:{what}"
 
     @property
+    def history(self) -> str:
+        """Hash: ms of the server's clock -> a point of the history by label, packed.
+
+        And ``interval_ms`` (how far points lie apart) and ``due_ms`` (when the next one is made).
+        """
+        return f"{self.prefix}history"
+
+    @property
+    def history_times(self) -> str:
+        """Sorted set: the same ms, by themselves."""
+        return f"{self.prefix}history:times"
+
+    @property
     def snapshot(self) -> str:
         """Hash, expires with the exporter: moment of a snapshot, check or migration.
 
@@ -154,6 +167,11 @@ class Keys:
         For ``labels`` a set: those that are indexed anew already.
         """
         return f"{self.pool}reindexed:{what}"
+
+    @property
+    def task_weights(self) -> str:
+        """Sorted set: id of a task whose weight (``set_weights``) is not 1 -> the weight."""
+        return f"{self.pool}task_weights"
 
     def label(self, label: str) -> str:
         """Set: ids of the label's active tasks."""

@@ -46,6 +46,8 @@ class TaskRecord:
     """Failures since the last result."""
     last_error: str | None = None
     """Message of the last failure."""
+    weight: float = 1.0
+    """Factor of its probability (``set_weights``)."""
 
     def __getattr__(self, name: str) -> float | None:
         """Return a statistic of the family."""
@@ -97,8 +99,9 @@ _READ: Final[dict[str, Callable[[str], Any]]] = {
     "last_score": float,
     "consecutive_failures": whole,
     "last_error": text,
+    "weight": float,
 }
-_OPTIONAL: Final = {"last_score", "consecutive_failures", "last_error"}
+_OPTIONAL: Final = {"last_score", "consecutive_failures", "last_error", "weight"}
 FIELDS: Final[tuple[str, ...]] = (*_READ, STATS)
 """Names of the fields of a task's hash."""
 

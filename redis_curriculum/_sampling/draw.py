@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from redis_curriculum._sampling import by_state, label_first, quotas, sigmoid, uniform
+from redis_curriculum._sampling import by_state, label_first, quotas, sigmoid, uniform, weighted
 from redis_curriculum._sampling.pool import Parts, Pool, count_evictable
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.errors import EmptyPoolError
@@ -121,9 +121,11 @@ def chances(pool: Pool, scorer: Scorer) -> Floats:
 def distribution(pool: Pool, scorer: Scorer) -> Floats:
     """Return the probability of every task, aligned with ``pool.task_ids``; it sums to 1.
 
-    An empty pool has an empty distribution.
+    An empty pool has an empty distribution. Where every task has weight 0, all are 0.
     """
     found = _WAYS[scorer.DRAW].distribution(pool, scorer)
+    if pool.task_weights is not None:
+        return weighted.distribution(pool, pool.task_weights, scorer, found)
     return _shares(pool, scorer).distribution(pool, found) if scorer.label_share else found
 
 
@@ -146,7 +148,9 @@ def draw(
         raise EmptyPoolError(f"the pool has {len(pool)} tasks to draw from")
     parts = pool.parts(scorer)
     pick = _WAYS[scorer.DRAW].pick(pool, parts, scorer, stream, count)
-    if scorer.label_share:
+    if pool.task_weights is not None:
+        pick = weighted.WeightedPick(pool.task_weights, scorer, pick, stream, count)
+    elif scorer.label_share:
         member_of = pick.member_of if isinstance(pick, label_first.Pick) else None
         shares = _shares(pool, scorer)
         pick = quotas.QuotaPick(pool, parts, shares, pick, stream, member_of=member_of)
@@ -176,11 +180,24 @@ def choose_distinct(
     One after the other by ``distribution`` among those left, ``without`` those drawn before. Each
     task gets a time Exp(1) / probability; the smallest times in order are such draws (Efraimidis
     and Spirakis 2006, "Weighted random sampling with a reservoir"). Tasks of probability 0 come
-    last, in random order.
+    last, in random order; those of weight 0 never.
     """
     left = ~np.isin(pool.task_ids, np.fromiter(without, np.int64, len(without)))
+    if pool.task_weights is not None:
+        left &= pool.task_weights > 0
     wait = rng.exponential(size=int(left.sum()))
     with np.errstate(divide="ignore"):
         time = wait / distribution(pool, scorer)[left]
     order = np.lexsort((wait, time))[:count]
     return [int(task_id) for task_id in pool.task_ids[left][order]]
+
+
+def choose(pool: Pool, scorer: Scorer, rng: np.random.Generator, count: int) -> list[int]:
+    """Choose ``count`` tasks with replacement by ``distribution``, in one pass over the pool.
+
+    None, if no task has a probability.
+    """
+    found = distribution(pool, scorer)
+    if not found.any():
+        return []
+    return [int(task_id) for task_id in rng.choice(pool.task_ids, count, p=found / found.sum())]

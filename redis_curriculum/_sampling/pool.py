@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -46,6 +46,8 @@ class Pool:
         label_statistics: Of the labels, columns of shape (m,).
         labels: Names of the m labels.
         numbers: What the family keeps of the whole pool; empty before the first result.
+        task_weights: Factors of the tasks' probabilities that the trainer has set, shape (n,);
+            None: it has set none.
     """
 
     task_ids: NDArray[np.int64]
@@ -54,6 +56,7 @@ class Pool:
     label_statistics: Columns
     labels: Sequence[str] = field(default=())
     numbers: Statistics = field(default_factory=dict)
+    task_weights: Floats | None = None
 
     @classmethod
     def of(
@@ -83,6 +86,17 @@ class Pool:
     def completion_count(self) -> NDArray[np.int64]:
         """Results of each task, shape (n,)."""
         return np.nan_to_num(self.statistics["completion_count"], nan=0.0).astype(np.int64)
+
+    def only(self, tasks: NDArray[np.bool_]) -> Pool:
+        """Return the pool of some of its tasks; the labels stay."""
+        weights = self.task_weights
+        return replace(
+            self,
+            task_ids=self.task_ids[tasks],
+            statistics={name: column[tasks] for name, column in self.statistics.items()},
+            label_index=self.label_index[tasks],
+            task_weights=None if weights is None else weights[tasks],
+        )
 
     def ranks(self, scorer: Scorer) -> Floats:
         """Return each task's score in the sorted sets, shape (n,)."""

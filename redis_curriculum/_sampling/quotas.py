@@ -94,8 +94,11 @@ class Shares:
                 elif under < over and share > quota.greatest:
                     quota.share, given = quota.greatest, given + quota.greatest
 
-    def distribution(self, pool: Pool, base: Floats) -> Floats:
-        """Return the probability of every task, from the one without quotas."""
+    def distribution(self, pool: Pool, base: Floats, weights: Floats | None = None) -> Floats:
+        """Return the probability of every task, from the one without quotas.
+
+        The tasks of a label that has one share its part by their ``weights``, if there are any.
+        """
         if not self.quotas:
             return base
         labels = [quota.label for quota in self.quotas]
@@ -106,9 +109,10 @@ class Shares:
         if self.rest:
             found *= max(1 - self.total, 0.0) / float(found.sum())
         whole = 1.0 if self.rest else self.total
+        within = np.ones(len(pool)) if weights is None else weights
         for quota in self.quotas:
             own = pool.label_index == quota.label
-            found[own] = (quota.share or 0.0) / whole / int(own.sum())
+            found[own] = (quota.share or 0.0) / whole * within[own] / float(within[own].sum())
         return found
 
 

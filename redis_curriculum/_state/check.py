@@ -33,7 +33,7 @@ from redis_curriculum.scorers.base import Scorer
 
 _SINGLE: Final = (
     *(*PARTS, "labels", "inactive", "weight_sums", "cell_sums", "groups", *LABEL_SETS),
-    *("quarantine", "statistics"),
+    *("quarantine", "statistics", "task_weights"),
 )
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch", "cell")
 
@@ -77,6 +77,7 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     """Every task that a record, a sorted set or a label's set knows."""
     server, keys = store.server, store.server.keys
     ids: set[int] = set((yield from task_ids(store)))
+    ids.update(map(int, (yield from server.scan("ZSCAN", keys.task_weights))[::2]))
     found = yield from server.scan_keys(keys.pool)
     problems, labels = [], set[str]()
     for key in found:

@@ -21,7 +21,7 @@ from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.statistics import Holder, Statistics
 
-_WIDTH: Final = 8
+_WIDTH: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Place:
     """In fresh, learning and ripe."""
     in_label: int
     in_seen: int
+    is_weighted_right: int
 
     def problems(self, scorer: Scorer) -> Iterator[str]:
         """Say what disagrees."""
@@ -48,12 +49,16 @@ class Place:
         if self.label is None or self.completion_count is None:
             for part in found:
                 yield f"{at}: in {part}, but it has no record"
+            if not self.is_weighted_right:
+                yield f"{at}: has a weight, but no record"
             return
         wanted = {part_of(int(self.completion_count), scorer): float(self.rank or 0)}
         if found != wanted:
             yield f"{at}: in {found or 'no sorted set'}, its record says {wanted}"
         if not self.in_label:
             yield f"{at}: not in the set of its label {self.label!r}"
+        if not self.is_weighted_right:
+            yield f"{at}: draws do not go by the weight in its record"
 
 
 class Totals:
@@ -105,9 +110,9 @@ def places_of(
         flat = yield from server.run(script, current, packed_hypers(config), *words)
         for i, (task_id, label) in enumerate(chunk):
             row = flat[_WIDTH * i : _WIDTH * (i + 1)]
-            of, count, rank, *scores, in_label, in_seen = row
+            of, count, rank, *scores = row[:6]
             three = (scores[0], scores[1], scores[2])
-            places.append(Place(task_id, label, of, count, rank, three, in_label, in_seen))
+            places.append(Place(task_id, label, of, count, rank, three, *row[6:]))
     return places
 
 

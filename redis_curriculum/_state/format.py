@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from redis_curriculum._sampling.random_stream import M1, M2
+from redis_curriculum._values.fields import WEIGHT
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, canonical_json
 from redis_curriculum.errors import InvalidInputError
@@ -37,8 +38,8 @@ WHOLE: Final = In("[0, 2**53)")
 TALLY: Final = In("[0, 2**40]")
 """A count; those of all labels together stay below 2**63, where Redis stops counting."""
 MILLIS: Final = In("[0, 253402300800000)")
-SPREAD: Final = In("[0, 1]")
 """A time in ms since 1970, before the year 10,000."""
+SPREAD: Final = In("[0, 1]")
 Natural = Annotated[int, WHOLE]
 Tally = Annotated[int, TALLY]
 Millis = Annotated[int, MILLIS]
@@ -181,6 +182,8 @@ class TaskLine(FrozenModel):
     """Failures since the last result."""
     last_error: Message | None = None
     """Message of the last failure."""
+    weight: Annotated[float, WEIGHT] | None = None
+    """Factor of its probability that the trainer has set; none: 1."""
 
 
 class EndLine(FrozenModel):

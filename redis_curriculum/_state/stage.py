@@ -61,6 +61,8 @@ class Stage:
         """The first arguments of every script that stages, after the generation."""
         self.epochs: set[str] = set()
         """Epoch counters that were staged: ``<epoch>:<what>``."""
+        self.has_weights = False
+        """Whether a task was staged whose weight the trainer has set."""
         self.steps = 0
         """How many calls have staged; the server refuses one if it lacks the one before."""
 
@@ -75,6 +77,7 @@ class Stage:
             "config_sha256": config.sha256(),
             "hypers": packed_hypers(config),
             "config_version": 1,
+            **({"weighted": 1} if self.has_weights else {}),
         }
 
     def write(self, progress: Progress | None) -> Plan[None]:
@@ -114,6 +117,9 @@ class Stage:
             scored = sets.setdefault(("ZADD", part), [])
             scored += [scorer.rank(task.statistics), task.task_id]
             yield "HSET", f"task:{task.task_id}", *_fields(task, scorer)
+            if task.weight is not None:
+                sets.setdefault(("ZADD", "task_weights"), []).extend((task.weight, task.task_id))
+                self.has_weights = True
         for words, members in sets.items():
             yield *words, *members
         by_label: dict[str, list[TaskLine]] = {}
@@ -242,6 +248,8 @@ def _fields(task: TaskLine, scorer: Scorer) -> Iterator[str | int | float | byte
         own["consecutive_failures"] = task.consecutive_failures
     if task.last_error is not None:
         own["last_error"] = task.last_error
+    if task.weight is not None:
+        own["weight"] = task.weight
     for pair in {**own, **readable(scorer, "task", task.statistics, task.last_score)}.items():
         yield from pair
 

@@ -9,6 +9,7 @@ takes an answer over and drops the write it belongs to; what is before that may 
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -76,11 +77,16 @@ class Call(ABC, Generic[T]):
     def carried_on(self, store: Store) -> Plan[T]:
         """Carry the call out, or carry it on."""
         try:
-            return (yield from self.steps(store))
+            answer = yield from self.steps(store)
         except CurriculumError as error:
             if self.is_begun:
                 error.applied = "unknown"
             raise
+        if time.monotonic() >= store.history_due:
+            from redis_curriculum._store.history import note  # which reads the store
+
+            yield from note(store)
+        return answer
 
     def without_server(self, store: Store, error: CurriculumError | None) -> T:
         """Answer without the server, if ``can_wait``; what is left is deferred.

@@ -38,6 +38,7 @@ REPLACE: Final = contract("replace", *WRITE_HEAD, *MADE, rest="specs")
 ADD: Final = contract("add", *WRITE_HEAD, "most", rest="specs")
 EVICT: Final = contract("evict", *WRITE_HEAD, rest="task_ids")
 SET_LABEL: Final = contract("set_label", *WRITE_HEAD, "task_id", "label")
+SET_WEIGHTS: Final = contract("set_weights", *WRITE_HEAD, rest="specs")
 FAIL: Final = contract("fail", *WRITE_HEAD, "permanent", "quarantine_retained", "task_id", "error")
 
 MOMENT_BEGIN: Final = contract("moment_begin", "generation", "token", "lease_ms", "gives_way")
@@ -92,6 +93,7 @@ REINDEX: Final = contract("reindex", "generation")
 
 END_EPOCH: Final = contract("end_epoch", *WRITE_HEAD, "epoch", "own_step")
 NOTE_EPOCH: Final = bind("note_epoch", *WRITE_HEAD, "epoch", "spread", rest="labels")
+NOTE_HISTORY: Final = bind("note_history", "generation", "interval_ms", "pause_ms", "most", "point")
 
 OPEN: Final = bind(
     "open", "generation", "schema", "config", "config_sha256", "packed_hypers", "random", "creator"

@@ -1,4 +1,4 @@
-"""Put given tasks into the pool, and take given ones out: any number, a chunk a round trip."""
+"""Put given tasks into the pool, take given ones out, weigh them: a chunk a round trip."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._store.calls import Argument, Call, Write
-from redis_curriculum._store.contracts import ADD, EVICT
+from redis_curriculum._store.contracts import ADD, EVICT, SET_WEIGHTS
 from redis_curriculum._store.store import Store
+from redis_curriculum._values.fields import WEIGHT
 from redis_curriculum._values.rules import validate_task_id
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.errors import InvalidInputError
@@ -58,6 +59,11 @@ class Batch(Call[list[Outcome]]):
 @dataclass(slots=True)
 class Removal(Batch):
     """Tasks to be taken out of the pool."""
+
+
+@dataclass(slots=True)
+class Weighing(Batch):
+    """Weights of tasks to be set."""
 
 
 @dataclass(slots=True)
@@ -120,6 +126,23 @@ def remove_tasks(store: Store, task_ids: object) -> Removal:
     for i, task_id in enumerate(_listed(task_ids, "task_ids", "task ids")):
         ids.append((validate_task_id(task_id, field=f"task_ids[{i}]"),))
     return Removal(store.script(EVICT), ids)
+
+
+def set_weights(store: Store, weights: object) -> Weighing:
+    """Set factors of tasks' probabilities; see ``Curriculum.set_weights``."""
+    if not isinstance(weights, Mapping) or not weights:
+        raise InvalidInputError("weights", "a mapping of at least one task id to a weight", weights)
+    rows = list[tuple[Argument, ...]]()
+    for task_id, weight in weights.items():
+        number = validate_task_id(task_id, field="weights")
+        rows.append((number, WEIGHT.require(weight, f"weights[{number}]", integer=False)))
+    return Weighing(store.script(SET_WEIGHTS), rows)
+
+
+def set_weight(store: Store, task_id: object, weight: object) -> Weighing:
+    """Set the factor of one task's probability."""
+    row = (validate_task_id(task_id), WEIGHT.require(weight, "weight", integer=False))
+    return Weighing(store.script(SET_WEIGHTS), [row])
 
 
 def _listed(given: object, field: str, what: str) -> list[Any]:

@@ -59,7 +59,7 @@ class Play(Supplied[Step]):
     answer: Drawn | None = field(default=None, init=False, compare=False)
     """The last answer that asks for more: tasks to replace, or a pool to fill."""
     is_short: bool = field(default=False, init=False, compare=False)
-    """Whether distinct draws are left that are now chosen in a pass over the pool."""
+    """Whether draws are left that are now chosen in a pass over the pool."""
     chosen: list[int] = field(default_factory=list, init=False, compare=False)
     """Ids so chosen that have not been handed out."""
     in_vain: int = field(default=0, init=False, compare=False)
@@ -111,7 +111,9 @@ class Play(Supplied[Step]):
             if self.write is None:
                 if self.is_short and not (self.answer or self.chosen):
                     left = self.count - self.drawn
-                    self.chosen = yield from choosing(store, left, self.tasks)
+                    self.chosen = yield from choosing(
+                        store, left, self.tasks, distinct=self.distinct
+                    )
                 self.write = Write(*self._following(store))
             write = self.write
             try:
@@ -225,7 +227,7 @@ class Play(Supplied[Step]):
                 store.worker.remember(write, _again(write, answer))
                 if self.chosen:
                     handed_out = int(write.args[0]) - answer.wanted
-                is_short = self.distinct and not self._is_too_few(store, answer)
+                is_short = self._is_short(store, write, answer)
             else:
                 store.maker.end(write.args[1])
         repeated = [Outcome.DUPLICATE] * batch
@@ -248,6 +250,13 @@ class Play(Supplied[Step]):
         if answer and answer.malformed:
             task_id, name, value = answer.malformed
             raise malformed(store.server.keys.task(task_id), name, value)
+
+    def _is_short(self, store: Store, write: Write, answer: Drawn) -> bool:
+        """Whether the rest is to be chosen: distinct draws, and those that brought nothing."""
+        if self.distinct:
+            return not self._is_too_few(store, answer)
+        is_empty = answer.missing == store.config.num_active_tasks
+        return bool(write.args[0]) and not (answer.tasks or answer.wanted or is_empty)
 
     def _is_too_few(self, store: Store, answer: Drawn) -> bool:
         """Whether the pool was smaller than the number of distinct tasks: then none was drawn."""

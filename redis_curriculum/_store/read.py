@@ -202,11 +202,11 @@ def pool(store: Store) -> Plan[Pool]:
     known = yield from task_ids(store)
     scorer = store.config.algorithm
     of_task, of_label = scorer.drawn_by("task"), scorer.drawn_by("label")
-    tasks, labels_of = yield from numbers(store, "task", of_task, known)
+    tasks, labels_of = yield from numbers(store, "task", (*of_task, "weight"), known)
     of_labels, _ = yield from numbers(store, "label", of_label, labels_of)
     of_pool = yield from pool_statistics(store)
     there = ~np.isnan(tasks[:, -1])
-    *columns, label_index = tasks[there].T
+    *columns, weights, label_index = tasks[there].T
     return Pool(
         task_ids=np.array(known, dtype=np.int64)[there],
         statistics=dict(zip(of_task, columns, strict=True)),
@@ -214,6 +214,7 @@ def pool(store: Store) -> Plan[Pool]:
         label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
         labels=labels_of,
         numbers=of_pool,
+        task_weights=None if np.isnan(weights).all() else np.nan_to_num(weights, nan=1.0),
     )
 
 
@@ -227,7 +228,7 @@ def pool_statistics(store: Store) -> Plan[dict[str, float]]:
 
 
 def distribution(store: Store) -> Plan[dict[int, float]]:
-    """Every task's probability; sums to 1."""
+    """Every task's probability; sums to 1, or to 0 where every task has weight 0."""
     found = yield from pool(store)
     if not len(found):
         return {}

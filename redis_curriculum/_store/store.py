@@ -9,6 +9,7 @@ same call is made again. Both check their input before anything is sent. Both ha
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from functools import partial
 from reprlib import repr as short
@@ -38,6 +39,9 @@ from redis_curriculum.errors import (
 from redis_curriculum.tasks.outcome import Outcome
 
 log = logging.getLogger("redis_curriculum")
+
+HISTORY_INTERVAL_S: Final = 2.0
+"""How far two points of the history lie apart at least."""
 
 OUTCOMES: Final = (Outcome.EVICTED, Outcome.APPLIED, Outcome.QUARANTINED)
 """By the numbers that the scripts answer with."""
@@ -83,6 +87,8 @@ class Store:
         """The epoch that this handle believes current; only its trainer's handle needs to."""
         self.unindexed: str | None = None
         """How far the indices were built anew when that was last read; None: they are complete."""
+        self.history_due = time.monotonic() + HISTORY_INTERVAL_S
+        """When this handle asks for the turn to add a point, by this process's clock."""
         self.has_many_labels = False
         """Whether it was said that some labels have no figures of their own."""
         self.configure(config)

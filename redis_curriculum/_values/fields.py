@@ -7,7 +7,7 @@ by name.
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ class Resume(enum.Enum):
 
 
 STRUCTURAL, TUNABLE = Resume.STRUCTURAL, Resume.TUNABLE
+
+WEIGHT: Final = In("[0, 1000000]")
+"""What a task's probability may be multiplied by."""
 
 Flag = Annotated[bool, Field(strict=True)]
 Fraction = Annotated[float, In("[0, 1]")]

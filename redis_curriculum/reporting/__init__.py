@@ -10,6 +10,7 @@ from __future__ import annotations
 from redis_curriculum.errors import ManyLabelsWarning, SinkWarning
 from redis_curriculum.reporting.alerts import Alert, AlertKind
 from redis_curriculum.reporting.epochs import EpochReport
+from redis_curriculum.reporting.history import History
 from redis_curriculum.reporting.inequality import gini
 from redis_curriculum.reporting.reporter import Entry, Sink, StatsReporter
 from redis_curriculum.reporting.sinks import (
@@ -26,6 +27,7 @@ __all__ = [
     "AlertKind",
     "Entry",
     "EpochReport",
+    "History",
     "JsonLines",
     "ManyLabelsWarning",
     "Prometheus",

@@ -27,7 +27,7 @@ class Event:
     """By the server's clock."""
     kind: str
     """``created``, ``added``, ``removed``, ``evicted``, ``failed``, ``quarantined``,
-    ``configured``, ``epoch``, ``restored``, ``migrated`` or ``generator_trouble``."""
+    ``weighted``, ``configured``, ``epoch``, ``restored``, ``migrated`` or ``generator_trouble``."""
     fields: Mapping[str, Any]
     """What is known of it by name, such as ``task_id`` and ``label``; None means never."""
 

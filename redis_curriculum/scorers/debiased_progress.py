@@ -71,7 +71,8 @@ class DebiasedProgressConfig(LabelFirstDraws):
 
         P(label) = floor / L + (1 - floor) w / sum of w
 
-    No P stays above ``cap + (1 - cap) / L``: what exceeds it is cut and all are divided by the sum.
+    A P above ``cap + (1 - cap) / L`` is cut to it. Then all are divided by their sum, so where few
+    labels have weight, one may still get more.
 
     The page on whether it helps has what was measured with the constants of the default.
     """

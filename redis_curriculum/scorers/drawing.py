@@ -73,7 +73,8 @@ class LabelFirstDraws(Scorer):
 
         P(label) = floor / L + (1 - floor) w / sum of w
 
-    No P stays above ``cap + (1 - cap) / L``: what exceeds it is cut and all are divided by the sum.
+    A P above ``cap + (1 - cap) / L`` is cut to it. Then all are divided by their sum, so where few
+    labels have weight, one may still get more.
     """
 
     DRAW: ClassVar[Draw] = "label_first"
@@ -86,7 +87,8 @@ class LabelFirstDraws(Scorer):
     )
     cap: Annotated[Annotated[float, In("[0.01, 1]")], TUNABLE] = Field(
         default=0.2,
-        description="No label of L gets more than cap + (1 - cap) / L of the draws; 1: no limit.",
+        description="Each share of L labels is cut to cap + (1 - cap) / L, then all are divided by"
+        " their sum; 1: no limit.",
     )
     label_mass: Annotated[Literal["equal", "tasks"], TUNABLE] = Field(
         default="equal",

@@ -55,7 +55,7 @@ RESERVED: Final = frozenset(
         true until while
         key label count index failing joining state_before weight_before rank_before last_score
         task_id label_hash params created_ms sample_count failure_count consecutive_failures
-        last_error statistics tasks probability counters
+        last_error weight statistics tasks probability counters
         """,
     )
 )
@@ -287,10 +287,14 @@ class ScorerContract:
                 assert played.ranks() == expected
 
     def test_the_server_draws_as_the_reference_does(self, scorer: Scorer, server_url: str) -> None:
-        """Drawn tasks and the random stream agree, whatever the results and the settings."""
+        """Drawn tasks and the random stream agree, whatever results, settings and set weights."""
         for number, given in enumerate(variations(scorer)):
             with playing(server_url, given, random.Random(f"draw {number}")) as played:
                 for count in [1, 1, 40, 3, 1, 32, 1, 7, 1, 200] * 2:
+                    played.play(30)
+                    played.draw(count)
+                for count in [1, 40, 3, 200]:
+                    played.weigh()
                     played.play(30)
                     played.draw(count)
 
@@ -337,6 +341,7 @@ class ScorerContract:
                 ids = curriculum.task_ids()
                 curriculum.evict(ids[0])
                 curriculum.set_label(ids[1], "moved")
+                played.weigh()
                 curriculum.report_failure(ids[2], "a reason")
                 curriculum.report_failure(ids[3], "a reason", permanent=True)
                 curriculum.next_tasks(played.results([(rng.choice(ids), 0.5)]), 5)
@@ -357,6 +362,7 @@ class ScorerContract:
         """The restored curriculum has the same numbers, and goes on with the same draws."""
         with playing(server_url, scorer, random.Random(10)) as played:
             played.play(400)
+            played.weigh()
             curriculum, name = played.curriculum, f"{played.curriculum.name}.restored"
             path = curriculum.snapshot(tmp_path / "a.rcs").path
             with Curriculum.restore(path, server_url, name, worker=WORKER) as other:
@@ -372,6 +378,7 @@ class ScorerContract:
                             assert one
                             assert two
                             assert one.statistics == two.statistics
+                            assert one.weight == two.weight
                         drawn = [(task_id, played.rng.random()) for task_id in ids] * 2
                         finished = played.results(drawn)
                         step = curriculum.next_tasks(finished, 30)

@@ -208,6 +208,13 @@ class Played:
             self.tasks[task_id] = fold_of(scorer, "task")(task, *result)
             self.labels[label] = fold_of(scorer, "label")(self.labels.get(label, {}), *result)
 
+    def weigh(self) -> None:
+        """Set weights of some tasks, as a trainer does."""
+        ids, rng = self.curriculum.task_ids(), self.rng
+        some = rng.sample(ids, rng.randint(1, len(ids)))
+        weights = (rng.choice([0.0, 0.3, 1.0, rng.random(), 5 * rng.random()]) for _ in some)
+        self.curriculum.set_weights(dict(zip(some, weights, strict=True)))
+
     def results(
         self, batch: Iterable[tuple[int, float]]
     ) -> list[tuple[int, float, dict[str, float]]]:

@@ -22,7 +22,9 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "out"
 
 
-@pytest.mark.parametrize("name", ["ratios", "costs", "growth", "scale", "capacity", "soak"])
+@pytest.mark.parametrize(
+    "name", ["ratios", "costs", "growth", "history", "scale", "capacity", "soak"]
+)
 def test_each_says_machine_versions_medians_and_all_values(out: Path, name: str) -> None:
     found = json.loads((out / f"{name}.json").read_text())
     assert {"cpu", "redis", "redis-py", "python"} <= found["machine"].keys()

@@ -244,5 +244,8 @@ CASES: Final = {
         lambda ids, n: ([Task(10 * n + i, "ab"[i % 2], {"seed": n}) for i in range(3)],),
     ),
     "remove_tasks": Case("remove_tasks", {"evictions": 3}, are_applied, lambda ids, n: (ids[:3],)),
+    "set_weights": Case(
+        "set_weights", {}, are_applied, lambda ids, n: (dict.fromkeys(ids[:3], n % 2 + 0.5),)
+    ),
     "end_epoch": Case("end_epoch", {"epoch": 1}, is_a_report),
 }

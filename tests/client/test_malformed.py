@@ -108,6 +108,7 @@ class Scene:
         yield "report_failure", lambda: c.report_failure(task, "broken")
         yield "late failure", lambda: c.report_failure(1, "broken")
         yield "set_label", lambda: c.set_label(task, "b")
+        yield "set_weights", lambda: c.set_weights({task: 0.5, other: 1.0})
         yield "end_epoch", c.end_epoch
         yield "renew_lease", c.renew_lease
         yield "get_task_stats", lambda: c.get_task_stats(task)

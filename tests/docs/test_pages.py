@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from redis.exceptions import ResponseError
 
-from redis_curriculum import errors
+from redis_curriculum import DebiasedProgressConfig, errors
 from redis_curriculum._protocol.asking import RETRIABLE_CODES
 from redis_curriculum._wire.refusals import translate
 from redis_curriculum._wire.urls import parse
@@ -119,3 +119,21 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
         drawn = ET.parse(tmp_path / f"overview-{theme}.svg").getroot()  # noqa: S314
         kept = ET.parse(DOCS / "pictures" / f"overview-{theme}.svg").getroot()  # noqa: S314
         assert drawn.get("viewBox") == kept.get("viewBox") is not None
+
+
+def test_the_tuning_guide_has_each_of_its_pictures(tmp_path: Path) -> None:
+    words = [sys.executable, "-W", "error", str(DOCS / "pictures" / "tuning.py")]
+    words += ["--out", str(tmp_path), "--episodes", "400", "--runs", "1"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    drawn = {path.name for path in tmp_path.glob("*.svg")}
+    shown = re.findall(r"\.\./pictures/(tuning-\w+\.svg)", page("guides/tuning.md"))
+    assert sorted(shown) == sorted(drawn)
+    for name in drawn:
+        assert ET.parse(DOCS / "pictures" / name).getroot().get("viewBox")  # noqa: S314
+
+
+def test_the_tuning_guide_names_each_setting_of_the_default_algorithm() -> None:
+    text = page("guides/tuning.md")
+    settings = set(DebiasedProgressConfig.model_fields) - {"kind"}
+    assert {name for name in settings if not re.search(rf"\b{name}\b", text)} == set()

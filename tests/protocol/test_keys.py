@@ -19,6 +19,8 @@ PINNED = {
     "worker": "rc:{run-42}:worker:w-1",
     "events": "rc:{run-42}:events",
     "epoch": "rc:{run-42}:epoch:7:samples",
+    "history": "rc:{run-42}:history",
+    "history_times": "rc:{run-42}:history:times",
     "snapshot": "rc:{run-42}:snapshot",
     "snapshot_tasks": "rc:{run-42}:snapshot:tasks",
     "snapshot_labels": "rc:{run-42}:snapshot:labels",
@@ -44,6 +46,7 @@ PINNED = {
     "cell_sums": "rc:{run-42}:g3:cell_sums",
     "statistics": "rc:{run-42}:g3:statistics",
     "count": "rc:{run-42}:g3:count:failures",
+    "task_weights": "rc:{run-42}:g3:task_weights",
     "quarantine": "rc:{run-42}:g3:quarantine",
     "staged_meta": "rc:{run-42}:g3:meta",
 }

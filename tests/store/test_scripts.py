@@ -369,6 +369,7 @@ def test_every_script_refuses_another_generation_and_a_missing_curriculum(harnes
         lambda: harness.replace([(9, "a", {})]),
         lambda: harness.evict([0]),
         lambda: harness.set_label(0, "b"),
+        lambda: harness.set_weights({0: 2.0}),
         lambda: harness.fail(0, "x"),
         lambda: harness.end_epoch(0),
         lambda: harness.note_epoch(0, [("a", 0.5, 0.1)]),
@@ -406,6 +407,7 @@ def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness)
     was = {task_id: whole(harness, task_id) for task_id in range(4)}
     progress = whole(harness, "b")
     harness.call("moment_begin", harness.generation, "token", 60_000, 0)
+    harness.set_weights({1: 0.5})
     harness.record([(0, 1.0)])
     harness.sample(0, replay="1")
     harness.set_label(2, "c")

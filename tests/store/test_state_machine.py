@@ -47,6 +47,7 @@ labels = st.sampled_from(LABELS)
 picks = st.integers(0, 2**16)
 scores = st.sampled_from([0.0, 0.5, 1.0, 5e-324]) | st.floats(0, 1)
 results = st.lists(st.tuples(picks, scores), min_size=1, max_size=6)
+weights = st.sampled_from([0.0, 0.25, 1.0, 3.0, 1e6, 5e-324])
 counts = st.sampled_from([1, 2, 5, 40])
 hypers = st.builds(
     LearningProgressConfig,
@@ -201,6 +202,15 @@ class Machine(RuleBasedStateMachine):
         self.again = lambda: self.harness.set_label(task_id, label, sequence=number)
         self.answer = [1, 0]
 
+    @rule(chosen=st.lists(st.tuples(picks, weights), min_size=1, max_size=4))
+    def set_weights(self, chosen: list[tuple[int, float]]) -> None:
+        given = {self.some_id(pick): weight for pick, weight in chosen}
+        flags = [int(self.model.set_weight(*pair)) for pair in given.items()]
+        assert self.harness.set_weights(given) == [0, *flags]
+        number = self.harness.sequence
+        self.again = lambda: self.harness.set_weights(given, sequence=number)
+        self.answer = [1]
+
     @rule(pick=picks, permanent=st.booleans(), error=st.sampled_from(["x", "ä: {}"]))
     def fail(self, pick: int, *, permanent: bool, error: str) -> None:
         task_id = self.some_id(pick)
@@ -303,6 +313,7 @@ class Machine(RuleBasedStateMachine):
             lambda: harness.replace([spec], sequence=number),
             lambda: harness.evict([batch[0][0]], sequence=number),
             lambda: harness.set_label(batch[0][0], "b", sequence=number),
+            lambda: harness.set_weights({batch[0][0]: 0.5}, sequence=number),
             lambda: harness.fail(batch[0][0], "x", permanent=True, sequence=number),
             lambda: harness.end_epoch(self.model.epoch, sequence=number),
             lambda: harness.note_epoch(0, [("a", 0.5, 0.5)], sequence=number),
