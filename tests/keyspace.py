@@ -40,6 +40,8 @@ _SPELLED: Final = {
     _ANY.cell_sums: "hash",
     _ANY.statistics: "hash",
     _ANY.quarantine: "hash",
+    _ANY.batches: "hash",
+    _ANY.batch_order: "zset",
     _ANY.task_weights: "zset",
     **{_ANY.pool + part: "zset" for part in PARTS},
     **{_ANY.reindexed(part): "zset" for part in PARTS},

@@ -1,5 +1,5 @@
 -- draw: choose tasks, one pick each, or wish for new tasks in place of evicted ones (_sampling/draw.py).
--- Needs: meta, all_count, replacement, uniform, prepare_picks, is_spent, pick, packed_quotas, quota_picks, store_random
+-- Needs: all_count, replacement, uniform, picks, is_spent, store_random
 -- Gives: draw
 
 -- One pick, or the next of the `chosen`. Of `distinct` draws a repeated pick is drawn again, so often in bounds.
@@ -7,12 +7,7 @@ local function picker(count, distinct, chosen)
   if chosen ~= '' then
     return string.gmatch(chosen, '%d+')
   end
-  prepare_picks(count)
-  local pick = packed_quotas == '' and pick or quota_picks()
-  if meta[10] then
-    --@include weighted
-    pick = weighted_picks(pick, count)
-  end
+  local pick = picks(count)
   local seen, repeats, most_repeats = {}, 0, 64 + 4 * count
   return function()
     local id = pick()

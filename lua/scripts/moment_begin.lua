@@ -6,9 +6,9 @@
 -- ARGV[4] gives_way flag whether another exporter that does not may end this moment
 -- Returns [fields and values of meta that a snapshot needs, names and values of the sums, sizes of fresh, learning and ripe,
 --   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms, names and values of the family's
---   statistics of the whole pool, ids and messages of the quarantine]
+--   statistics of the whole pool, [key, text, ...] of the batches that are kept, oldest first, ids and messages of the quarantine]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work and does not give way
--- Atomic. O(workers + quarantine).
+-- Atomic. O(workers + ids of the batches + quarantine).
 
 --@include keys
 --@include digest
@@ -53,4 +53,9 @@ for _, name in ipairs(POOL_STATISTICS) do
     of_pool[#of_pool + 1] = string.format('%.17g', found[name])
   end
 end
-return { readable, index_sums(), sizes, workers, now, of_pool, call('HGETALL', pool .. 'quarantine') }
+local batches = {}
+for _, name in ipairs(call('ZRANGE', pool .. 'batch_order', 0, -1)) do
+  batches[#batches + 1] = name
+  batches[#batches + 1] = call('HGET', pool .. 'batches', name) or malformed(pool .. 'batches', name)
+end
+return { readable, index_sums(), sizes, workers, now, of_pool, batches, call('HGETALL', pool .. 'quarantine') }

@@ -13,6 +13,7 @@ from redis_curriculum._store.calls import Call
 from redis_curriculum._store.configure import Changes, configure
 from redis_curriculum._store.evaluate import eval_tasks
 from redis_curriculum._store.given import add_tasks, remove_tasks, set_weight, set_weights
+from redis_curriculum._store.keyed import keyed_draw
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.tasks.outcome import Outcome
 from redis_curriculum.tasks.task import Task, TaskGenerator
@@ -22,6 +23,34 @@ T = TypeVar("T")
 
 class Live(Handle):
     """The blocking half."""
+
+    def get_batch(
+        self, key: str, count: int, *, skip_right: int = 0, skip_wrong: int = 0
+    ) -> list[int]:
+        """Draw a batch of distinct tasks by a key, and return their ids: once, whoever asks.
+
+        For trainers of several processes that must agree: whoever asks with that key gets the same
+        ids in the same order, also after a restart, and each task counts as one sample. They are
+        drawn without replacement by the probabilities of ``get_tasks``. The server keeps the
+        latest 256 batches (fewer if they are larger than 1,024), a snapshot has them too; a key
+        that is no longer kept is a new one.
+
+        One round trip a chunk; six more for each 1,000 tasks of the pool, if nearly all of it is
+        asked for.
+
+        Args:
+            key: 1 to 200 bytes of UTF-8, such as "run-42 step 17".
+            count: How many, 1 to 16,384.
+            skip_right: Pass over a task of the latest so many other batches (0 to 255) if its last
+                score is 1, the greatest.
+            skip_wrong: The same where it is 0, the lowest. If too few tasks are left, those that
+                would be passed over are drawn all the same.
+
+        Raises:
+            InvalidInputError: The batch of that key was first asked for with another ``count``, or
+                the pool has fewer tasks; none was drawn.
+        """
+        return self._call(keyed_draw(key, count, skip_right, skip_wrong))
 
     def configure(
         self, *, generator: TaskGenerator | None = None, shrink: bool = False, **settings: Any
@@ -167,6 +196,15 @@ class Live(Handle):
 
 class AsyncLive(Handle):
     """The asyncio half."""
+
+    async def get_batch(
+        self, key: str, count: int, *, skip_right: int = 0, skip_wrong: int = 0
+    ) -> list[int]:
+        """Draw a batch of distinct tasks by a key, and return their ids: once, whoever asks.
+
+        Arguments, rules, cost and errors are those of ``Curriculum.get_batch``.
+        """
+        return await self._call(keyed_draw(key, count, skip_right, skip_wrong))
 
     async def configure(
         self, *, generator: TaskGenerator | None = None, shrink: bool = False, **settings: Any

@@ -237,6 +237,16 @@ class Keys:
         """Hash: what the family keeps of the whole pool, packed in the field ``stats``."""
         return f"{self.pool}statistics"
 
+    @property
+    def batches(self) -> str:
+        """Hash, bounded: key of a batch -> number of tasks that was asked for, then their ids."""
+        return f"{self.pool}batches"
+
+    @property
+    def batch_order(self) -> str:
+        """Sorted set, bounded: the same key -> its number; the latest draw has the highest."""
+        return f"{self.pool}batch_order"
+
     def progress(self, label: str) -> str:
         """Hash: the label's own statistics, and what the draws keep of it."""
         return f"{self.pool}progress:{label}"

@@ -33,7 +33,7 @@ from redis_curriculum.scorers.base import Scorer
 
 _SINGLE: Final = (
     *(*PARTS, "labels", "inactive", "weight_sums", "cell_sums", "groups", *LABEL_SETS),
-    *("quarantine", "statistics", "task_weights"),
+    *("quarantine", "statistics", "task_weights", "batches", "batch_order"),
 )
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch", "cell")
 

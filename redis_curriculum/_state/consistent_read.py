@@ -98,6 +98,8 @@ class Moment:
     """What the draws keep of all labels; zeros are left out."""
     statistics: dict[str, float] = field(default_factory=dict)
     """Those that the family keeps of the whole pool."""
+    batches: dict[str, str] = field(default_factory=dict)
+    """Those that are kept, oldest first: key to the number that was asked for, and the ids."""
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -126,7 +128,8 @@ class Moment:
                 found = yield from self.server.run(begin, *words)
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
-        meta, sums, sizes, workers, now, of_pool, quarantined = found
+        meta, sums, sizes, workers, now, of_pool, batches, quarantined = found
+        self.batches = pairs(batches)
         self.statistics = {name: float(text) for name, text in pairs(of_pool).items()}
         self.meta, self.sums, self.sizes = pairs(meta), self._sums(pairs(sums)), tuple(sizes)
         messages = pairs(quarantined)

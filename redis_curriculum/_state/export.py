@@ -20,6 +20,7 @@ from redis_curriculum._state.format import (
     COUNTERS,
     FORMAT,
     MOST_NAMES,
+    BatchLine,
     EpochLine,
     LabelLine,
     Line,
@@ -148,7 +149,7 @@ def read_lines(
     add: Callable[[Line], object],
     progress: Progress | None,
 ) -> Plan[None]:
-    """Read labels, closed epochs, quarantined tasks and tasks; ``add`` takes each line.
+    """Read labels, closed epochs, quarantined tasks, batches and tasks; ``add`` takes each line.
 
     Raises:
         SnapshotError: The number of tasks is not the pool's.
@@ -159,6 +160,8 @@ def read_lines(
         yield from _read_epoch(moment, epoch, add)
     for task_id in sorted(moment.quarantine.keys() - set(ids)):
         add(QuarantineLine(task_id=task_id, error=moment.quarantine[task_id]))
+    for batch in moment.batches:
+        add(_batch_line(moment, batch))
     found = 0
     for start in range(0, len(ids), CHUNK):
         records = yield from moment.tasks(ids[start : start + CHUNK])
@@ -189,6 +192,15 @@ def _read_epoch(moment: Moment, epoch: int, add: Callable[[Line], object]) -> Pl
         for start in range(0, len(labels), MOST_NAMES):
             part = {label: counts[label] for label in labels[start : start + MOST_NAMES]}
             add(EpochLine(epoch=epoch, what=what, counts=part))
+
+
+def _batch_line(moment: Moment, key: str) -> BatchLine:
+    where = moment.server.keys.batches
+    try:
+        count, *task_ids = (int(word) for word in moment.batches[key].split(" "))
+        return BatchLine(key=text(key), count=count, task_ids=task_ids)
+    except (InvalidInputError, ValueError) as error:
+        raise malformed(where, key, moment.batches[key]) from error
 
 
 def _label_line(state: LabelState, scorer: Scorer, key: str) -> LabelLine:

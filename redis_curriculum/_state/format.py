@@ -1,9 +1,9 @@
 """The lines of a snapshot file: one model each, and the migration of older formats.
 
 A snapshot is gzipped JSON Lines, readable without this library: a manifest (config, counters,
-random state), then one line per label, closed epoch, quarantined task and task, then a closing line
-with the counts and the SHA-256 of all lines before it. Floats are written so that they read back to
-the same bits.
+random state), then one line per label, closed epoch, quarantined task, batch and task, then a
+closing line with the counts and the SHA-256 of all lines before it. Floats are written so that they
+read back to the same bits.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FORMAT: Final = 2
 MOST_LINE_BYTES: Final = 8 * 2**20
 MOST_TASKS: Final = 2**20
 MOST_QUARANTINED: Final = 100_000
+MOST_BATCHES: Final = 256
 MOST_NAMES: Final = 500
 """Labels in one line of an epoch."""
 MOST_CHARACTERS: Final = 2_000
@@ -158,6 +159,18 @@ class QuarantineLine(FrozenModel):
     """Message of its last failure."""
 
 
+class BatchLine(FrozenModel):
+    """What was drawn under one key; the oldest batch comes first."""
+
+    type: Literal["batch"] = "batch"
+    key: str
+    """What it is asked for by."""
+    count: Annotated[int, In("[1, 16384]")]
+    """How many tasks were asked for."""
+    task_ids: Annotated[list[Natural], Field(min_length=1)]
+    """Those that were drawn so far, in order."""
+
+
 class TaskLine(FrozenModel):
     """One task's record."""
 
@@ -196,18 +209,21 @@ class EndLine(FrozenModel):
     """Number of epoch lines."""
     quarantined: Natural
     """Number of quarantine lines."""
+    batches: Natural = 0
+    """Number of batch lines."""
     tasks: Natural
     """Number of task lines."""
     sha256: str
     """Of all lines before this one, with their line feeds."""
 
 
-Line = Manifest | LabelLine | EpochLine | QuarantineLine | TaskLine | EndLine
+Line = Manifest | LabelLine | EpochLine | QuarantineLine | BatchLine | TaskLine | EndLine
 MODELS: Final[dict[str, type[FrozenModel]]] = {
     "manifest": Manifest,
     "label": LabelLine,
     "epoch": EpochLine,
     "quarantine": QuarantineLine,
+    "batch": BatchLine,
     "task": TaskLine,
     "end": EndLine,
 }
@@ -216,6 +232,7 @@ COUNTED: Final = {
     "label": "labels",
     "epoch": "epochs",
     "quarantine": "quarantined",
+    "batch": "batches",
     "task": "tasks",
 }
 

@@ -23,12 +23,14 @@ from redis_curriculum._state.format import (
     MIGRATIONS,
     MILLIS,
     MODELS,
+    MOST_BATCHES,
     MOST_LINE_BYTES,
     MOST_QUARANTINED,
     MOST_TASKS,
     SPREAD,
     TALLY,
     WHOLE,
+    BatchLine,
     EndLine,
     EpochLine,
     LabelLine,
@@ -90,6 +92,7 @@ class _Reader:
         self._sha256 = hashlib.sha256()
         self._counts: Counter[str] = Counter()
         self._ids: set[int] = set()
+        self._batches: set[str] = set()
         self._labels: dict[str, int] = {}
         self._active: Counter[str] = Counter()
         self._scorer: Scorer | None = None
@@ -136,10 +139,10 @@ class _Reader:
             case EpochLine():
                 self._check_epoch(line)
             case QuarantineLine():
-                if self._counts["quarantine"] > MOST_QUARANTINED:
-                    raise InvalidInputError(
-                        "line", f"at most {MOST_QUARANTINED} of them", line.type
-                    )
+                self._check_number(line, MOST_QUARANTINED)
+            case BatchLine():
+                self._check_number(line, MOST_BATCHES)
+                self._check_batch(line)
 
     def _as_it_is(self, text: bytes) -> Line:
         fields = self._migrated(json.loads(text))
@@ -169,6 +172,20 @@ class _Reader:
             kept = {k: v for k, v in fields["statistics"].items() if k in names}
             fields = {**fields, "statistics": kept}
         return fields
+
+    def _check_number(self, line: Line, most: int) -> None:
+        if self._counts[line.type] > most:
+            raise InvalidInputError("line", f"at most {most} of them", line.type)
+
+    def _check_batch(self, line: BatchLine) -> None:
+        validate_label(line.key, field="key")
+        if line.key in self._batches:
+            raise InvalidInputError("key", "listed once", line.key)
+        self._batches.add(line.key)
+        distinct = len(set(line.task_ids))
+        if not distinct == len(line.task_ids) <= line.count:
+            rule = f"at most {line.count} (count) that differ"
+            raise InvalidInputError("task_ids", rule, f"{len(line.task_ids)}, {distinct} of them")
 
     def _check_label(self, line: LabelLine) -> None:
         if line.label:

@@ -19,7 +19,7 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._state.expected import part_of, places_of
 from redis_curriculum._state.file import Progress
-from redis_curriculum._state.format import EpochLine, LabelLine, QuarantineLine, TaskLine
+from redis_curriculum._state.format import BatchLine, EpochLine, LabelLine, QuarantineLine, TaskLine
 from redis_curriculum._state.indices import Words
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._store.contracts import STAGE, STAGE_BEGIN, VERIFY_SUMS
@@ -131,12 +131,17 @@ class Stage:
             yield from self.intake.totals.index.staged_tasks(label, numbers)
 
     def _rest(self) -> Plan[None]:
-        """Write labels, counters, quarantine, sums."""
-        intake = self.intake
+        """Write labels, counters, quarantine, batches, sums."""
+        intake, batches = self.intake, 0
         commands: list[Words] = [w for label in intake.labels for w in self._of_label(label)]
         for line in intake.again():
             if isinstance(line, QuarantineLine):
                 commands.append(("HSET", "quarantine", line.task_id, line.error))
+            elif isinstance(line, BatchLine):
+                batches += 1
+                text = " ".join(map(str, (line.count, *line.task_ids)))
+                commands.append(("HSET", "batches", line.key, text))
+                commands.append(("ZADD", "batch_order", batches, line.key))
             elif isinstance(line, EpochLine):
                 flat = (word for pair in line.counts.items() for word in pair)
                 commands.append(("HSET", self._epoch(line.epoch, line.what), *flat))

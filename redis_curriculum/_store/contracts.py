@@ -31,6 +31,11 @@ RESUME: Final = bind("resume", "generation", "worker", "last", "next")
 RECORD: Final = contract("record", *WRITE_HEAD, rest="results")
 SAMPLE: Final = contract("sample", *WRITE_HEAD, *DRAW)
 STEP: Final = contract("step", *WRITE_HEAD, *DRAW, rest="results")
+BATCH: Final = contract(
+    "batch",
+    *WRITE_HEAD,
+    *("key", "count", "known", "draws", "skip_right", "skip_wrong", "retained", "chosen"),
+)
 RESERVE: Final = contract("reserve", *WRITE_HEAD, "count", "purpose", "again", "most")
 MADE: Final = ("config_version", "first", "through")
 CREATE: Final = contract("create", *WRITE_HEAD, *MADE, "trouble", rest="specs")

@@ -19,16 +19,15 @@ from redis_curriculum._sampling.draw import choose, choose_distinct
 from redis_curriculum._store.read import pool
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import EmptyPoolError
-from redis_curriculum.tasks.task import Task
 
 
-def choosing(store: Store, count: int, drawn: Sequence[Task], *, distinct: bool) -> Plan[list[int]]:
+def choosing(store: Store, count: int, known: Sequence[int], *, distinct: bool) -> Plan[list[int]]:
     """Choose ``count`` tasks; some six round trips per 1,000 tasks of the pool.
 
-    If ``distinct``, other ones than those drawn.
+    If ``distinct``, other ones than those known.
 
     The curriculum's own random stream decides: it stands where the last draws have left it. The
-    tasks drawn tell two workers apart that read it at the same time.
+    known ids tell two workers apart that read it at the same time.
 
     Fewer, if the pool has fewer: others may evict tasks meanwhile.
 
@@ -37,8 +36,7 @@ def choosing(store: Store, count: int, drawn: Sequence[Task], *, distinct: bool)
     """
     state = yield from store.server.command("HGET", store.server.keys.meta, "random")
     found = yield from pool(store)
-    known = [task.task_id for task in drawn]
-    rng = np.random.default_rng([int(number) for number in state.split()] + known)
+    rng = np.random.default_rng([*map(int, state.split()), *known])
     if distinct:
         chosen = choose_distinct(found, store.config.algorithm, rng, count, without=known)
     else:
@@ -48,7 +46,7 @@ def choosing(store: Store, count: int, drawn: Sequence[Task], *, distinct: bool)
     if found.task_weights is not None and not found.task_weights.any():
         raise EmptyPoolError("every task of the pool has weight 0")
     if distinct:
-        raise too_few(count + len(drawn), len(drawn))
+        raise too_few(count + len(known), len(known))
     return []
 
 

@@ -124,9 +124,8 @@ class Play(Supplied[Step]):
             if self.write is None:
                 if self.is_short and not (self.answer or self.chosen):
                     left = self.count - self.drawn
-                    self.chosen = yield from choosing(
-                        store, left, self.tasks, distinct=self.distinct
-                    )
+                    known = [task.task_id for task in self.tasks]
+                    self.chosen = yield from choosing(store, left, known, distinct=self.distinct)
                 self.write = Write(*self._following(store))
             write = self.write
             try:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
+
+_CHUNK: Final = 500
+_FIELDS: Final = ("host", "pid", "sequence", "started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +35,28 @@ def _whole(text: str | None) -> int:
 
 
 def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]:
-    """Every worker that is known (or whose lease holds), oldest first; one round trip each."""
+    """Every worker that is known (or whose lease holds), oldest first; 500 in a round trip."""
     keys = server.keys
     leases = pairs((yield from server.scan("ZSCAN", keys.workers)))
     now = yield from server.now_ms()
+    left = {worker_id: _whole(end) - now for worker_id, end in leases.items()}
+    ids = [worker_id for worker_id in left if not live_only or left[worker_id] >= 0]
     rows = []
-    for worker_id, lease_end in leases.items():
-        left = _whole(lease_end) - now
-        if live_only and left < 0:
-            continue
-        words = ("HMGET", keys.worker(worker_id), "host", "pid", "sequence", "started")
-        host, *numbers = yield from server.command(*words)
-        if host is None:
-            continue  # it has left meanwhile
-        pid, sequence, started = map(_whole, numbers)
-        rows.append(WorkerRow(worker_id, host, pid, sequence, started, left, left >= 0))
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        words = [
+            ("HMGET", keys.worker(each), "host", "pid", "sequence", "started") for each in chunk
+        ]
+        for worker_id, found in zip(chunk, (yield from server.commands(words)), strict=True):
+            host, *numbers = (None if text is None else _text(text) for text in found)
+            if host is None:
+                continue  # it has left meanwhile
+            pid, sequence, started = map(_whole, numbers)
+            left_ms = left[worker_id]
+            row = WorkerRow(worker_id, host, pid, sequence, started, left_ms, left_ms >= 0)
+            rows.append(row)
     return sorted(rows, key=lambda row: (row.started_ms, row.worker_id))
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")

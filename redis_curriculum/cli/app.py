@@ -11,9 +11,14 @@ from typing import Annotated, Final
 
 import typer
 
-from redis_curriculum.cli import INTERRUPTED, admin, inspect, server, settings, snapshots
+from redis_curriculum.cli import INTERRUPTED, admin, inspect, server, settings, snapshots, top
 from redis_curriculum.cli.output import say
-from redis_curriculum.errors import CurriculumError, InvalidInputError, without_password
+from redis_curriculum.errors import (
+    CurriculumError,
+    InvalidInputError,
+    ServerUnavailableError,
+    without_password,
+)
 
 app = typer.Typer(
     name="redis-curriculum",
@@ -21,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for _module in (server, inspect, settings, snapshots, admin):
+for _module in (server, inspect, top, settings, snapshots, admin):
     _module.add_to(app)
 
 # Typer has click inside or beside it, depending on its version; this is click's base of errors.
@@ -72,6 +77,10 @@ def _run(words: Sequence[str] | None) -> int:
         return 1
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED)
+    except ServerUnavailableError as error:
+        return _fail(
+            f"{error} (is it running, and is --url right? redis-curriculum serve runs one)", 1
+        )
     except (CurriculumError, OSError) as error:
         return _fail(str(error), 2 if isinstance(error, InvalidInputError) else 1)
     except Exception as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json as json_
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ from redis_curriculum.cli.output import (
     say,
 )
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
+from redis_curriculum.cli.watch import Watchable, follow
 from redis_curriculum.errors import TaskNotFoundError
 from redis_curriculum.reporting import records
 from redis_curriculum.scorers import family
@@ -34,7 +36,7 @@ from redis_curriculum.scorers import family
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("list")(list_)
-    app.command("status")(status)
+    app.command("status", cls=Watchable)(status)
     app.command("tasks")(tasks)
     app.command("task")(task)
     app.command("labels")(labels)
@@ -72,29 +74,72 @@ def _print_curricula(rows: Sequence[overview.CurriculumRow]) -> None:
     )
 
 
-def status(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+def status(
+    name: Name,
+    *,
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            metavar="[SECONDS]",
+            show_default=False,
+            help="Print it every so many seconds (alone: 2), with rates, until Ctrl-C.",
+        ),
+    ] = None,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
     """Show one curriculum: pool, workers, counters, settings."""
     with session(url) as server:
-        found = server.run(overview.status(server.store(name)))
-        where = server.address.public
-    if json:
-        print_json({"url": where, **asdict(found)})
-        return
-    print_facts(
-        [
-            ("name", found.name),
-            ("server", where),
-            ("created", f"{moment(found.created_ms)}, generation {found.generation}"),
-            ("tasks", f"{found.tasks} of {found.capacity}: {_counts(found.parts)}"),
-            ("labels", f"{found.labels} active, {found.inactive_labels} inactive"),
-            ("workers", f"{found.live_workers} live, {found.expired_workers} expired"),
-            ("lifetime", _counts(found.counters)),
-            (f"epoch {found.epoch}", _counts(found.epoch_counters)),
-            ("snapshot", "one is being written" if found.snapshot_running else "none is running"),
-            ("algorithm", _algorithm(found.config["algorithm"])),
-            *([("generator", found.generator_trouble)] if found.generator_trouble else []),
-        ]
-    )
+        shown = _Shown(server.address.public, json)
+        if watch is None:
+            shown.show(server.run(overview.status(server.store(name))))
+        else:
+            follow(lambda: server.run(overview.status(server.store(name))), shown.show, watch)
+
+
+@dataclass(slots=True)
+class _Shown:
+    """How a status is printed; from the second one on, with rates."""
+
+    where: str
+    as_json: bool
+    before: tuple[float, overview.Status] | None = None
+
+    def show(self, found: overview.Status) -> None:
+        """Print one, after an empty line if it is not the first."""
+        now = time.monotonic()
+        if self.as_json:
+            print_json({"url": self.where, **asdict(found)})
+        elif self.before is None:
+            print_facts(_facts(found, self.where))
+        else:
+            print_line("")
+            print_facts([*_facts(found, self.where), ("per second", self._rates(found, now))])
+        self.before = now, found
+
+    def _rates(self, found: overview.Status, now: float) -> str:
+        assert self.before is not None  # noqa: S101 - asked for the second one
+        then, before = self.before
+        grown = {what: n - before.counters[what] for what, n in found.counters.items()}
+        if min(grown.values()) < 0:
+            return "not known: the state was replaced"
+        return _counts({what: f"{n / (now - then):.1f}" for what, n in grown.items()})
+
+
+def _facts(found: overview.Status, where: str) -> list[tuple[str, object]]:
+    return [
+        ("name", found.name),
+        ("server", where),
+        ("created", f"{moment(found.created_ms)}, generation {found.generation}"),
+        ("tasks", f"{found.tasks} of {found.capacity}: {_counts(found.parts)}"),
+        ("labels", f"{found.labels} active, {found.inactive_labels} inactive"),
+        ("workers", f"{found.live_workers} live, {found.expired_workers} expired"),
+        ("lifetime", _counts(found.counters)),
+        (f"epoch {found.epoch}", _counts(found.epoch_counters)),
+        ("snapshot", "one is being written" if found.snapshot_running else "none is running"),
+        ("algorithm", _algorithm(found.config["algorithm"])),
+        *([("generator", found.generator_trouble)] if found.generator_trouble else []),
+    ]
 
 
 def _algorithm(stored: Mapping[str, object]) -> str:

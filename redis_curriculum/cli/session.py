@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeVar
 
 import typer
 
+from redis_curriculum._admin.names import names
 from redis_curriculum._admin.overview import attach
 from redis_curriculum._protocol.asking import Node, Server
 from redis_curriculum._protocol.keys import ROOT, Keys
@@ -19,7 +21,12 @@ from redis_curriculum._values.rules import validate_name
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import Address, parse
 from redis_curriculum.config.worker import WorkerSettings
-from redis_curriculum.errors import CurriculumError, InvalidInputError, InvalidURLError
+from redis_curriculum.errors import (
+    CurriculumError,
+    CurriculumNotFoundError,
+    InvalidInputError,
+    InvalidURLError,
+)
 
 T = TypeVar("T")
 
@@ -30,6 +37,8 @@ URL_VARIABLE: Final = "REDIS_CURRICULUM_URL"
 LOOKING: Final = WorkerSettings(retry_deadline_s=0)
 WORKING: Final = WorkerSettings(retry_deadline_s=5)
 
+_TOLD: Final = 8
+"""So many names are listed where one is not found."""
 _REPLICA: Final = re.compile(r"slave\d+")
 
 Url = Annotated[
@@ -77,8 +86,26 @@ class Session:
         return Server(keys, self.settings.retry_deadline_s)
 
     def store(self, name: str) -> Store:
-        """Attach for reading, without becoming a worker."""
-        return self.run(attach(self.about(name), self.settings))
+        """Attach for reading, without becoming a worker.
+
+        Raises:
+            CurriculumNotFoundError: There is none of that name; the message has those that exist.
+        """
+        try:
+            return self.run(attach(self.about(name), self.settings))
+        except CurriculumNotFoundError as error:
+            with suppress(CurriculumError):
+                error.message = f"no curriculum named {name!r} on this server; {self._others(name)}"
+            raise
+
+    def _others(self, name: str) -> str:
+        known = self.run(names(self.address, self.settings.retry_deadline_s))
+        if not known:
+            return "it has none that this user may read"
+        near = difflib.get_close_matches(name, known, 1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        more = f" and {len(known) - _TOLD} more" if len(known) > _TOLD else ""
+        return f"{guess}there are: {', '.join(known[:_TOLD])}{more}"
 
     def nodes(self) -> Iterator[Session]:
         """A session for each node that holds keys: this one, or those of a cluster's primaries."""

@@ -1,5 +1,6 @@
 """Callbacks and wrappers for training libraries; a module for each, imported by its name.
 
 Each needs its own library, which comes with the extra of the same name:
-``redis-curriculum[sb3]``, ``redis-curriculum[rllib]``, ``redis-curriculum[torchrl]``.
+``redis-curriculum[sb3]``, ``redis-curriculum[rllib]``, ``redis-curriculum[torchrl]``,
+``redis-curriculum[torch]``. ``prompts`` needs none.
 """

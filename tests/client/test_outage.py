@@ -208,7 +208,8 @@ NEED_AN_ANSWER = {
     *("end_epoch", "configure", "register", "reopen", "get_task_stats", "task_ids", "labels"),
     *("distribution", "stats", "quarantine", "epoch_report", "check", "snapshot"),
     *("label_stats", "records", "events", "epochs", "state_dict", "load_state_dict"),
-    *("add_tasks", "remove_tasks", "get_eval_tasks"),
+    *("add_tasks", "remove_tasks", "get_eval_tasks", "get_batch"),
+    *("set_weight", "set_weights", "history"),
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "get_tasks": (2,),
@@ -222,6 +223,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "add_tasks": ([Task(1, "a", {})],),
     "remove_tasks": ([1],),
     "get_eval_tasks": (2,),
+    "get_batch": ("step 1", 2),
+    "set_weight": (1, 2.0),
+    "set_weights": ({1: 2.0},),
     "get_task_stats": (1,),
     "snapshot": ("never-written.rcs",),
 }

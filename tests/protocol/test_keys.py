@@ -45,6 +45,8 @@ PINNED = {
     "cell": "rc:{run-42}:g3:cell:5:maze 9:9",
     "cell_sums": "rc:{run-42}:g3:cell_sums",
     "statistics": "rc:{run-42}:g3:statistics",
+    "batches": "rc:{run-42}:g3:batches",
+    "batch_order": "rc:{run-42}:g3:batch_order",
     "count": "rc:{run-42}:g3:count:failures",
     "task_weights": "rc:{run-42}:g3:task_weights",
     "quarantine": "rc:{run-42}:g3:quarantine",

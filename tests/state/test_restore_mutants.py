@@ -104,10 +104,12 @@ def good(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Lin
             curriculum.report_failure(task_id, "no way", permanent=True)
         curriculum.set_label(curriculum.task_ids()[0], "once")
         curriculum.set_label(curriculum.task_ids()[0], "now")
+        curriculum.get_batch("step 1", 5)
+        curriculum.get_batch("step 2", 3)
         curriculum.snapshot(path)
     lines = lines_of(path)
     kinds = {line["type"] for line in lines}
-    assert kinds == {"manifest", "label", "epoch", "quarantine", "task", "end"}
+    assert kinds == {"manifest", "label", "epoch", "quarantine", "batch", "task", "end"}
     return lines
 
 
