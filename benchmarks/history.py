@@ -1,8 +1,8 @@
 """What the history by label costs: a point, of the server and of the worker whose turn it is.
 
 A call that finds no point due compares two numbers. Every 2 s at most a handle asks for the turn.
-One worker gets it; it pauses for 200 times as long as its point took, so that points take 0.5 % of
-one worker's time at most.
+One worker gets it; then there is a pause of 200 times the CPU time that its point took, so that
+points take 0.5 % of one worker's CPU time at most.
 """
 
 from __future__ import annotations

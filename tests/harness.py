@@ -149,7 +149,7 @@ class Harness:
         return int(self.call("reindex", self.generation))
 
     def open(self) -> list[Any]:
-        state = " ".join(map(str, RandomStream.from_seed(self.config.seed).state))
+        state = RandomStream.from_seed(self.config.seed).text
         text, digest = self.config.to_json(), self.config.sha256()
         reply: list[Any] = self.call(
             "open", 1, SCHEMA, text, digest, packed_hypers(self.config), state, secrets.token_hex(4)
@@ -304,11 +304,10 @@ class Harness:
     def stream_state(self) -> State:
         """The random stream's state, as stored."""
         text = str(self.client.hget(self.keys.meta, "random"))
-        s10, s11, s12, s20, s21, s22 = map(int, text.split(" "))
-        return s10, s11, s12, s20, s21, s22
+        return RandomStream.from_text(text).state
 
     def set_stream(self, state: Sequence[int]) -> None:
-        self.client.hset(self.keys.meta, "random", " ".join(map(str, state)))
+        self.client.hset(self.keys.meta, "random", RandomStream(state).text)
 
     def wipe(self) -> None:
         """Take this curriculum off the server."""

@@ -26,6 +26,7 @@ MANY = "many"
 class LossyLink(DirectLink):
     """Does what it is told; the reply to a call of the script ``lose`` is lost, once."""
 
+    at_once = False
     lose = ""
     skip = 0
     """So many calls of that script go well first."""

@@ -1,7 +1,7 @@
 -- batches: what was drawn under each key, so that whoever asks later is answered the same: in the hash `batches` the number of
 -- tasks that was asked for and their ids, in the sorted set `batch_order` the order of the keys.
--- Needs: call, pool, key, skip_right, skip_wrong, picks, is_spent, store_random, malformed
--- Gives: read_batch, draw_batch, keep_batch
+-- Needs: call, pool, key, skip_right, skip_wrong, malformed
+-- Gives: read_batch, drawn_lately, is_passed_over, keep_batch
 local batches_key, order_key = pool .. 'batches', pool .. 'batch_order'
 
 -- The number that was asked for, and the ids; nil and none where nobody has asked.
@@ -37,29 +37,6 @@ end
 local function is_passed_over(id, ago)
   local score = ago and tonumber(call('HGET', pool .. 'task:' .. id, 'last_score') or '')
   return score == 1 and ago <= tonumber(skip_right) or score == 0 and ago <= tonumber(skip_wrong)
-end
-
--- Add tasks to a batch; fewer, if after so many picks too few are others that are not passed over.
-local function draw_batch(ids, draws)
-  local taken, lately, left = {}, drawn_lately(), 64 + 8 * draws
-  for _, id in ipairs(ids) do
-    taken[id] = true
-  end
-  local pick = picks(draws)
-  local last = #ids + draws
-  while #ids < last and left > 0 and not is_spent() do
-    local id = pick()
-    if not id then
-      break
-    end
-    if taken[id] or is_passed_over(id, lately[id]) then
-      left = left - 1
-    else
-      taken[id] = true
-      ids[#ids + 1] = id
-    end
-  end
-  store_random()
 end
 
 local function keep_batch(ids, asked, most)

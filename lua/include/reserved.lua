@@ -1,5 +1,5 @@
 -- reserved: the tasks that come are for indices that this worker has reserved, from `first` on. Nothing is written before.
--- Needs: meta, meta_key, worker, first, load_reservations, store_reservations, whole_number
+-- Needs: call, meta_key, worker, first, load_reservations, store_reservations, whole_number
 -- Gives: end_reservation
 local reservations, mine = load_reservations(), nil
 for _, r in ipairs(reservations) do
@@ -8,8 +8,9 @@ for _, r in ipairs(reservations) do
   end
 end
 if not mine then
-  whole_number(meta_key, 'next_index', meta[5])
-  return redis.error_reply('RCINDEX ' .. meta[5])
+  local next_index = call('HGET', meta_key, 'next_index')
+  whole_number(meta_key, 'next_index', next_index)
+  return redis.error_reply('RCINDEX ' .. next_index)
 end
 
 -- From `at` on its indices have no task.

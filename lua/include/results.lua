@@ -1,67 +1,68 @@
--- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds from `first` to `last`;
--- outcomes: 1 applied, 0 evicted. Everything is read and computed before the first write.
+-- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds; outcomes: 1 applied,
+-- 0 evicted. Everything is read and computed before the first write.
 -- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
---   save_label, store_task, store_label, store_pool, place_task, index_results, increase, counted, RESULT_WIDTH, numbers_of, whole_number
--- Gives: apply_results
-local function fold_results(results, first, last)
-  local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
-  for i = first, last, RESULT_WIDTH do
-    local id, text = results[i], results[i + 1]
-    local task = tasks[id]
-    if task == nil then
-      task = load_task(id) or false
-      tasks[id] = task
-    end
-    if task then
-      local label, score = labels[task.label], tonumber(text)
-      if not label then
-        label = load_label(task.label)
-        labels[task.label] = label
-      end
-      fold_pool(of_pool, task, score, numbers_of(results, i))
-      fold_task(task, score, numbers_of(results, i))
-      fold_label(label, score, numbers_of(results, i))
-      task.count, task.last_score = task.count + 1, text
-      label.count, label.last_score = label.count + 1, text
-    else
-      late = late + 1
-    end
-    outcomes[#outcomes + 1] = task and 1 or 0
+--   save_label, store_task, store_label, store_pool, part_of, rank, index_results, increase, counted, RESULT_WIDTH,
+--   numbers_of, whole_number, results, results_first, results_last
+-- Gives: outcomes
+local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
+for i = results_first, results_last, RESULT_WIDTH do
+  local id, text = results[i], results[i + 1]
+  local task = tasks[id]
+  if task == nil then
+    task = load_task(id) or false
+    tasks[id] = task
   end
-  if late > 0 then
-    whole_number(meta_key, 'late_count', call('HGET', meta_key, 'late_count') or '0')
+  if task then
+    local label, score = labels[task.label], tonumber(text)
+    if not label then
+      label = load_label(task.label)
+      labels[task.label] = label
+    end
+    fold_pool(of_pool, task, score, numbers_of(results, i))
+    fold_task(task, score, numbers_of(results, i))
+    fold_label(label, score, numbers_of(results, i))
+    task.count, task.last_score = task.count + 1, text
+    label.count, label.last_score = label.count + 1, text
+    outcomes[#outcomes + 1] = 1
+  else
+    late = late + 1
+    outcomes[#outcomes + 1] = 0
   end
-  return outcomes, tasks, labels, late, of_pool
 end
-
-local function apply_results(results, first, last)
-  local outcomes, tasks, labels, late, of_pool = fold_results(results, first, last)
-  for name, label in pairs(labels) do
-    save_label(name)
-    local count = string.format('%d', label.count)
-    increase(pool .. 'count:completions', name, count)
-    increase(epoch_prefix .. 'completions', name, count)
-  end
-  counted()
-  for id, task in pairs(tasks) do
-    if task then
-      save_task(id)
-      store_task(task)
-      if task.failing then
-        call('HDEL', task.key, 'consecutive_failures')
-      end
-      place_task(id, task)
+if late > 0 then
+  whole_number(meta_key, 'late_count', call('HGET', meta_key, 'late_count') or '0')
+end
+for name, label in pairs(labels) do
+  save_label(name)
+  local times = string.format('%d', label.count) -- a number would be printed to 17 digits, each time
+  increase(pool .. 'count:completions', name, times)
+  increase(epoch_prefix .. 'completions', name, times)
+end
+counted()
+for id, task in pairs(tasks) do
+  if task then
+    save_task(id)
+    store_task(task)
+    if task.failing then
+      call('HDEL', task.key, 'consecutive_failures')
+    end
+    local part, part_before = part_of(task.completion_count), part_of(task.completion_count - task.count)
+    local score = rank(task)
+    if part ~= part_before then
+      call('ZREM', pool .. part_before, id)
+      call('ZADD', pool .. part, score, id)
+    elseif score ~= task.rank_before then
+      call('ZADD', pool .. part, score, id)
     end
   end
-  for _, label in pairs(labels) do
-    store_label(label)
-  end
-  index_results(tasks, labels)
-  if late < #outcomes then
-    store_pool(of_pool)
-  end
-  if late > 0 then
-    call('HINCRBY', meta_key, 'late_count', late)
-  end
-  return outcomes
+end
+for _, label in pairs(labels) do
+  store_label(label)
+end
+index_results(tasks, labels)
+if late < #outcomes then
+  store_pool(of_pool)
+end
+if late > 0 then
+  call('HINCRBY', meta_key, 'late_count', late)
 end

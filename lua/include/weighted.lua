@@ -17,7 +17,7 @@ local function weighted_picks(pick, count)
       uniform()
       return nil
     end
-    while left > 0 and not is_spent() do
+    while left > 0 and not is_spent do
       left = left - 1
       local id = pick()
       if not id or uniform() * largest < (tonumber(call('ZSCORE', key, id)) or 1) then

@@ -21,30 +21,32 @@
 
 --@include guard
 --@include sizes
---@include count_samples
+--@include moment
+--@include random
 --@include batches
 local asked, ids = read_batch(key)
 count, known = tonumber(count), tonumber(known)
-local drawable = all_count - (meta[10] and call('ZCOUNT', pool .. 'task_weights', 0, 0) or 0)
+local drawable = all_count - (meta[9] and call('ZCOUNT', pool .. 'task_weights', 0, 0) or 0)
 local before, is_ours = #ids, not repeated and #ids == known and (asked or count) == count
 if is_ours and before < count and count <= drawable then
   if chosen == '' then
-    draw_batch(ids, math.min(tonumber(draws), count - before))
+    local draws = math.min(tonumber(draws), count - before)
+    --@include batch_draws
   else
     for id in string.gmatch(chosen, '%d+') do
       ids[#ids + 1] = id
     end
   end
   if #ids > before then
-    local drawn = {}
+    local drawn, answer = {}, {}
     for i = before + 1, #ids do
       drawn[i - before] = ids[i]
     end
-    count_samples(drawn, {})
+    --@include count_samples
     keep_batch(ids, count, tonumber(retained))
   end
 end
 if not repeated then
   call('HSET', worker_key, 'sequence', sequence)
 end
-return { repeated and 1 or 0, tonumber(meta[8]), drawable, asked or count, table.concat(ids, ' ') }
+return { repeated and 1 or 0, tonumber(meta[7]), drawable, asked or count, table.concat(ids, ' ') }

@@ -22,8 +22,8 @@ local missing = math.max(0, num_active_tasks - size)
 if repeated then
   return { 1, 0, missing }
 end
-if meta[8] ~= config_version then
-  return redis.error_reply('RCCONFIG ' .. meta[8])
+if meta[7] ~= config_version then
+  return redis.error_reply('RCCONFIG ' .. meta[7])
 end
 --@include reserved
 --@include event

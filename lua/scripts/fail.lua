@@ -24,7 +24,6 @@ if repeated then
   return answer(1, 1)
 end
 --@include moment
---@include results
 --@include event
 --@include check_label
 --@include remove
@@ -39,7 +38,8 @@ end
 
 local function count_failure()
   if failure_score == failure_score then -- it is a number: a failure is folded like any score
-    apply_results({ task_id, failure_score }, 1, 2)
+    local results, results_first, results_last = { task_id, failure_score }, 1, 2
+    --@include results
   end
   save_task(task_id)
   save_label(label)

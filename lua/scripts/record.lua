@@ -12,9 +12,8 @@
 --@include keys
 --@include guard
 if repeated then
-  return { 1, tonumber(meta[8]) }
+  return { 1, tonumber(meta[7]) }
 end
 --@include results
-local outcomes = apply_results(results, results_first, results_last)
 call('HSET', worker_key, 'sequence', sequence)
-return { 0, tonumber(meta[8]), unpack(outcomes) }
+return { 0, tonumber(meta[7]), unpack(outcomes) }

@@ -21,16 +21,15 @@ if repeated then
   --@include reply_again
   return reply_again()
 end
---@include reply
-if meta[8] ~= config_version then
-  return redis.error_reply('RCCONFIG ' .. meta[8])
+if meta[7] ~= config_version then
+  return redis.error_reply('RCCONFIG ' .. meta[7])
 end
 --@include reserved
 --@include evictable
 --@include event
 --@include created
 --@include remove
-local now, drawn = now_ms(), {}
+local now, outcomes, drawn, wanted = now_ms(), {}, {}, 0
 local at = specs_first
 local function skip_taken() -- somebody may have added a task of such an id
   while at <= specs_last and call('EXISTS', pool .. 'task:' .. specs[at + 1]) == 1 do
@@ -56,4 +55,6 @@ for _, id in ipairs(evictable((specs_last - specs_first + 1) / specs_width)) do
 end
 end_reservation(specs[at] or through)
 local size = call('ZCARD', pool .. 'fresh') + call('ZCARD', pool .. 'learning') + call('ZCARD', pool .. 'ripe')
-return reply({}, drawn, 0, num_active_tasks - size)
+local missing = num_active_tasks - size
+--@include reply
+return answer

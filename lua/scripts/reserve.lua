@@ -41,7 +41,8 @@ end
 
 -- Of the ranges that nobody holds the lowest; the last one has never been held. For a replay the one that has it all.
 local behind_last = most == '0' and 2 ^ 53 or tonumber(most)
-local unused = free_range(whole_number(meta_key, 'next_index', meta[5]), math.max(0, behind_last - meta[5]))
+local next_index = whole_number(meta_key, 'next_index', call('HGET', meta_key, 'next_index'))
+local unused = free_range(next_index, math.max(0, behind_last - next_index))
 local now, made_elsewhere, is_held, found = now_ms(), 0, false, nil
 local at, wish = tonumber(again), tonumber(count)
 local function consider(range)

@@ -20,7 +20,7 @@ if repeated then
   --@include reply_again
   return reply_again()
 end
---@include reply
 --@include draw
-local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
-return reply({}, drawn, wanted, num_active_tasks - all_count)
+local outcomes, missing = {}, num_active_tasks - all_count
+--@include reply
+return answer

@@ -22,17 +22,17 @@ if repeated then
   return reply_again()
 end
 --@include random
---@include reply
 --@include results
-local outcomes = apply_results(results, results_first, results_last)
---@include draw
-local function answer()
-  local drawn, wanted = draw(tonumber(count), replay, may_replace, tonumber(distinct), chosen)
-  return reply(outcomes, drawn, wanted, num_active_tasks - all_count)
+--@include sizes
+local function draw_and_reply()
+  --@include draw
+  local missing = num_active_tasks - all_count
+  --@include reply
+  return answer
 end
-local done, answered = pcall(answer)
+local done, answered = pcall(draw_and_reply)
 if not done then -- a record is malformed: the results count all the same; `sample`, asked for the draws, says what it is
   call('HSET', worker_key, 'sequence', sequence)
-  return { 0, tonumber(meta[8]), 0, num_active_tasks - all_count, #outcomes, unpack(outcomes) }
+  return { 0, tonumber(meta[7]), 0, num_active_tasks - all_count, #outcomes, unpack(outcomes) }
 end
 return answered

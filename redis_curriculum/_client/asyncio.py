@@ -21,7 +21,7 @@ from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
 from redis_curriculum._store.calls import Call
-from redis_curriculum._store.play import play
+from redis_curriculum._store.play import play_one
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.asyncio import AsyncLink, drive
@@ -153,7 +153,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
             EmptyPoolError: There is no task, and no generator makes one in ``retry_deadline_s``.
             GeneratorError: Nor can it: it failed for 16 task ids, or has no more (``Exhausted``).
         """
-        return (await self._call(play(self._store, (), 1))).tasks[0]
+        return (await self._call(play_one(self._store, (), 1))).tasks[0]
 
     async def get_tasks(self, count: int, *, distinct: bool = False) -> list[Task]:
         """Draw ``count`` (1 to 1,000,000) tasks. One round trip a chunk.
@@ -176,7 +176,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
             DUPLICATE, if a retry found it applied.
         """
         result = one_result(task_id, score, numbers)
-        return (await self._call(play(self._store, [result], 0))).outcomes[0]
+        return (await self._call(play_one(self._store, [result], 0))).outcomes[0]
 
     async def update_many(self, results: Iterable[Result]) -> list[Outcome]:
         """Report (task_id, score) pairs, applied in order; one outcome each.
@@ -184,12 +184,12 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
         Where the algorithm asks for more, a result is (task_id, score, numbers by name). One round
         trip a chunk. Every result is checked before anything is sent.
         """
-        return (await self._call(play(self._store, checked_results(results), 0))).outcomes
+        return (await self._call(play_one(self._store, checked_results(results), 0))).outcomes
 
     async def next_task(self, finished: Result | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
-        return (await self._call(play(self._store, results, 1))).tasks[0]
+        return (await self._call(play_one(self._store, results, 1))).tasks[0]
 
     async def next_tasks(
         self, finished: Iterable[Result], count: int, *, distinct: bool = False
@@ -243,7 +243,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
 
         A call whose outcome was unknown is a new one from here on: repeated, it may count twice.
         """
-        await self._run(self._store.worker.register())
+        await self._drive(self._store.worker.register())
         return self.worker_id
 
     async def renew_lease(self) -> None:
@@ -252,7 +252,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
         Raises:
             WorkerFencedError: It is too late.
         """
-        await self._run(self._store.backlog.renew(self._store))
+        await self._drive(self._store.backlog.renew(self._store))
 
     @asynccontextmanager
     async def keeping_lease(self) -> AsyncIterator[None]:
@@ -274,7 +274,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            await self._run(self._store.leave())
+            await self._drive(self._store.leave())
         finally:
             self._closed = True
             await self._link.close()
@@ -298,7 +298,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
         unfinished = self._store.unfinished
         call = unfinished.resumed(call)
         try:
-            answer = await self._run(call.plan(self._store))
+            answer = await self._drive(self._plan(call))
             unfinished.end(call)
             return answer  # Ctrl-C may come before this very line
         except BaseException:
@@ -306,6 +306,9 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
             raise
 
     async def _run(self, plan: Plan[T]) -> T:
+        return await self._drive(self._store.ahead.before(plan, self._store))
+
+    async def _drive(self, plan: Plan[T]) -> T:
         self._here()
         async with self._lock:
             self._check_open()

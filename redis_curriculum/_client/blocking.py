@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from redis_curriculum._client.catalogue import Catalogue, connecting
+from redis_curriculum._client.exits import close_at_exit, is_closed
 from redis_curriculum._client.handle import checked_results, one_result
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.live import Live
@@ -21,7 +22,7 @@ from redis_curriculum._state.file import Progress
 from redis_curriculum._state.intake import take_in
 from redis_curriculum._state.restore import restoring
 from redis_curriculum._store.calls import Call
-from redis_curriculum._store.play import play
+from redis_curriculum._store.play import play_one
 from redis_curriculum._store.store import Store
 from redis_curriculum._store.write import evict, report_failure, set_label
 from redis_curriculum._wire.blocking import DirectLink, drive
@@ -59,6 +60,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         super().__init__(address, store)
         self._link = link
         self._lock = threading.RLock()
+        self._close_at_exit()
 
     @classmethod
     def open(
@@ -164,7 +166,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
             EmptyPoolError: There is no task, and no generator makes one in ``retry_deadline_s``.
             GeneratorError: Nor can it: it failed for 16 task ids, or has no more (``Exhausted``).
         """
-        return self._call(play(self._store, (), 1)).tasks[0]
+        return self._call(play_one(self._store, (), 1)).tasks[0]
 
     def get_tasks(self, count: int, *, distinct: bool = False) -> list[Task]:
         """Draw ``count`` (1 to 1,000,000) tasks. One round trip a chunk.
@@ -192,7 +194,8 @@ class Curriculum(Catalogue, Live, Reading, Saving):
             DUPLICATE, if a retry found it applied; DEFERRED, if it is delivered later
             (``on_outage="continue"``), as with every call that reports or changes a task.
         """
-        return self._call(play(self._store, [one_result(task_id, score, numbers)], 0)).outcomes[0]
+        result = one_result(task_id, score, numbers)
+        return self._call(play_one(self._store, [result], 0)).outcomes[0]
 
     def update_many(self, results: Iterable[Result]) -> list[Outcome]:
         """Report (task_id, score) pairs, applied in order; one outcome each.
@@ -200,12 +203,12 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         Where the algorithm asks for more, a result is (task_id, score, numbers by name). One round
         trip a chunk. Every result is checked before anything is sent.
         """
-        return self._call(play(self._store, checked_results(results), 0)).outcomes
+        return self._call(play_one(self._store, checked_results(results), 0)).outcomes
 
     def next_task(self, finished: Result | None = None) -> Task:
         """Report a finished episode, if there is one, and draw the next task: one round trip."""
         results = () if finished is None else (finished,)
-        return self._call(play(self._store, results, 1)).tasks[0]
+        return self._call(play_one(self._store, results, 1)).tasks[0]
 
     def next_tasks(self, finished: Iterable[Result], count: int, *, distinct: bool = False) -> Step:
         """Report any number of finished episodes and draw ``count`` tasks: one round trip a chunk.
@@ -283,7 +286,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
 
         A call whose outcome was unknown is a new one from here on: repeated, it may count twice.
         """
-        self._run(self._store.worker.register())
+        self._drive(self._store.worker.register())
         return self.worker_id
 
     def renew_lease(self) -> None:
@@ -294,7 +297,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         Raises:
             WorkerFencedError: It is too late.
         """
-        self._run(self._store.backlog.renew(self._store))
+        self._drive(self._store.backlog.renew(self._store))
 
     @contextmanager
     def keeping_lease(self) -> Iterator[None]:
@@ -315,9 +318,10 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         if self._closed or self._pid != os.getpid():
             return
         try:
-            self._run(self._store.leave())
+            self._drive(self._store.leave())
         finally:
             self._closed = True
+            is_closed(self)
             self._link.close()
 
     def __enter__(self) -> Self:
@@ -335,7 +339,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         unfinished = self._store.unfinished
         call = unfinished.resumed(call)
         try:
-            answer = self._run(call.plan(self._store))
+            answer = self._drive(self._plan(call))
             unfinished.end(call)
             return answer  # Ctrl-C may come before this very line
         except BaseException:
@@ -343,6 +347,9 @@ class Curriculum(Catalogue, Live, Reading, Saving):
             raise
 
     def _run(self, plan: Plan[T]) -> T:
+        return self._drive(self._store.ahead.before(plan, self._store))
+
+    def _drive(self, plan: Plan[T]) -> T:
         self._here()
         with self._lock:
             self._check_open()
@@ -351,3 +358,8 @@ class Curriculum(Catalogue, Live, Reading, Saving):
     def _begin_anew(self) -> None:
         self._lock = threading.RLock()
         self._link = DirectLink(self._address, self._store.settings.timeout_s)
+        self._close_at_exit()
+
+    def _close_at_exit(self) -> None:
+        if self._store.settings.prefetch:
+            close_at_exit(self)

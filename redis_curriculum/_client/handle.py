@@ -8,6 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
+from redis_curriculum._protocol.plan import Plan, T
+from redis_curriculum._store.ahead import Played
+from redis_curriculum._store.calls import Call
 from redis_curriculum._store.once import RENEWALS_PER_LEASE
 from redis_curriculum._store.play import MOST_DRAWS, Play, play
 from redis_curriculum._store.store import Store
@@ -86,8 +89,11 @@ class Handle(ABC):
 
     @property
     def waiting_results(self) -> int:
-        """Results, failures and changes that wait for the server (``on_outage="continue"``)."""
-        return self._store.backlog.waiting
+        """Results, failures and changes that wait: for the server, or for the next draw.
+
+        See ``on_outage`` and ``prefetch`` of ``WorkerSettings``.
+        """
+        return self._store.backlog.waiting + self._store.ahead.waiting
 
     @property
     def dropped_results(self) -> int:
@@ -96,7 +102,7 @@ class Handle(ABC):
         More than 10,000 waited; or a restore replaced the state; or the outage outlasted the lease,
         and the reply to a call was lost: then nobody knows whether that call had arrived.
         """
-        return self._store.backlog.dropped
+        return self._store.backlog.dropped + self._store.ahead.dropped
 
     @property
     def _renewal_s(self) -> float:
@@ -114,6 +120,13 @@ class Handle(ABC):
         self._begin_anew()
         self._store.begin_anew()
         self._pid = os.getpid()
+
+    def _plan(self, call: Call[T]) -> Plan[T]:
+        """Carry a call out; what waits to be reported goes before it, or with it."""
+        plan = call.plan(self._store)
+        if isinstance(call, Played):
+            return plan
+        return self._store.ahead.before(plan, self._store, is_sent=call.is_sent)
 
     def _play(self, finished: Iterable[Result], count: object, distinct: object) -> Play:
         """A call for draws."""

@@ -142,6 +142,7 @@ def reopening(address: Address, former: Store) -> Plan[Store]:
         raise
     store.unfinished.caller = former.unfinished.caller
     store.backlog.succeed(former.backlog)
+    store.ahead.succeed(former.ahead)
     config = store.config.bind_as(former.config)
     yield InThread(partial(can_generate, config))  # the store finds what this has built
     store.configure(config, store.config_version)

@@ -16,6 +16,8 @@ from redis_curriculum._store import read
 from redis_curriculum.reporting.epochs import EpochReport, epoch_report, epoch_reports
 from redis_curriculum.reporting.events import Event, events
 from redis_curriculum.reporting.history import History, history
+from redis_curriculum.reporting.plots import picture
+from redis_curriculum.reporting.portrait import portrait
 from redis_curriculum.reporting.records import LabelRecord, columns, label_records
 from redis_curriculum.reporting.stats import stats
 
@@ -106,6 +108,19 @@ class Reading(Handle):
             MalformedStateError: Somebody has overwritten what was kept.
         """
         return self._run(history(self._store, labels))
+
+    def plot(self) -> Any:
+        """Return pictures of the curriculum: a ``matplotlib.figure.Figure``, yours to save or show.
+
+        Probability and success by label over time, the pool, progress, and where selectivity goes.
+        Labels beyond the most drawn are shown as one. Needs the extra ``plot``. About 15 round
+        trips for each retained epoch, four per 1,000 tasks.
+
+        Raises:
+            MissingLibraryError: Matplotlib is missing.
+            CurriculumError: There are no tasks to draw yet.
+        """
+        return picture(self._run(portrait(self._store)))
 
     def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.
@@ -211,6 +226,13 @@ class AsyncReading(Handle):
         ``Curriculum.history``.
         """
         return await self._run(history(self._store, labels))
+
+    async def plot(self) -> Any:
+        """Return pictures of the curriculum: a ``matplotlib.figure.Figure``, yours to save or show.
+
+        As ``Curriculum.plot``.
+        """
+        return picture(await self._run(portrait(self._store)))
 
     async def quarantine(self) -> dict[int, str]:
         """Return the ids of tasks that were taken out for failing, with their last messages.

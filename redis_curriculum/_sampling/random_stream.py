@@ -7,10 +7,12 @@ Random Number Generators", Operations Research 47(1), 159-164.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
+from typing import Final
 
 INDEX_TRIES = 16
-
+_TEXT_SIZE: Final = 48
 
 M1 = 4294967087
 M2 = 4294944443
@@ -40,6 +42,22 @@ class RandomStream:
         words = [int.from_bytes(digest[i : i + 8], "big") for i in range(0, 48, 8)]
         moduli = [M1, M1, M1, M2, M2, M2]
         return cls([word % (m - 1) + 1 for word, m in zip(words, moduli, strict=True)])
+
+    @classmethod
+    def from_text(cls, text: str) -> RandomStream:
+        """Return a stream that goes on from ``text``.
+
+        Raises:
+            ValueError: It is not six numbers of eight hexadecimal digits.
+        """
+        if len(text) != _TEXT_SIZE or not re.fullmatch("[0-9a-f]+", text):
+            raise ValueError(text)
+        return cls([int(text[i : i + 8], 16) for i in range(0, _TEXT_SIZE, 8)])
+
+    @property
+    def text(self) -> str:
+        """The state as it is stored: six numbers of eight hexadecimal digits each."""
+        return "".join(f"{number:08x}" for number in self._state)
 
     @property
     def state(self) -> State:

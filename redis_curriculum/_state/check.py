@@ -17,6 +17,7 @@ from redis_curriculum._protocol.stored import field, malformed, text
 from redis_curriculum._protocol.stored import ids as stored_ids
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
+from redis_curriculum._state.file import Progress
 from redis_curriculum._state.format import check_statistics
 from redis_curriculum._store.contracts import REPAIR_INDEX, REPAIR_LABELS, REPAIR_SUMS, REPAIR_TASKS
 from redis_curriculum._store.read import task_ids
@@ -38,7 +39,9 @@ _SINGLE: Final = (
 _FAMILIES: Final = ("task", "label", "progress", "count", "epoch", "cell")
 
 
-def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
+def check(
+    store: Store, *, repair: bool = False, progress: Progress | None = None
+) -> Plan[list[str]]:
     """Name every violation; with ``repair``, rebuild the indices first and name what is left.
 
     Left are counters that disagree, once somebody has meddled with their keys. If settings change
@@ -52,7 +55,7 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
         try:
             if is_to_repair:
                 yield from _repair(store)
-            problems = yield from _problems(store)
+            problems = yield from _problems(store, progress)
         except (ConfigChangedError, UnindexedError):
             continue
         yield from store.reload()
@@ -60,11 +63,11 @@ def check(store: Store, *, repair: bool = False) -> Plan[list[str]]:
             return problems
 
 
-def _problems(store: Store) -> Plan[list[str]]:
+def _problems(store: Store, progress: Progress | None) -> Plan[list[str]]:
     places, problems = yield from _places(store)
     for place in places:
         problems += place.problems(store.config.algorithm)
-    totals, moment, labels = yield from _totals(store)
+    totals, moment, labels = yield from _totals(store, progress)
     problems += _total_problems(totals, moment, labels)
     try:
         check_statistics(store.config.algorithm, "pool", moment.statistics)
@@ -100,17 +103,21 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     return places, problems
 
 
-def _totals(store: Store) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
+def _totals(
+    store: Store, progress: Progress | None = None
+) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     """Read one moment; give way to a snapshot, wait for its end and begin anew."""
     turn = Turn(store.server.deadline_s)
     while True:
         try:
-            return (yield from _totals_at_once(store, turn))
+            return (yield from _totals_at_once(store, turn, progress))
         except SnapshotError as error:  # the moment was lost, or another one's lasts too long
             yield from turn.wait(error)
 
 
-def _totals_at_once(store: Store, turn: Turn) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
+def _totals_at_once(
+    store: Store, turn: Turn, progress: Progress | None
+) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     scorer = store.config.algorithm
     moment = Moment(store.server, store.variant)
     yield from moment.begin(turn, gives_way=True)
@@ -120,6 +127,8 @@ def _totals_at_once(store: Store, turn: Turn) -> Plan[tuple[Totals, Moment, list
         for start in range(0, len(ids), CHUNK):
             for record in (yield from moment.tasks(ids[start : start + CHUNK])):
                 _add(totals, scorer, record, store.server.keys.task(record["task_id"]))
+            if progress:
+                progress(min(start + CHUNK, len(ids)), len(ids))
         names = yield from _label_names(moment)
         for start in range(0, len(names), CHUNK):
             labels += yield from moment.labels(names[start : start + CHUNK])

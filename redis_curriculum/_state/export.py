@@ -13,6 +13,7 @@ from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.records import known_fields
 from redis_curriculum._protocol.stored import field, malformed, number, text
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import statistics_of
 from redis_curriculum._state.file import Lines, Progress, SnapshotInfo, Target, checked_progress
@@ -134,7 +135,7 @@ def _manifest_of(moment: Moment, redis: str) -> Manifest:
         epoch=whole("epoch"),
         generation=whole("generation"),
         next_index=whole("next_index"),
-        random=field(meta, "random", lambda words: [int(word) for word in words.split(" ")]),
+        random=field(meta, "random", lambda text: [*RandomStream.from_text(text).state]),
         counters={name: whole(name) for name in COUNTERS if name in meta},
         forced=field({"forced": "[]", **meta}, "forced", json.loads),
         workers=moment.workers,

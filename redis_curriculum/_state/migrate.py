@@ -6,8 +6,8 @@ first: since the moment nothing in the older generation has changed, and no work
 of schema 1 copy what they change while a moment is marked, so a change leaves a trace. Killed at
 any point, the curriculum is entirely of the older schema or entirely of this one.
 
-What stands outside of a generation is the same in both schemas and stays where it is: epochs,
-events, the random stream, the counters of ``meta``.
+What stands outside of a generation stays where it is: epochs, events, the counters of ``meta``. The
+random stream is written as this schema writes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import SCHEMA
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.requirements import audit, enforce, is_older, require_schema
-from redis_curriculum._protocol.stored import number
+from redis_curriculum._protocol.stored import malformed, number, whole
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state.consistent_read import Moment, Turn
 from redis_curriculum._state.expected import Totals
 from redis_curriculum._state.export import manifest_of, read_lines
@@ -35,6 +36,7 @@ from redis_curriculum._state.format import (
     LabelLine,
     Line,
     TaskLine,
+    check_random,
     check_statistics,
     config_of_2,
     known,
@@ -199,6 +201,7 @@ def _read(moment: Moment, config: CurriculumConfig, progress: Progress | None) -
     yield from read_lines(moment, scorer, (), kept.add, _first_half(progress))
     for label in kept.labels:
         kept.totals.add_label(label.label, label.statistics)
+    moment.meta["random"] = _random(moment)
     manifest = manifest_of(moment, redis="")
     return Intake(manifest, config, [], kept.totals, kept.labels, kept.again)
 
@@ -252,6 +255,15 @@ class _Kept:
                 yield cast("Line", MODELS[fields["type"]].model_construct(**fields))
 
 
+def _random(moment: Moment) -> str:
+    """Schema 1 has the random stream as six decimal numbers."""
+    words = moment.meta.get("random", "").split(" ")
+    try:
+        return RandomStream(check_random([whole(word) for word in words])).text
+    except ValueError:
+        raise malformed(moment.server.keys.meta, "random", moment.meta.get("random")) from None
+
+
 class _InPlace(Stage):
     """The next generation of a curriculum whose moment is held meanwhile."""
 
@@ -275,5 +287,6 @@ class _InPlace(Stage):
             MigrationError: A worker of the older version has written, or holds a lease.
         """
         args = [*self.head, self.steps, schema, self.intake.config.events_retained]
-        args += [word for pair in self.meta.items() for word in pair]
+        meta = {**self.meta, "random": RandomStream(self.intake.manifest.random).text}
+        args += [word for pair in meta.items() for word in pair]
         yield from self.server.run(MIGRATE, *args)

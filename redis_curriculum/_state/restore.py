@@ -17,6 +17,7 @@ from redis_curriculum._protocol.keys import EPOCH
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import audit, enforce, schema_finding
 from redis_curriculum._protocol.stored import number
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state.file import Progress, checked_progress
 from redis_curriculum._state.format import COUNTERS
 from redis_curriculum._state.intake import Intake
@@ -113,7 +114,7 @@ def _meta(stage: Stage) -> dict[str, str | int | bytes]:
         "epoch": manifest.epoch,
         **({"oldest_epoch": oldest} if oldest else {}),
         "created_ms": manifest.curriculum_created_ms,
-        "random": " ".join(map(str, manifest.random)),
+        "random": RandomStream(manifest.random).text,
         "next_index": manifest.next_index,
         "forced": canonical_json(manifest.forced + forced),
     }

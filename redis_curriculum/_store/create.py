@@ -27,7 +27,7 @@ def created(server: Server, config: CurriculumConfig) -> Plan[list[Any]]:
     If another process creates it at the same time, the answer describes the other's curriculum.
     """
     yield from announce(server)
-    state = " ".join(str(number) for number in RandomStream.from_seed(config.seed).state)
+    state = RandomStream.from_seed(config.seed).text
     own = [config.to_json(), config.sha256(), packed_hypers(config), state, secrets.token_hex(8)]
     answer: list[Any] = yield from server.run(OPEN, SCHEMA, *own)
     return answer

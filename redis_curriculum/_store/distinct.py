@@ -16,6 +16,7 @@ import numpy as np
 
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._sampling.draw import choose, choose_distinct
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._store.read import pool
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import EmptyPoolError
@@ -36,7 +37,7 @@ def choosing(store: Store, count: int, known: Sequence[int], *, distinct: bool) 
     """
     state = yield from store.server.command("HGET", store.server.keys.meta, "random")
     found = yield from pool(store)
-    rng = np.random.default_rng([*map(int, state.split()), *known])
+    rng = np.random.default_rng([*RandomStream.from_text(state).state, *known])
     if distinct:
         chosen = choose_distinct(found, store.config.algorithm, rng, count, without=known)
     else:

@@ -44,7 +44,7 @@ MOST_KNOWN: Final = 10_000
 MOST_TASKS: Final = 10_000
 """With more tasks a point has no probabilities, for which every task must be read."""
 _PAUSES: Final = 200
-"""After a point there is none for so many times as long as it took: 0.5 % of one worker's time."""
+"""After a point there is none for so many times the CPU time that it took this thread."""
 _AFTER_ERROR_S: Final = 60.0
 
 RATES: Final = ("tasks", "probability", "learning_progress", "success_rate", "mean_score")
@@ -89,14 +89,14 @@ def note(store: Store) -> Plan[None]:
 
 def _note(store: Store) -> Plan[float]:
     """Ask for the turn, and take it; return for how long there is nothing to do, in seconds."""
-    interval_ms, started = round(1000 * INTERVAL_S), time.monotonic()
+    interval_ms, started = round(1000 * INTERVAL_S), time.thread_time()
     ask = (NOTE_HISTORY, interval_ms, 0, MOST_POINTS, "")
     is_mine, pause_ms = yield from store.server.run(*ask)
     if is_mine:
         packed = yield from _point(store)
         if packed is None:
             return _AFTER_ERROR_S
-        spent_ms = round(1000 * (time.monotonic() - started))
+        spent_ms = round(1000 * (time.thread_time() - started))
         most = max(_LEAST_POINTS, min(MOST_POINTS, _MOST_BYTES // len(packed)))
         keep = (NOTE_HISTORY, interval_ms, _PAUSES * spent_ms, most, packed)
         _, pause_ms = yield from store.server.run(*keep)

@@ -13,6 +13,7 @@ from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._protocol.stored import malformed, text
+from redis_curriculum._store.ahead import Played, Sent
 from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
 from redis_curriculum._store.distinct import choosing, too_few
@@ -32,13 +33,18 @@ from redis_curriculum.tasks.task import Task
 MOST_DRAWS: Final = 1_000_000
 MOST_IN_VAIN: Final = 10
 """A draw may end early without a task, since its trials are bounded; so often it never does."""
-_Sent = tuple[int, tuple[float, ...]]
-"""A result: task id; score in [0, 1] and the numbers that the algorithm asks for."""
 
 
 def play(store: Store, finished: Iterable[Result], count: int, *, distinct: bool = False) -> Play:
     """Report results, in order, and draw ``count`` tasks; one round trip up to a chunk."""
     return Play(_results(store, finished), count, distinct)
+
+
+def play_one(store: Store, finished: Iterable[Result], count: int) -> Call[Step]:
+    """Report results and draw one task or none: at once, or ahead if the settings say so."""
+    if store.settings.prefetch:
+        return Played(_results(store, finished), count, Play)
+    return play(store, finished, count)
 
 
 @dataclass(slots=True)
@@ -47,7 +53,7 @@ class Play(Supplied[Step]):
 
     can_wait = True
 
-    results: list[_Sent]
+    results: list[Sent]
     count: int
     distinct: bool = False
     outcomes: list[Outcome] = field(default_factory=list, init=False, compare=False)
@@ -310,11 +316,11 @@ def _again(write: Write, answer: Drawn) -> list[Argument]:
     return [0, may_replace, drawn, 0, "", *results]
 
 
-def _results(store: Store, finished: object) -> list[_Sent]:
+def _results(store: Store, finished: object) -> list[Sent]:
     is_scalar = getattr(finished, "ndim", 1) == 0  # an array of no dimension cannot be iterated
     if is_scalar or not isinstance(finished, (list, tuple, Iterable)):  # two are quick to tell
         raise InvalidInputError("results", "pairs (task_id, score)", finished)
-    results: list[_Sent] = []
+    results: list[Sent] = []
     algorithm = store.config.algorithm
     for i, result in enumerate(finished):
         if not _is_result(result):

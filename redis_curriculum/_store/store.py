@@ -20,6 +20,7 @@ from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.plan import InThread, Plan
 from redis_curriculum._protocol.scripts import Contract, Script, use
 from redis_curriculum._protocol.stored import number
+from redis_curriculum._store.ahead import Ahead
 from redis_curriculum._store.calls import Unfinished
 from redis_curriculum._store.contracts import REINDEX
 from redis_curriculum._store.generate import can_generate
@@ -83,6 +84,7 @@ class Store:
         self.worker.serve(server, self.reindex)
         self.unfinished = Unfinished()
         self.backlog = Backlog()
+        self.ahead = Ahead()
         self.epoch = epoch
         """The epoch that this handle believes current; only its trainer's handle needs to."""
         self.unindexed: str | None = None
@@ -97,12 +99,13 @@ class Store:
         """Become another worker, with nothing begun: after a fork."""
         self.worker.begin_anew()
         self.unfinished.clear()
-        self.maker, self.backlog = Maker(), Backlog()
+        self.maker, self.backlog, self.ahead = Maker(), Backlog(), Ahead()
 
     def leave(self) -> Plan[None]:
         """Deliver what waits and say goodbye, if that can be done at once; never fails."""
         deadline_s, self.server.deadline_s = self.server.deadline_s, 0.0
         try:
+            yield from self.ahead.leave(self)
             with suppress(CurriculumError):
                 yield from self.backlog.deliver(self)
             yield from self.worker.leave()

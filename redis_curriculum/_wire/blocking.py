@@ -14,8 +14,18 @@ import redis
 from redis import exceptions
 
 from redis_curriculum._protocol.asking import FIRST_WORD_S
-from redis_curriculum._protocol.plan import Command, InThread, Plan, T, Wait, Words, one
-from redis_curriculum._wire.link import Link
+from redis_curriculum._protocol.plan import (
+    Command,
+    InThread,
+    Plan,
+    Request,
+    Run,
+    T,
+    Wait,
+    Words,
+    one,
+)
+from redis_curriculum._wire.link import Link, as_text
 from redis_curriculum._wire.options import class_name
 from redis_curriculum._wire.steps import (
     Connect,
@@ -27,12 +37,16 @@ from redis_curriculum._wire.steps import (
     first_error,
     tell_of_silence,
 )
+from redis_curriculum.errors import CurriculumError
 
 _CAN_POLL: Final = hasattr(select, "poll")  # not on Windows
 
 
 class DirectLink(Link):
     """A link whose calls block. Whoever shares it between threads takes a lock."""
+
+    at_once = True
+    """Whether the call of a script on an open connection goes out without ``send``."""
 
     def call(self, words: Words, key: str) -> Any:
         """Send one command about ``key`` and return its reply; raises as ``Link.send``."""
@@ -42,15 +56,50 @@ class DirectLink(Link):
         """Close the connection; the next call opens another."""
         _run(self.hang_up())
 
+    def answer(self, request: Request) -> Any:
+        """Do what a plan asks for and return the reply; as ``serve``, with fewer layers.
+
+        The call of a script on an open connection is what a worker makes all the time. It is sent
+        and its reply read without a step. If that fails, the steps go on from the failure.
+        """
+        connection = self._connection
+        if connection is None or not (self.at_once and isinstance(request, Run)):
+            return _run(self.serve(request))
+        words = as_text(("EVALSHA", request.script.sha, *self._tail(request)))
+        try:
+            self._connection = None  # until its reply has been read
+            reply = _exchange(Exchange(connection, words))
+            self._connection, self._answered = connection, True
+        except BaseException as error:  # noqa: BLE001 - the steps decide what becomes of it
+            self._connection = connection
+            return _run(self.serve(request), error)
+        return reply
+
 
 def drive(plan: Plan[T], link: DirectLink) -> T:
     """Run a plan to its end and return its result."""
-    return _run(link.carry(plan))
+    try:
+        request = next(plan)
+        while True:
+            try:
+                reply = link.answer(request)
+            except CurriculumError as error:
+                request = plan.throw(error)
+            else:
+                request = plan.send(reply)
+    except StopIteration as stop:
+        returned: T = stop.value
+        return returned
+    finally:
+        plan.close()  # at once, also when interrupted: it notes what may have been applied
 
 
-def _run(steps: Steps[T]) -> T:
+def _run(steps: Steps[T], failure: BaseException | None = None) -> T:
+    """Perform steps to their end; ``failure``: what the first of them has come to already."""
     try:
         step = next(steps)
+        if failure is not None:
+            step = steps.throw(failure)
         while True:
             try:
                 result = _perform(step)
@@ -67,10 +116,7 @@ def _run(steps: Steps[T]) -> T:
 
 def _perform(step: Step) -> Any:
     if isinstance(step, (Exchange, ExchangeAll)):
-        step.connection.send_packed_command(step.packed, check_health=False)
-        if not _answers_soon(step.connection):
-            return _late(step)
-        return _replies(step)
+        return _exchange(step)
     if isinstance(step, Connect):
         timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), step.timeout_s)
         connection = getattr(redis, class_name(step.options))(**step.options, **timeouts)
@@ -89,6 +135,13 @@ def _perform(step: Step) -> Any:
         wait([step.future], step.seconds)
         return None
     return step.function() if isinstance(step, InThread) else time.sleep(step.seconds)
+
+
+def _exchange(step: Exchange | ExchangeAll) -> Any:
+    step.connection.send_packed_command(step.packed, check_health=False)
+    if not _answers_soon(step.connection):
+        return _late(step)
+    return _replies(step)
 
 
 @contextmanager

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
 
-from redis_curriculum._protocol.plan import Command, Commands, InThread, Plan, Run, T, Words
+from redis_curriculum._protocol.plan import (
+    Command,
+    Commands,
+    InThread,
+    Plan,
+    Request,
+    Run,
+    T,
+    Words,
+)
 from redis_curriculum._protocol.scripts import Script, in_use
 from redis_curriculum._wire.options import Place, client_options, places, sentinel_options
 from redis_curriculum._wire.primary import named_by_sentinel, owner_of_slot
@@ -84,17 +93,7 @@ class Link:
             request = next(plan)
             while True:
                 try:
-                    if isinstance(request, Run):
-                        reply = yield from self._run(request)
-                    elif isinstance(request, Command):
-                        if request.place and request.place != self._here():
-                            host, port = request.place
-                            yield from self._leave({"host": host, "port": port})
-                        reply = yield from self.send(request.words, request.key)
-                    elif isinstance(request, Commands):
-                        reply = yield from self.send_all(request.each, request.key)
-                    else:
-                        reply = yield request
+                    reply = yield from self.serve(request)
                 except CurriculumError as error:
                     request = plan.throw(error)
                 else:
@@ -104,6 +103,19 @@ class Link:
             return result
         finally:
             plan.close()  # at once, also when interrupted: it notes what may have been applied
+
+    def serve(self, request: Request) -> Steps[Any]:
+        """Do what a plan asks for; return the reply."""
+        if isinstance(request, Run):
+            return (yield from self._run(request))
+        if isinstance(request, Command):
+            if request.place and request.place != self._here():
+                host, port = request.place
+                yield from self._leave({"host": host, "port": port})
+            return (yield from self.send(request.words, request.key))
+        if isinstance(request, Commands):
+            return (yield from self.send_all(request.each, request.key))
+        return (yield request)
 
     def hang_up(self) -> Steps[None]:
         """Close the connection, and give up the use of an embedded server."""
@@ -117,7 +129,7 @@ class Link:
         Raises:
             CurriculumError: As ``translate`` says.
         """
-        text = _text(words)
+        text = as_text(words)
         try:
             return (yield from self._send(lambda to: Exchange(to, text), key))
         except exceptions.AskError as error:
@@ -130,7 +142,7 @@ class Link:
             CurriculumError: As ``translate`` says; while the slot moves to another node, a
                 ``ServerRefusedError``: some of the keys are here, some there.
         """
-        texts = tuple([_text(words) for words in each])
+        texts = tuple([as_text(words) for words in each])
         try:
             replies: list[Any] = yield from self._send(lambda to: ExchangeAll(to, texts), key)
         except exceptions.AskError as error:
@@ -147,10 +159,7 @@ class Link:
         raise ServerUnavailableError(f"{self._address.public}: redirected without end")
 
     def _run(self, request: Run) -> Steps[Any]:
-        # On a cluster a second key, which never exists: while the slot moves to another node, Redis
-        # then refuses the call (TRYAGAIN) instead of running it on the half that is still here.
-        key, in_cluster = request.key, self._address.kind == "cluster"
-        tail = (2, key, f"{key}:absent", *request.args) if in_cluster else (1, key, *request.args)
+        key, tail = request.key, self._tail(request)
         evaluate = ("EVALSHA", request.script.sha, *tail)
         with suppress(MissingScriptError, UnknownCommandError):
             return (yield from self.send(evaluate, key))
@@ -165,6 +174,15 @@ class Link:
             if error.command != "eval":
                 raise
             raise ServerRefusedError(_NO_SCRIPTS, code="NOSCRIPT") from error
+
+    def _tail(self, request: Run) -> tuple[Any, ...]:
+        """What follows the script's name."""
+        # On a cluster a second key, which never exists: while the slot moves to another node, Redis
+        # then refuses the call (TRYAGAIN) instead of running it on the half that is still here.
+        key = request.key
+        if self._address.kind == "cluster":
+            return (2, key, f"{key}:absent", *request.args)
+        return (1, key, *request.args)
 
     def _load(self, script: Script, key: str) -> Steps[bool]:
         """Load a script, and all that others may call beside it: they may not be allowed to."""
@@ -308,5 +326,6 @@ class Link:
                 self._attachment = None
 
 
-def _text(words: Words) -> Text:
+def as_text(words: Words) -> Text:
+    """Return a command with its numbers as texts; floats keep 17 digits."""
     return tuple([w if isinstance(w, (str, bytes)) else repr(w) for w in words])

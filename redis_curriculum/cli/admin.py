@@ -43,7 +43,7 @@ def gc(
     Staged and old generations, copies of dead snapshots, expired workers, and what is left of
     deleted curricula. Nothing that a live process may need.
     """
-    with session(url, WORKING) as server:
+    with session(url, WORKING) as server, progress_bar("gc"):
         if name is not None:
             plan = cleanup.gc(server.about(name), dry_run=dry_run)
         else:
@@ -83,7 +83,8 @@ def delete(
                 f"{len(live)} live workers use curriculum {name!r} (redis-curriculum workers lists"
                 " them): end them, wait until their leases have ended, or use --force"
             )
-        keys = server.run(cleanup.delete(curriculum))
+        with progress_bar("delete"):
+            keys = server.run(cleanup.delete(curriculum))
     if json:
         print_json({"name": name, "keys": keys})
     else:

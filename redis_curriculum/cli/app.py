@@ -11,7 +11,19 @@ from typing import Annotated, Final
 
 import typer
 
-from redis_curriculum.cli import INTERRUPTED, admin, inspect, server, settings, snapshots, top
+from redis_curriculum.cli import (
+    INTERRUPTED,
+    admin,
+    inspect,
+    metrics,
+    past,
+    pictures,
+    server,
+    settings,
+    snapshots,
+    top,
+)
+from redis_curriculum.cli.examples import EXAMPLES
 from redis_curriculum.cli.output import say
 from redis_curriculum.errors import (
     CurriculumError,
@@ -23,11 +35,12 @@ from redis_curriculum.errors import (
 app = typer.Typer(
     name="redis-curriculum",
     help="Learning-progress curricula in Redis: look at them, check, save and restore them.",
-    add_completion=False,
     rich_markup_mode=None,
 )
-for _module in (server, inspect, top, settings, snapshots, admin):
+for _module in (server, inspect, top, past, pictures, metrics, settings, snapshots, admin):
     _module.add_to(app)
+for _info in app.registered_commands:
+    _info.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[_info.name or ""])
 
 # Typer has click inside or beside it, depending on its version; this is click's base of errors.
 _CallError: Final = typer.BadParameter.__mro__[2]
@@ -49,11 +62,22 @@ def _root(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; may stand anywhere.")] = False,
 ) -> None:
     """Learning-progress curricula in Redis: look at them, check, save and restore them."""
     if context.invoked_subcommand is None:
         sys.stdout.write(f"{context.get_help()}\n")
         raise typer.Exit(2)
+    if json:
+        _set_json(context, context.invoked_subcommand)
+
+
+def _set_json(context: typer.Context, command: str) -> None:
+    """Have the command print JSON, as if the option stood behind it."""
+    parameters = context.command.commands[command].params  # type: ignore[attr-defined]
+    if not any(parameter.name == "json" for parameter in parameters):
+        raise InvalidInputError("--json", f"left out: {command} prints no JSON", command)
+    context.default_map = {command: {"json": True}}
 
 
 def run(words: Sequence[str] | None = None) -> int:

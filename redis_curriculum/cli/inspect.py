@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json as json_
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
 
 from redis_curriculum._admin import overview
 from redis_curriculum._protocol.keys import SCHEMA
+from redis_curriculum._protocol.records import TaskRecord
 from redis_curriculum._state.check import check as check_plan
 from redis_curriculum._store.read import read_one
 from redis_curriculum._store.workers import workers as workers_plan
@@ -24,6 +28,7 @@ from redis_curriculum.cli.output import (
     print_json,
     print_line,
     print_table,
+    progress_bar,
     say,
 )
 from redis_curriculum.cli.session import WORKING, AsJson, Name, Url, session
@@ -153,10 +158,38 @@ def _counts(numbers: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in numbers.items())
 
 
-def tasks(name: Name, *, url: Url = None, json: AsJson = False) -> None:
+class Order(StrEnum):
+    """What tasks are listed by: the most first, but for ``task``."""
+
+    PROBABILITY = "probability"
+    PROGRESS = "progress"
+    SUCCESS = "success"
+    SAMPLES = "samples"
+    RESULTS = "results"
+    FAILURES = "failures"
+    TASK = "task"
+
+
+def tasks(
+    name: Name,
+    *,
+    label: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Only these, such as maze-*.")
+    ] = None,
+    sort: Annotated[Order, typer.Option(help="The most first.")] = Order.PROBABILITY,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N.")] = None,
+    url: Url = None,
+    json: AsJson = False,
+) -> None:
     """List the pool's tasks, the likeliest to be drawn first."""
     with session(url) as server:
         rows = server.run(records.tasks(server.store(name)))
+    if label is not None:
+        rows = [row for row in rows if fnmatchcase(row[0].label, label)]
+    rows.sort(key=lambda row: _place(sort, *row))
+    if limit is not None and limit < len(rows):
+        say(f"the first {limit} of {len(rows)} tasks by {sort} (--limit)")
+        rows = rows[:limit]
     if json:
         print_json([{**record.fields(), "probability": chance} for record, chance in rows])
         return
@@ -175,6 +208,21 @@ def tasks(name: Name, *, url: Url = None, json: AsJson = False) -> None:
             for record, chance in rows
         ),
     )
+
+
+def _place(order: Order, record: TaskRecord, chance: float) -> float:
+    """Where a task stands; never comes last."""
+    values: dict[Order, float | None] = {
+        Order.PROBABILITY: chance,
+        Order.PROGRESS: record.statistics.get("learning_progress"),
+        Order.SUCCESS: record.statistics.get("success_rate_ema"),
+        Order.SAMPLES: record.sample_count,
+        Order.RESULTS: record.completion_count,
+        Order.FAILURES: record.failure_count,
+        Order.TASK: -record.task_id,
+    }
+    value = values[order]
+    return math.inf if value is None else -value
 
 
 def task(
@@ -258,8 +306,9 @@ def check(
 
     Workers may go on meanwhile. Exit code 1 if anything disagrees.
     """
-    with session(url, WORKING) as server:
-        problems = server.run(check_plan(server.store(name), repair=repair))
+    with session(url, WORKING) as server, progress_bar("check") as progress:
+        plan = check_plan(server.store(name), repair=repair, progress=progress)
+        problems = server.run(plan)
     if json:
         print_json({"repaired": repair, "problems": problems})
     else:

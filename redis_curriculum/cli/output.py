@@ -21,6 +21,9 @@ from redis_curriculum._values.texts import shown_on
 _WIDE: Final = 10_000
 """Columns where nobody watches: a row stays a line, for grep and awk."""
 
+_LEAST_WIDTH: Final = 12
+"""Of a column of texts, which is folded where it is wider than the terminal has room for."""
+
 
 def printable(text: object) -> str:
     """A text on one line in which nothing can steer a terminal."""
@@ -47,20 +50,42 @@ def _plain(value: object) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headings; a column whose heading begins with ``>`` is right-aligned."""
+    """Print rows under headings; a column whose heading begins with ``>`` is right-aligned.
+
+    In a terminal that is too narrow, the last columns are left out, which a line says.
+    """
     console = console_of_stdout()
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    count = len(columns)
+    table = _table(console, columns, cells)
+    while count > 1 and _least_width(console, table) > console.width:
+        count -= 1
+        table = _table(console, columns[:count], cells)
+    _print(console, table)
+    if count < len(columns):
+        left_out = ", ".join(heading.removeprefix(">") for heading in columns[count:])
+        say(f"no room for {left_out}: --json has all, and so has a wider terminal")
+
+
+def _table(console: Console, columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> Table:
     table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for heading in columns:
+    for i, heading in enumerate(columns):
         right = heading.startswith(">")
+        widest = max((row[i].cell_len for row in cells), default=0)
         table.add_column(
             heading.removeprefix(">"),
             justify="right" if right else "left",
             no_wrap=right or not console.is_terminal,
             overflow="fold",
+            min_width=min(widest, _LEAST_WIDTH),
         )
-    for row in rows:
-        table.add_row(*(_cell(cell) for cell in row))
-    _print(console, table)
+    for row in cells:
+        table.add_row(*row[: len(columns)])
+    return table
+
+
+def _least_width(console: Console, table: Table) -> int:
+    return table.__rich_measure__(console, console.options.update(width=_WIDE)).minimum
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:

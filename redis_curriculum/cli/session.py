@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -50,7 +51,22 @@ Url = Annotated[
         help="The server; its password is better set in REDIS_CURRICULUM_PASSWORD.",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="The curriculum's name.", show_default=False)]
+
+
+def _known_names(context: typer.Context, incomplete: str) -> list[str]:
+    """For the completion of a shell: the names on the server, if it answers at once."""
+    with suppress(CurriculumError, OSError):
+        url = context.params.get("url") or os.environ.get(URL_VARIABLE)
+        with session(url, WorkerSettings(retry_deadline_s=0, timeout_s=1)) as server:
+            known = drive(names(server.address, 0), server.link)
+            return [name for name in known if name.startswith(incomplete)]
+    return []
+
+
+Name = Annotated[
+    str,
+    typer.Argument(help="The curriculum's name.", show_default=False, autocompletion=_known_names),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -70,6 +86,12 @@ class Session:
         """
         try:
             return drive(plan, self.link)
+        except CurriculumNotFoundError as error:
+            if error.name is not None:
+                with suppress(CurriculumError):
+                    others = self._others(error.name)
+                    error.message = f"no curriculum named {error.name!r} on this server; {others}"
+            raise
         except CurriculumError:
             raise
         except (ValueError, TypeError, LookupError, OverflowError) as error:
@@ -91,12 +113,7 @@ class Session:
         Raises:
             CurriculumNotFoundError: There is none of that name; the message has those that exist.
         """
-        try:
-            return self.run(attach(self.about(name), self.settings))
-        except CurriculumNotFoundError as error:
-            with suppress(CurriculumError):
-                error.message = f"no curriculum named {name!r} on this server; {self._others(name)}"
-            raise
+        return self.run(attach(self.about(name), self.settings))
 
     def _others(self, name: str) -> str:
         known = self.run(names(self.address, self.settings.retry_deadline_s))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, validate_key_prefix, validate_name
+from redis_curriculum.errors import InvalidInputError
 
 
 def _check_prefix(value: object) -> object:
@@ -51,3 +52,19 @@ class WorkerSettings(FrozenModel):
     chunk: Annotated[int, In("[1, 1000]")] = Field(
         default=100, description="Items per script call; larger batches are split."
     )
+    prefetch: Annotated[int, In("[0, 1000]")] = Field(
+        default=0,
+        description="Tasks that are drawn with one call at most and handed out one by one; their"
+        " results go with the next draw. 0: each call draws and reports at once. Not above chunk.",
+    )
+    prefetch_age_s: Annotated[float, In("(0, 86400]")] = Field(
+        default=10.0,
+        description="Seconds after which tasks drawn ahead are not handed out any more, and results"
+        " no longer wait; looked at with each call.",
+    )
+
+    @model_validator(mode="after")
+    def _check_prefetch(self) -> Self:
+        if self.prefetch > self.chunk:
+            raise InvalidInputError("prefetch", f"at most chunk ({self.chunk})", self.prefetch)
+        return self

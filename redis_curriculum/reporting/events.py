@@ -34,11 +34,19 @@ class Event:
 
 def events(store: Store, count: object) -> Plan[list[Event]]:
     """Read the latest entries, the oldest of them first; see ``Curriculum.events``."""
-    left = int(_COUNT.require(count, "count"))
+    return (yield from _latest(store, int(_COUNT.require(count, "count")), "-"))
+
+
+def events_since(store: Store, event_id: str) -> Plan[list[Event]]:
+    """Read the entries that came after one, the oldest of them first. One round trip per 1,000."""
+    return (yield from _latest(store, 1_000_000, f"({event_id}"))
+
+
+def _latest(store: Store, left: int, begin: str) -> Plan[list[Event]]:
     found: list[Event] = []
     end = "+"
     while left > 0:
-        words = ("XREVRANGE", store.server.keys.events, end, "-", "COUNT", min(left, _CHUNK))
+        words = ("XREVRANGE", store.server.keys.events, end, begin, "COUNT", min(left, _CHUNK))
         entries = yield from store.server.command(*words)
         found += [_event(entry_id, flat) for entry_id, flat in entries]
         left -= len(entries)

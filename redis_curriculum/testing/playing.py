@@ -246,7 +246,7 @@ class Played:
         """Read the random stream."""
         server = self.store.server
         text = self.ask(server.command("HGET", server.keys.meta, "random"))
-        return RandomStream([int(number) for number in text.split(" ")])
+        return RandomStream.from_text(text)
 
     def ranks(self) -> list[list[tuple[int, str]]]:
         """Return the three sorted sets in order: task ids and ranks, every bit as text."""

@@ -31,6 +31,7 @@ def test_every_command_keeps_its_promise(
     cli: Cli, curriculum: Curriculum, server: RunningServer, tmp_path: Path
 ) -> None:
     name, file = curriculum.name, tmp_path / "a.rcs"
+    curriculum.report_failure(curriculum.task_ids()[0], "broken", permanent=True)
     with server.client() as client:
         client.zadd(Keys(name).workers, {"dead": 1})
     calls: dict[str, tuple[object, ...]] = {
@@ -40,6 +41,12 @@ def test_every_command_keeps_its_promise(
         "task": (name, curriculum.task_ids()[0]),
         "labels": (name,),
         "workers": (name,),
+        "history": (name,),
+        "epochs": (name,),
+        "events": (name,),
+        "quarantine": (name,),
+        "plot": (name, "--out", tmp_path / "a.svg"),
+        "report": (name, "--out", tmp_path / "a.html"),
         "set": (name, "num_active_tasks=300"),
         "check": (name,),
         "snapshot": (name, file),
@@ -52,7 +59,8 @@ def test_every_command_keeps_its_promise(
         "acl": (name,),
     }
     shown = {command: _fields(cli(command, *words, "--json")) for command, words in calls.items()}
-    shown["serve"] = _of_serve(tmp_path)
+    shown["serve"] = _first_line("serve", tmp_path / "served")
+    shown["metrics"] = _first_line("metrics", "--port", 0, REDIS_CURRICULUM_URL=server.url)
     assert shown == promised(curriculum.config.algorithm)
     assert shown.keys() == commands().keys() - {"demo", "top"}
 
@@ -66,8 +74,8 @@ def _fields(answer: Any) -> list[str]:
     return [*found, *(within[0] if within else ())]
 
 
-def _of_serve(place: Path) -> list[str]:
-    serving = process("serve", place / "served", "--json")
+def _first_line(*words: object, **environment: str) -> list[str]:
+    serving = process(*words, "--json", **environment)
     try:
         assert serving.stdout
         return list(json.loads(serving.stdout.readline()))

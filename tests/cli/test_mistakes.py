@@ -93,6 +93,11 @@ def test_unknown_curriculum_and_task(cli: Cli, curriculum: Curriculum) -> None:
         answer = cli(command, "nobody-knows")
         assert (answer.code, answer.out) == (1, "")
         assert "no curriculum named 'nobody-knows'" in answer.err
+        assert f"there are: {curriculum.name}" in answer.err
+        assert "did you mean" not in answer.err
+    answer = cli("delete", "--yes", curriculum.name[:-1])
+    assert answer.code == 1
+    assert f"did you mean {curriculum.name!r}?" in answer.err
     answer = cli("task", curriculum.name, 7)
     assert (answer.code, answer.err) == (1, "redis-curriculum: error: task 7 is not in the pool\n")
 
@@ -113,7 +118,9 @@ def test_a_server_that_is_down(cli: Cli) -> None:
     for url in (f"redis://127.0.0.1:{port}", "unix:///no/such/socket"):
         answer = cli("list", url=url)
         assert (answer.code, answer.out) == (1, "")
+        assert f"{url}" in answer.err
         assert "does not answer" in answer.err
+        assert "is it running" in answer.err
 
 
 @pytest.fixture(scope="module")

@@ -295,6 +295,7 @@ def test_cancelled_at_every_await(scene: Scene) -> None:
 class LosingLink(DirectLink):
     """Loses the n-th reply from now on."""
 
+    at_once = False
     lose = 0
     meanwhile: Callable[[], object] | None = None
     """Called when the reply has been lost."""

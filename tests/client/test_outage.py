@@ -50,6 +50,7 @@ GOES_ON = WorkerSettings(on_outage="continue", retry_deadline_s=0.0, chunk=2)
 class FailingLink(DirectLink):
     """Fails while it is down: before a call arrives, or after it."""
 
+    at_once = False
     down = False
     lose = 0
     """Loses the n-th reply from now on, and is down from then on."""
@@ -423,6 +424,7 @@ def test_who_has_drawn_nothing_makes_a_task(server: RunningServer, name: str) ->
     with Curriculum.open(server.url, name, worker=viewer) as other:
         other._store.can_generate = False  # noqa: SLF001
         other._link.send = player.link.send  # type: ignore[method-assign]  # noqa: SLF001
+        other._link.at_once = False  # noqa: SLF001
         player.link.down = True
         with pytest.raises(ServerUnavailableError):
             other.get_task()

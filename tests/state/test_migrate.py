@@ -27,6 +27,7 @@ from redis_curriculum._admin.cleanup import gc
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Words
+from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum._state import migrate as migrate_module
 from redis_curriculum._state.format import COUNTERS, Manifest, TaskLine
 from redis_curriculum._state.migrate import Migration, migrating
@@ -209,7 +210,9 @@ def test_what_stands_outside_of_a_generation_stays(
     assert last == {"event": "migrated", "generation": "3", "from_schema": "1"}
     kept = before["meta"][1].keys() - {"schema", "generation", "config", "config_sha256"}
     changed = {k for k in kept if after["meta"][1].get(k) != before["meta"][1][k]}
-    assert changed == {"restored"}
+    assert changed == {"random", "restored"}
+    state = map(int, before["meta"][1]["random"].split(" "))
+    assert RandomStream.from_text(after["meta"][1]["random"]).state == tuple(state)
 
 
 def test_an_empty_pool_is_filled_as_it_is_at_any_open(
@@ -368,6 +371,7 @@ def on_request(
         return reply
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectLink, "at_once", False)
         patch.setattr(DirectLink, "send", noting)
         yield seen
 
@@ -733,6 +737,7 @@ def test_a_call_that_arrives_late_changes_nothing(
         return (yield from send(link, words, key))
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectLink, "at_once", False)
         patch.setattr(DirectLink, "send", keeping)
         with on_request(flip, lambda: client.execute_command(*staging[0])):
             migrated(server.url, name)
@@ -840,6 +845,7 @@ def test_each_request_is_bounded_whatever_the_pool(
         return reply
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectLink, "at_once", False)
         patch.setattr(DirectLink, "send", measuring)
         assert migrated(server.url, name).tasks == size
     assert most[0] <= 100 * 30

@@ -457,6 +457,7 @@ def restored_and_killed(path: Path, url: str, left: int, *, before: bool) -> int
         return reply
 
     try:
+        pytest.MonkeyPatch().setattr(DirectLink, "at_once", False)
         pytest.MonkeyPatch().setattr(DirectLink, "send", dying)
         Curriculum.restore(path, url, replace=True).close()
     except BaseException:  # noqa: BLE001 - a child of a test must not go on with the tests

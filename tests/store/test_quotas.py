@@ -132,7 +132,7 @@ def test_a_large_label_is_drawn_from_too(url: str, name: str) -> None:
     with Curriculum.open(url, name, config) as curriculum:
         state = curriculum._store.server  # noqa: SLF001 - to draw the same here
         random = curriculum._run(state.command("HGET", state.keys.meta, "random"))  # noqa: SLF001
-        stream = RandomStream([int(number) for number in random.split()])
+        stream = RandomStream.from_text(random)
         pool = curriculum._run(read.pool(curriculum._store))  # noqa: SLF001
         theirs = [task.task_id for task in curriculum.get_tasks(60)]
         assert theirs == draw(pool, algorithm, stream, 60).task_ids
@@ -151,7 +151,7 @@ def test_a_greatest_share_holds_where_the_others_are_rare(url: str, name: str) -
     with Curriculum.open(url, name, config) as curriculum:
         state = curriculum._store.server  # noqa: SLF001 - to draw the same here
         random = curriculum._run(state.command("HGET", state.keys.meta, "random"))  # noqa: SLF001
-        stream = RandomStream([int(number) for number in random.split()])
+        stream = RandomStream.from_text(random)
         pool = curriculum._run(read.pool(curriculum._store))  # noqa: SLF001
         found = draw(pool, algorithm, stream, 60)
         assert not found.short

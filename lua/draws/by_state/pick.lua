@@ -2,31 +2,25 @@
 -- task (_sampling/by_state.py).
 -- Needs: call, pool, uniform, index, all_count, task_at, floor, STATES, state_weight, load_pool, cell_at, label_shares,
 --   malformed, whole_number
--- Gives: prepare_picks, is_spent, pick
-local MOST_TRIALS = 1024
+-- Gives: is_spent, pick
+local MOST_TRIALS, is_spent = 1024, false
 local chosen_cells, total = {}, 0 -- each with the sum of the masses up to its own
 
-local function is_spent()
-  return false
+local of_pool, sums, flat = load_pool(), {}, call('HGETALL', pool .. 'cell_sums')
+for i = 1, #flat, 2 do
+  sums[flat[i]] = whole_number(pool .. 'cell_sums', flat[i], flat[i + 1])
 end
-
-local function prepare_picks()
-  local of_pool, sums, flat = load_pool(), {}, call('HGETALL', pool .. 'cell_sums')
-  for i = 1, #flat, 2 do
-    sums[flat[i]] = whole_number(pool .. 'cell_sums', flat[i], flat[i + 1])
-  end
-  local by_state = {}
+local by_state = {}
+for s = 0, STATES - 1 do
+  by_state[s] = state_weight(s, of_pool)
+end
+for _, row in ipairs(label_shares()) do
   for s = 0, STATES - 1 do
-    by_state[s] = state_weight(s, of_pool)
-  end
-  for _, row in ipairs(label_shares()) do
-    for s = 0, STATES - 1 do
-      local cell = cell_at(s, row.label)
-      local sum = sums[cell] or 0
-      if sum > 0 then
-        total = total + by_state[s] * (sum / 4294967296) * row.share
-        chosen_cells[#chosen_cells + 1] = { key = pool .. 'cell:' .. cell, upto = total }
-      end
+    local cell = cell_at(s, row.label)
+    local sum = sums[cell] or 0
+    if sum > 0 then
+      total = total + by_state[s] * (sum / 4294967296) * row.share
+      chosen_cells[#chosen_cells + 1] = { key = pool .. 'cell:' .. cell, upto = total }
     end
   end
 end

@@ -1,11 +1,7 @@
 -- pick: a label, by its weight or, for a share of the draws, any; then any of its tasks (_sampling/label_first.py).
 -- Needs: uniform, index, label_at, member_of, judged, young, capped, most, any_part, weighed_part
 -- Gives: is_spent, pick
-local MOST_TRIALS = 1024
-
-local function is_spent()
-  return false
-end
+local MOST_TRIALS, is_spent = 1024, false
 
 -- Any label that is not capped.
 local function any_label()
@@ -19,15 +15,15 @@ end
 
 -- A label of a set by its score; v: where in the sum of the groups' 2^e. Nil: it was refused.
 local function weighed_at(set, v)
-  local start, top, i = set.start, math.ldexp(1, set.high), 1
+  local start, tops, i = set.start, set.tops, 1
   local count = set.counts[1]
-  while count and v >= count * top do
-    v, start, top, i = v - count * top, start + count, top / 2, i + 1
+  while count and v >= count * tops[i] do
+    v, start, i = v - count * tops[i], start + count, i + 1
     count = set.counts[i]
   end
   if count and count > 0 then
     local label, score = label_at(set, start + index(count))
-    return uniform() * top < score and label or nil
+    return uniform() * tops[i] < score and label or nil
   end
 end
 

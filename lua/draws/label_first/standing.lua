@@ -1,10 +1,13 @@
 -- standing: how many labels stand in each group, and the few whose share of the draws is cut by the cap: these are taken
 -- out of their groups, so that the others are drawn as if they were alone.
 -- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS, malformed
--- Gives: prepare_picks, label_at, judged, young, capped, base, share_of_mass, most, any_part, weighed_part
+-- Gives: label_at, judged, young, capped, base, share_of_mass, most, any_part, weighed_part
 local judged, young, capped = { unit = 1, places = 4294967296 }, { unit = 1, places = 1 }, {}
-local base, share_of_mass = 0, 0 -- a label's share before it is cut: base + share_of_mass times its mass
-local most, any_part, weighed_part = 0, 0, 0 -- the share of each capped label; the shares of the others, by either rule
+local groups, groups_size = call('GET', pool .. 'groups'), 16 + 4 * (JUDGED_GROUPS + YOUNG_GROUPS)
+if #groups < groups_size then -- it grows as it is written to
+  groups = groups .. string.rep('\0', groups_size - #groups)
+end
+judged.mass, young.mass = struct.unpack('>i8i8', groups)
 
 local function label_at(set, place)
   place = string.format('%d', place)
@@ -15,29 +18,59 @@ local function label_at(set, place)
   return found[1], tonumber(found[2])
 end
 
--- The sizes of so many groups, from the one of 2^high down; `first`: its place among the counts. How many labels there
--- are, and the sum of 2^e over these.
-local function read_groups(set, key, data, first, high, groups)
-  local counts = { struct.unpack('>' .. string.rep('I4', groups), data, 17 + 4 * first) }
-  counts[groups + 1] = nil -- unpack adds where it stopped
-  local count, envelope, top = 0, 0, math.ldexp(1, high)
-  for i = 1, groups do
-    if counts[i] > 0 then
-      count, envelope = count + counts[i], envelope + counts[i] * top
+-- Those of `size` groups that hold labels, from the one of 2^high down: how many labels each holds, and its 2^e; `first`: its
+-- place among the counts. Then how many labels there are, and the sum of 2^e over these. Two are read as one number, exact
+-- for up to 2^21 labels in a group: reading each costs twice as much.
+local function read_groups(set, key, first, high, size)
+  local counts, tops, n, count, envelope = {}, {}, 0, 0, 0
+  local twos, top = math.floor(size / 2), math.ldexp(1, high)
+  local format = '>' .. string.rep('i8', twos) .. string.rep('I4', size % 2)
+  local stored = { struct.unpack(format, groups, 17 + 4 * first) }
+  local function note(labels, its_top)
+    if labels > 0 then
+      n, count, envelope = n + 1, count + labels, envelope + labels * its_top
+      counts[n], tops[n] = labels, its_top
     end
-    top = top / 2
   end
-  set.key, set.counts, set.high, set.count, set.envelope, set.start = key, counts, high, count, envelope, 0
+  for i = 1, twos do
+    local two = stored[i]
+    if two > 0 then
+      local upper = math.floor(two / 4294967296)
+      note(upper, top)
+      note(two - upper * 4294967296, top / 2)
+    end
+    top = top / 4
+  end
+  if size % 2 == 1 then
+    note(stored[twos + 1], top)
+  end
+  set.key, set.counts, set.tops, set.count, set.envelope, set.start = key, counts, tops, count, envelope, 0
 end
+
+if label_mass_is_tasks then
+  read_groups(judged, pool .. DRAWN, 0, JUDGED_HIGH, JUDGED_GROUPS)
+  read_groups(young, pool .. 'young', JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS)
+else -- a weight is not above 2; each young label stands for 1
+  read_groups(judged, pool .. DRAWN, JUDGED_HIGH - 1, 1, JUDGED_GROUPS - JUDGED_HIGH + 1)
+  read_groups(young, pool .. 'young', JUDGED_GROUPS + YOUNG_HIGH, 0, YOUNG_GROUPS - YOUNG_HIGH)
+end
+if young.mass > 0 and judged.count > 0 then
+  local largest = call('ZREVRANGE', pool .. 'weights', 0, 0, 'WITHSCORES')
+  young.unit = tonumber(largest[2] or malformed(pool .. 'groups', 'counts', string.format('%.0f', judged.count)))
+end
+local labels_drawn, mass = judged.count + young.count, judged.mass / judged.places + young.mass * young.unit
+-- A label's share before it is cut: base + share_of_mass times its mass; the share of each capped label.
+local base, share_of_mass = (mass > 0 and floor or 1) / labels_drawn, mass > 0 and (1 - floor) / mass or 0
+local most = cap + (1 - cap) / labels_drawn
 
 -- Take out the labels of a set whose share is above the most.
 local function cut(set)
-  local i, top = 1, math.ldexp(1, set.high)
+  local i = 1
   while set.counts[i] do
     if set.counts[i] == 0 then
-      i, top = i + 1, top / 2
+      i = i + 1
     else
-      if base + share_of_mass * (top * set.unit) <= most then
+      if base + share_of_mass * (set.tops[i] * set.unit) <= most then
         return
       end
       local label, score = label_at(set, set.start)
@@ -46,34 +79,13 @@ local function cut(set)
       end
       capped[#capped + 1] = label
       set.mass = set.mass - math.floor(score * set.places + 0.5)
-      set.counts[i], set.start, set.envelope = set.counts[i] - 1, set.start + 1, set.envelope - top
+      set.counts[i], set.start, set.envelope = set.counts[i] - 1, set.start + 1, set.envelope - set.tops[i]
     end
   end
 end
 
--- The sum of the labels' masses.
-local function mass_left()
-  return judged.mass / judged.places + young.mass * young.unit
-end
-
-local function prepare_picks()
-  local size, data = 16 + 4 * (JUDGED_GROUPS + YOUNG_GROUPS), call('GET', pool .. 'groups')
-  if #data < size then -- it grows as it is written to
-    data = data .. string.rep('\0', size - #data)
-  end
-  judged.mass, young.mass = struct.unpack('>i8i8', data)
-  local skipped = label_mass_is_tasks and 0 or JUDGED_HIGH - 1 -- a weight is not above 2
-  read_groups(judged, pool .. DRAWN, data, skipped, JUDGED_HIGH - skipped, JUDGED_GROUPS - skipped)
-  if young.mass > 0 and judged.count > 0 then
-    local largest = call('ZREVRANGE', pool .. 'weights', 0, 0, 'WITHSCORES')
-    young.unit = tonumber(largest[2] or malformed(pool .. 'groups', 'counts', string.format('%.0f', judged.count)))
-  end
-  skipped = label_mass_is_tasks and 0 or YOUNG_HIGH -- then each stands for 1
-  read_groups(young, pool .. 'young', data, JUDGED_GROUPS + skipped, YOUNG_HIGH - skipped, YOUNG_GROUPS - skipped)
-  local labels, mass = judged.count + young.count, mass_left()
-  base, share_of_mass = (mass > 0 and floor or 1) / labels, mass > 0 and (1 - floor) / mass or 0
-  most = cap + (1 - cap) / labels
-  cut(judged)
-  cut(young)
-  any_part, weighed_part = base * (labels - #capped), share_of_mass * mass_left()
-end
+cut(judged)
+cut(young)
+-- The shares of the others, by either rule.
+local any_part = base * (labels_drawn - #capped)
+local weighed_part = share_of_mass * (judged.mass / judged.places + young.mass * young.unit)
