@@ -3,7 +3,7 @@
 The rooms of the package. A room uses only rooms below it::
 
     __main__, cli, demo        the command; the demo
-    compat                     the names of the system that this one replaces
+    compat, dashboard          the names of the system that this one replaces; pages in the browser
     integrations               callbacks and wrappers for training libraries
     testing                    tests that every scorer family passes, for pytest
     envs                       wrappers for training loops
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         DiscreteRandomConfig,
         GroupProgressConfig,
         LearningProgressConfig,
+        PassesConfig,
         UniformConfig,
     )
     from redis_curriculum.tasks import Outcome, Step, Task, TaskSpec
@@ -63,6 +64,7 @@ _HOMES: Final = {
     "LabelRecord": "reporting.records",
     "LearningProgressConfig": "scorers",
     "Outcome": "tasks",
+    "PassesConfig": "scorers",
     "SnapshotInfo": "_state.file",
     "Step": "tasks",
     "Task": "tasks",
@@ -104,6 +106,7 @@ __all__ = [
     "LabelRecord",
     "LearningProgressConfig",
     "Outcome",
+    "PassesConfig",
     "SnapshotInfo",
     "Step",
     "Task",

@@ -39,6 +39,8 @@ _SPELLED: Final = {
     _ANY.cell(f"{_ID}:"): "zset",
     _ANY.cell_sums: "hash",
     _ANY.statistics: "hash",
+    _ANY.own_tasks(_LABEL): "zset",
+    _ANY.own_pool(_LABEL): "hash",
     _ANY.quarantine: "hash",
     _ANY.batches: "hash",
     _ANY.batch_order: "zset",

@@ -1,9 +1,9 @@
 -- batch_draws: add `draws` tasks to the `ids` of a batch; fewer, if after so many picks too few are others that are not passed
 -- over.
--- Needs: uniform, store_random, drawn_lately, is_passed_over, ids, draws
-local taken, lately, left = {}, drawn_lately(), 64 + 8 * draws
+-- Needs: uniform, store_random, drawn_lately, is_passed_over, ids, draws, taken
+local seen, lately, left = {}, drawn_lately(), 64 + 8 * draws
 for _, id in ipairs(ids) do
-  taken[id] = true
+  seen[id] = true
 end
 --@include picks
 local last = #ids + draws
@@ -12,10 +12,10 @@ while #ids < last and left > 0 and not is_spent do
   if not id then
     break
   end
-  if taken[id] or is_passed_over(id, lately[id]) then
+  if seen[id] or is_passed_over(id, lately[id]) or not taken(id) then
     left = left - 1
   else
-    taken[id] = true
+    seen[id] = true
     ids[#ids + 1] = id
   end
 end

@@ -5,11 +5,14 @@
 local drawn, wanted = {}, 0
 local draws, differing = tonumber(count), tonumber(distinct)
 if replay ~= '' then -- they were drawn before the server lost them
+  --@generated noted
   for id in string.gmatch(replay, '%d+') do
     drawn[#drawn + 1] = id
+    --@generated note_again
   end
 elseif draws > 0 and all_count > 0 and all_count >= differing then
   --@include picks
+  --@generated noted
   if chosen ~= '' then
     next_pick = string.gmatch(chosen, '%d+')
   elseif differing > 0 then
@@ -26,6 +29,7 @@ elseif draws > 0 and all_count > 0 and all_count >= differing then
       wanted = wanted + 1
     else
       local id = next_pick()
+      --@generated note_or_next
       if not id then -- none was found in bounded time: the rest is for the next call
         break
       end

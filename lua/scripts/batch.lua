@@ -33,8 +33,11 @@ if is_ours and before < count and count <= drawable then
     local draws = math.min(tonumber(draws), count - before)
     --@include batch_draws
   else
+    --@include taken
     for id in string.gmatch(chosen, '%d+') do
-      ids[#ids + 1] = id
+      if taken(id) then
+        ids[#ids + 1] = id
+      end
     end
   end
   if #ids > before then

@@ -6,7 +6,8 @@
 -- ARGV[4] gives_way flag whether another exporter that does not may end this moment
 -- Returns [fields and values of meta that a snapshot needs, names and values of the sums, sizes of fresh, learning and ripe,
 --   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms, names and values of the family's
---   statistics of the whole pool, [key, text, ...] of the batches that are kept, oldest first, ids and messages of the quarantine]
+--   statistics of the whole pool, [name of a key of the family's own, field, value, ...] of those of the whole pool,
+--   [key, text, ...] of the batches that are kept, oldest first, ids and messages of the quarantine]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work and does not give way
 -- Atomic. O(workers + ids of the batches + quarantine).
 
@@ -53,9 +54,20 @@ for _, name in ipairs(POOL_STATISTICS) do
     of_pool[#of_pool + 1] = string.format('%.17g', found[name])
   end
 end
+--@include own
+local own = {}
+for _, name in ipairs(OWN_POOL) do
+  local key = pool .. 'own_pool:' .. name
+  local size = call('HLEN', key)
+  if size > MOST_OWN then
+    malformed(key, 'more fields than ' .. MOST_OWN, size)
+  end
+  own[#own + 1] = call('HGETALL', key)
+  table.insert(own[#own], 1, name)
+end
 local batches = {}
 for _, name in ipairs(call('ZRANGE', pool .. 'batch_order', 0, -1)) do
   batches[#batches + 1] = name
   batches[#batches + 1] = call('HGET', pool .. 'batches', name) or malformed(pool .. 'batches', name)
 end
-return { readable, index_sums(), sizes, workers, now, of_pool, batches, call('HGETALL', pool .. 'quarantine') }
+return { readable, index_sums(), sizes, workers, now, of_pool, own, batches, call('HGETALL', pool .. 'quarantine') }

@@ -6,7 +6,7 @@
 -- ARGV[4..] tasks groups of task_id int, seen str; seen: the label in whose set it was seen, or empty; at most 500
 -- Returns for each task the label of its record, its completion_count and its rank by the field `stats`, its scores in fresh,
 --   learning and ripe, whether it is in its label's set and index, whether in the given label's set or index, whether draws
---   go by the weight in its record: one flat list
+--   go by the weight in its record, and the family's own keys have it: one flat list
 -- Errors RCSTALE generation: a restore replaced it
 -- Reads only. One moment for all of the call.
 
@@ -26,6 +26,7 @@ local function as_it_should_be(id, task)
 end
 
 local has_weights = call('HGET', meta_key, 'weighted')
+--@include own
 local function is_weighted_right(id)
   local said, kept = call('HGET', pool .. 'task:' .. id, 'weight'), call('ZSCORE', pool .. 'task_weights', id)
   if not said then
@@ -49,6 +50,6 @@ for i = tasks_first, tasks_last, tasks_width do
   answer[n + 6] = call('ZSCORE', pool .. 'ripe', id)
   answer[n + 7] = task and as_it_should_be(id, task) and 1 or 0
   answer[n + 8] = seen ~= '' and (in_label(id, seen) or index_holds(id, seen)) and 1 or 0
-  answer[n + 9] = is_weighted_right(id) and 1 or 0
+  answer[n + 9] = is_weighted_right(id) and is_own_right(id, task) and 1 or 0
 end
 return answer

@@ -232,6 +232,14 @@ class Keys:
         """Hash: <state>:<label> -> sum of the weights in that cell, whole numbers of 2**-32."""
         return f"{self.pool}cell_sums"
 
+    def own_tasks(self, name: str) -> str:
+        """Sorted set: id of a task -> its number in a key of the family's own (``OwnKey``)."""
+        return f"{self.pool}own_tasks:{name}"
+
+    def own_pool(self, name: str) -> str:
+        """Hash: numbers by name, in a key of the family's own, of the whole pool."""
+        return f"{self.pool}own_pool:{name}"
+
     @property
     def statistics(self) -> str:
         """Hash: what the family keeps of the whole pool, packed in the field ``stats``."""

@@ -47,6 +47,8 @@ class Variant:
     """The Lua file that ``--@include scorer`` stands for."""
     draw: Path | None = None
     """The folder of its draws: ``index.lua`` keeps what they need, ``pick.lua`` draws."""
+    uniform: Path | None = None
+    """The folder of uniform draws, for the files that the other one lacks."""
     evictable: Path | None = None
     """The file that says which tasks may be replaced."""
     generated: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -104,8 +106,8 @@ class Splice:
             self._parts["scorer"] = _part(variant.scorer)
         if variant.evictable:
             self._parts["evictable"] = _part(variant.evictable)
-        if variant.draw:
-            self._parts |= {path.stem: _part(path) for path in sorted(variant.draw.glob("*.lua"))}
+        for draws in filter(None, (variant.uniform, variant.draw)):
+            self._parts |= {path.stem: _part(path) for path in sorted(draws.glob("*.lua"))}
         self._givers: dict[str, list[str]] = {}
         for part in self._parts:
             for name in self._gives(self._parts[part]):

@@ -12,11 +12,20 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from redis_curriculum._sampling import by_state, label_first, quotas, sigmoid, uniform, weighted
+from redis_curriculum._sampling import (
+    by_state,
+    label_first,
+    passes,
+    quotas,
+    sigmoid,
+    uniform,
+    weighted,
+)
 from redis_curriculum._sampling.pool import Parts, Pool, count_evictable
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.errors import EmptyPoolError
 from redis_curriculum.scorers.base import Draw, Floats, Scorer
+from redis_curriculum.scorers.own import OwnPick
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,8 @@ class _Way(NamedTuple):
     pick: Callable[[Pool, Parts, Any, RandomStream, int], Pick]
     label_parts: Callable[[Pool, Any], Floats]
     """Each label's part of the draws, for quotas."""
+    taken: Callable[[Any, int], bool] | None = None
+    """Takes a pick and a position that it has drawn: notes it; False: it may not be handed out."""
 
 
 _WAYS: Final[dict[Draw, _Way]] = {
@@ -96,6 +107,10 @@ _WAYS: Final[dict[Draw, _Way]] = {
     "label_first": _Way(
         *(label_first.pool_weights, label_first.chances, label_first.distribution),
         *(label_first.Pick, label_first.label_parts),
+    ),
+    "passes": _Way(
+        *(uniform.pool_weights, passes.chances, passes.distribution),
+        *(passes.Pick, quotas.part_of_tasks, passes.Pick.taken),
     ),
     "sigmoid": _Way(
         *(sigmoid.pool_weights, sigmoid.chances, sigmoid.distribution),
@@ -108,14 +123,30 @@ _WAYS: Final[dict[Draw, _Way]] = {
 }
 
 
+def _way(scorer: Scorer) -> _Way:
+    draws = scorer.DRAW
+    if isinstance(draws, str):
+        return _WAYS[draws]
+
+    def chances(pool: Pool, scorer: Scorer) -> Floats:
+        return draws.distribution(pool, scorer)[pool.eligible(scorer)]
+
+    def pick(pool: Pool, parts: Parts, scorer: Scorer, stream: RandomStream, count: int) -> OwnPick:
+        del parts
+        return draws.pick(pool, scorer, stream, count)
+
+    ways = (uniform.pool_weights, chances, draws.distribution, pick, quotas.part_of_tasks)
+    return _Way(*ways, taken=lambda pick, position: pick.taken(position))
+
+
 def pool_weights(pool: Pool, scorer: Scorer) -> Floats:
     """Return the weight that each task is drawn by, its own or its label's, shape (n,)."""
-    return _WAYS[scorer.DRAW].weights(pool, scorer)
+    return _way(scorer).weights(pool, scorer)
 
 
 def chances(pool: Pool, scorer: Scorer) -> Floats:
     """Return what the weights of the eligible tasks become, before it is divided by its sum."""
-    return _WAYS[scorer.DRAW].chances(pool, scorer)
+    return _way(scorer).chances(pool, scorer)
 
 
 def distribution(pool: Pool, scorer: Scorer) -> Floats:
@@ -123,14 +154,14 @@ def distribution(pool: Pool, scorer: Scorer) -> Floats:
 
     An empty pool has an empty distribution. Where every task has weight 0, all are 0.
     """
-    found = _WAYS[scorer.DRAW].distribution(pool, scorer)
+    found = _way(scorer).distribution(pool, scorer)
     if pool.task_weights is not None:
         return weighted.distribution(pool, pool.task_weights, scorer, found)
     return _shares(pool, scorer).distribution(pool, found) if scorer.label_share else found
 
 
 def _shares(pool: Pool, scorer: Scorer) -> quotas.Shares:
-    return quotas.Shares(pool, scorer, _WAYS[scorer.DRAW].label_parts(pool, scorer))
+    return quotas.Shares(pool, scorer, _way(scorer).label_parts(pool, scorer))
 
 
 def draw(
@@ -147,7 +178,8 @@ def draw(
     if len(pool) < (count if distinct else 1):
         raise EmptyPoolError(f"the pool has {len(pool)} tasks to draw from")
     parts = pool.parts(scorer)
-    pick = _WAYS[scorer.DRAW].pick(pool, parts, scorer, stream, count)
+    way = _way(scorer)
+    own = pick = way.pick(pool, parts, scorer, stream, count)
     if pool.task_weights is not None:
         pick = weighted.WeightedPick(pool.task_weights, scorer, pick, stream, count)
     elif scorer.label_share:
@@ -166,6 +198,8 @@ def draw(
             wanted += 1
             continue
         position = pick.one()
+        while position is not None and way.taken and not way.taken(own, position):
+            position = pick.one()
         if position is None:
             return Draws(task_ids, wanted, short=True)
         task_ids.append(int(pool.task_ids[position]))

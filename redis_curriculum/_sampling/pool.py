@@ -48,6 +48,8 @@ class Pool:
         numbers: What the family keeps of the whole pool; empty before the first result.
         task_weights: Factors of the tasks' probabilities that the trainer has set, shape (n,);
             None: it has set none.
+        own_tasks: Keys of the family's own: columns of the tasks, shape (n,), NaN where absent.
+        own_pool: Those of the whole pool.
     """
 
     task_ids: NDArray[np.int64]
@@ -57,6 +59,8 @@ class Pool:
     labels: Sequence[str] = field(default=())
     numbers: Statistics = field(default_factory=dict)
     task_weights: Floats | None = None
+    own_tasks: Columns = field(default_factory=dict)
+    own_pool: Mapping[str, Statistics] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -96,6 +100,7 @@ class Pool:
             statistics={name: column[tasks] for name, column in self.statistics.items()},
             label_index=self.label_index[tasks],
             task_weights=None if weights is None else weights[tasks],
+            own_tasks={name: column[tasks] for name, column in self.own_tasks.items()},
         )
 
     def ranks(self, scorer: Scorer) -> Floats:

@@ -80,7 +80,11 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     """Every task that a record, a sorted set or a label's set knows."""
     server, keys = store.server, store.server.keys
     ids: set[int] = set((yield from task_ids(store)))
-    ids.update(map(int, (yield from server.scan("ZSCAN", keys.task_weights))[::2]))
+    of_family = store.config.algorithm.OWN
+    own = {keys.own_tasks(key.name) for key in of_family if key.holder == "task"}
+    for key in (keys.task_weights, *sorted(own)):
+        ids.update(map(int, (yield from server.scan("ZSCAN", key))[::2]))
+    own.update(keys.own_pool(key.name) for key in of_family if key.holder == "pool")
     found = yield from server.scan_keys(keys.pool)
     problems, labels = [], set[str]()
     for key in found:
@@ -89,7 +93,7 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
             ids.add(int(rest))
         elif colon and family in ("label", "members"):
             labels.add(rest)
-        elif family not in (_FAMILIES if colon else _SINGLE):
+        elif key not in own and family not in (_FAMILIES if colon else _SINGLE):
             problems.append(f"key {key}: nothing knows it")
     seen: set[tuple[int, str]] = set()
     for label in sorted(labels):

@@ -98,6 +98,8 @@ class Moment:
     """What the draws keep of all labels; zeros are left out."""
     statistics: dict[str, float] = field(default_factory=dict)
     """Those that the family keeps of the whole pool."""
+    own: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Keys of the family's own that belong to the whole pool."""
     batches: dict[str, str] = field(default_factory=dict)
     """Those that are kept, oldest first: key to the number that was asked for, and the ids."""
     sizes: tuple[int, int, int] = (0, 0, 0)
@@ -128,7 +130,8 @@ class Moment:
                 found = yield from self.server.run(begin, *words)
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
-        meta, sums, sizes, workers, now, of_pool, batches, quarantined = found
+        meta, sums, sizes, workers, now, of_pool, own, batches, quarantined = found
+        self.own = {name: self._numbers(name, flat) for name, *flat in own if flat}
         self.batches = pairs(batches)
         self.statistics = {name: float(text) for name, text in pairs(of_pool).items()}
         self.meta, self.sums, self.sizes = pairs(meta), self._sums(pairs(sums)), tuple(sizes)
@@ -140,6 +143,13 @@ class Moment:
             entry[0]: {"lease_end_ms": entry[1], **_printable(pairs(entry[2:]))}
             for entry in workers
         }
+
+    def _numbers(self, name: str, flat: Sequence[str]) -> dict[str, float]:
+        texts = pairs(flat)
+        try:
+            return {each: stored_field(texts, each, float) for each in sorted(texts)}
+        except InvalidInputError as error:
+            raise malformed(self._keys.own_pool(name), error.field, error.value) from error
 
     def renew(self) -> Plan[None]:
         """Let the copies live on. One round trip."""

@@ -50,7 +50,7 @@ class Place:
             for part in found:
                 yield f"{at}: in {part}, but it has no record"
             if not self.is_weighted_right:
-                yield f"{at}: has a weight, but no record"
+                yield f"{at}: has a weight or a number of the family's own, but no record"
             return
         wanted = {part_of(int(self.completion_count), scorer): float(self.rank or 0)}
         if found != wanted:
@@ -58,7 +58,7 @@ class Place:
         if not self.in_label:
             yield f"{at}: not in the set of its label {self.label!r}"
         if not self.is_weighted_right:
-            yield f"{at}: draws do not go by the weight in its record"
+            yield f"{at}: draws do not go by the weight in its record, or lack a number of it"
 
 
 class Totals:

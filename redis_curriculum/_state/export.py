@@ -140,6 +140,7 @@ def _manifest_of(moment: Moment, redis: str) -> Manifest:
         forced=field({"forced": "[]", **meta}, "forced", json.loads),
         workers=moment.workers,
         statistics=moment.statistics,
+        own=moment.own,
     )
 
 
@@ -225,6 +226,8 @@ def _task_line(record: dict[str, str], scorer: Scorer, key: str) -> TaskLine:
         known = known_fields(record)
         del known["completion_count"]  # it is among the statistics
         statistics = statistics_of(scorer, "task", record)
-        return TaskLine(task_id=int(record["task_id"]), statistics=statistics, **known)
+        stems = {name: name.removeprefix("own:") for name in record if name.startswith("own:")}
+        own = {stem: field(record, name, float) for name, stem in stems.items()}
+        return TaskLine(task_id=int(record["task_id"]), statistics=statistics, own=own, **known)
     except InvalidInputError as error:
         raise malformed(key, error.field, error.value) from error

@@ -20,6 +20,7 @@ from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, canonical_json
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.own import MOST_FIELDS
 from redis_curriculum.scorers.statistics import Holder
 from redis_curriculum.tasks.ids import label_hash
 from redis_curriculum.tasks.task import Params
@@ -49,6 +50,8 @@ Message = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 Amount = Annotated[float, In("[0, 1e300]")]
 Statistics = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
 """By name; none before the first result. ``check_statistics`` has the rules."""
+Own = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
+"""Numbers in keys of a family's own."""
 Fraction = Annotated[float, In("[0, 1]")]
 Counter = Literal["late_count", "reaped_count", "epoch_started_ms"]
 """Fields of ``meta`` that are taken over as they are."""
@@ -115,6 +118,8 @@ class Manifest(FrozenModel):
     """Entry of each worker, by id; for people, a restore does not read it."""
     statistics: Statistics = Field(default_factory=dict)
     """Those that the family of the algorithm keeps of the whole pool; most keep none."""
+    own: dict[str, Annotated[Own, Field(max_length=MOST_FIELDS)]] = Field(default_factory=dict)
+    """Keys of the family's own that belong to the whole pool, by name."""
 
 
 class LabelLine(FrozenModel):
@@ -197,6 +202,8 @@ class TaskLine(FrozenModel):
     """Message of the last failure."""
     weight: Annotated[float, WEIGHT] | None = None
     """Factor of its probability that the trainer has set; none: 1."""
+    own: Own = Field(default_factory=dict)
+    """Its numbers in keys of the family's own, by name."""
 
 
 class EndLine(FrozenModel):
@@ -240,9 +247,7 @@ COUNTED: Final = {
 def known(line: FrozenModel) -> dict[str, Any]:
     """Fields that say something: what is None is absent, and so are statistics before a result."""
     found = {name: value for name, value in line.model_dump().items() if value is not None}
-    if not found.get("statistics", True):
-        del found["statistics"]
-    return found
+    return {k: v for k, v in found.items() if v or k not in ("own", "statistics")}
 
 
 def check_statistics(
@@ -266,6 +271,23 @@ def check_statistics(
             statistic.check(statistics)
     if holder != "pool" and (last_score is None) != (not statistics):
         raise InvalidInputError("last_score", "there if and only if there are results", last_score)
+
+
+def check_own(scorer: Scorer, holder: Holder, own: Mapping[str, Mapping[str, float]]) -> None:
+    """Refuse keys that are none of the family's own, and numbers outside of their range.
+
+    Raises:
+        InvalidInputError: With the key and the rule.
+    """
+    known = {key.name: key for key in scorer.OWN if key.holder == holder}
+    for name, numbers in own.items():
+        if name not in known:
+            rule = f"one of {', '.join(known)}" if known else "absent: the family has none"
+            raise InvalidInputError(f"own.{name}", rule, name)
+        low, high = known[name].low, known[name].high
+        for field, number in numbers.items():
+            if not low <= number <= high:
+                raise InvalidInputError(f"own.{name}.{field}", f"in [{low:g}, {high:g}]", number)
 
 
 def _from_0(fields: dict[str, Any]) -> dict[str, Any]:

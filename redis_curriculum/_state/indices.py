@@ -295,6 +295,7 @@ class _ByState(_Uniform):
 _INDICES: Final[dict[Draw, type[_Uniform]]] = {
     "by_state": _ByState,
     "label_first": _LabelFirst,
+    "passes": _Uniform,
     "sigmoid": _Sigmoid,
     "uniform": _Uniform,
 }
@@ -302,4 +303,4 @@ _INDICES: Final[dict[Draw, type[_Uniform]]] = {
 
 def index_of(scorer: Scorer) -> Index:
     """Return what the draws of a family keep, of nothing yet."""
-    return _INDICES[scorer.DRAW](scorer)
+    return _INDICES[scorer.DRAW if isinstance(scorer.DRAW, str) else "uniform"](scorer)

@@ -38,6 +38,7 @@ from redis_curriculum._state.format import (
     Manifest,
     QuarantineLine,
     TaskLine,
+    check_own,
     check_statistics,
 )
 from redis_curriculum._values.rules import (
@@ -199,6 +200,10 @@ class _Reader:
         validate_label(line.label)
         encode_params(line.params)  # its size
         self._check_statistics("task", line)
+        if line.own:
+            assert self._scorer is not None  # noqa: S101 - the manifest comes first
+            own = {name: {str(line.task_id): number} for name, number in line.own.items()}
+            check_own(self._scorer, "task", own)
         if line.task_id in self._ids:
             raise InvalidInputError("task_id", "unique", line.task_id)
         self._ids.add(line.task_id)
@@ -262,6 +267,7 @@ def _check_manifest(line: Manifest) -> CurriculumConfig:
     if config.seed != line.seed:
         raise InvalidInputError("seed", f"the config's, {config.seed}", line.seed)
     check_statistics(config.algorithm, "pool", line.statistics)
+    check_own(config.algorithm, "pool", line.own)
     return config
 
 

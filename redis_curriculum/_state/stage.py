@@ -117,6 +117,11 @@ class Stage:
             scored = sets.setdefault(("ZADD", part), [])
             scored += [scorer.rank(task.statistics), task.task_id]
             yield "HSET", f"task:{task.task_id}", *_fields(task, scorer)
+            for key in scorer.OWN:
+                number = task.own.get(key.name, key.first) if key.holder == "task" else None
+                if number is not None:
+                    own = sets.setdefault(("ZADD", f"own_tasks:{key.name}"), [])
+                    own += [number, task.task_id]
             if task.weight is not None:
                 sets.setdefault(("ZADD", "task_weights"), []).extend((task.weight, task.task_id))
                 self.has_weights = True
@@ -153,6 +158,11 @@ class Stage:
         scorer = self.intake.config.algorithm
         if statistics := scorer.adopted("pool", self.intake.manifest.statistics):
             yield "HSET", "statistics", "stats", scorer.packed("pool", statistics)
+        for name, numbers in self.intake.manifest.own.items():
+            if numbers and any(k.name == name and k.holder == "pool" for k in scorer.OWN):
+                flat = [word for pair in numbers.items() for word in pair]
+                for start in range(0, len(flat), _CHUNK):
+                    yield "HSET", f"own_pool:{name}", *flat[start : start + _CHUNK]
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self.intake, line.label

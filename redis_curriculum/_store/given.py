@@ -132,6 +132,7 @@ def set_weights(store: Store, weights: object) -> Weighing:
     """Set factors of tasks' probabilities; see ``Curriculum.set_weights``."""
     if not isinstance(weights, Mapping) or not weights:
         raise InvalidInputError("weights", "a mapping of at least one task id to a weight", weights)
+    _check_takes(store)
     rows = list[tuple[Argument, ...]]()
     for task_id, weight in weights.items():
         number = validate_task_id(task_id, field="weights")
@@ -141,8 +142,15 @@ def set_weights(store: Store, weights: object) -> Weighing:
 
 def set_weight(store: Store, task_id: object, weight: object) -> Weighing:
     """Set the factor of one task's probability."""
+    _check_takes(store)
     row = (validate_task_id(task_id), WEIGHT.require(weight, "weight", integer=False))
     return Weighing(store.script(SET_WEIGHTS), [row])
+
+
+def _check_takes(store: Store) -> None:
+    scorer = store.config.algorithm
+    if not scorer.TAKES_WEIGHTS:
+        raise InvalidInputError("algorithm", "one whose draws go by weights", scorer.kind)
 
 
 def _listed(given: object, field: str, what: str) -> list[Any]:

@@ -214,8 +214,41 @@ def pool(store: Store) -> Plan[Pool]:
         label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
         labels=labels_of,
         numbers=of_pool,
-        task_weights=None if np.isnan(weights).all() else np.nan_to_num(weights, nan=1.0),
+        task_weights=set_weights(weights),
+        own_tasks=(yield from own_tasks(store, np.array(known, dtype=np.int64)[there])),
+        own_pool=(yield from own_pool(store)),
     )
+
+
+def set_weights(column: Floats) -> Floats | None:
+    """Return weights of tasks, NaN where a record has none; None: nobody has set one."""
+    return None if np.isnan(column).all() else np.nan_to_num(column, nan=1.0)
+
+
+def own_tasks(store: Store, ids: NDArray[np.int64]) -> Plan[dict[str, Floats]]:
+    """Read each task's number in the keys of the family's own."""
+    found = {}
+    for key in store.config.algorithm.OWN:
+        if key.holder == "task":
+            flat = yield from store.server.scan("ZSCAN", store.server.keys.own_tasks(key.name))
+            numbers = dict(zip(map(int, flat[::2]), map(float, flat[1::2]), strict=True))
+            column = [numbers.get(task_id, np.nan) for task_id in ids.tolist()]
+            found[key.name] = np.array(column, dtype=np.float64)
+    return found
+
+
+def own_pool(store: Store) -> Plan[dict[str, dict[str, float]]]:
+    """Read the keys of the family's own that belong to the whole pool."""
+    found = {}
+    for key in store.config.algorithm.OWN:
+        if key.holder == "pool":
+            at = store.server.keys.own_pool(key.name)
+            texts = yield from store.server.scan_hash(at)
+            try:
+                found[key.name] = {name: field(texts, name, float) for name in sorted(texts)}
+            except InvalidInputError as error:
+                raise malformed(at, error.field, error.value) from None
+    return found
 
 
 def pool_statistics(store: Store) -> Plan[dict[str, float]]:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Final
 
 from redis_curriculum._protocol.records import FIELDS, STATS
@@ -17,6 +18,7 @@ from redis_curriculum._protocol.scripts import Script, all_of, folder
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.scorers.base import Scorer, as_numbers, hyperparameters, lengths
+from redis_curriculum.scorers.own import MOST_FIELDS, OwnDraws
 from redis_curriculum.scorers.registry import family, kinds
 from redis_curriculum.scorers.statistics import ROUNDING, Holder, Statistics
 
@@ -83,7 +85,8 @@ def _variant(packing: _Packing, reported: int, tuples: tuple[tuple[str, int], ..
     own = folder() / "scorers" / f"{kind}.lua"
     return Variant(
         scorer=family.LUA or own,
-        draw=folder() / "draws" / family.DRAW,
+        draw=folder_of(family),
+        uniform=folder() / "draws" / "uniform",
         evictable=folder() / "evictions" / f"{family.EVICTS}.lua",
         generated={
             "hypers": "".join(_hypers(family, dict(tuples))),
@@ -92,8 +95,36 @@ def _variant(packing: _Packing, reported: int, tuples: tuple[tuple[str, int], ..
             "statistic_names": "".join(packing.names()),
             "pool_statistics": "".join(packing.of_pool()),
             "result": "".join(_result(reported)),
+            "own": "".join(_own_keys(family)),
+            **_taken(folder_of(family)),
         },
     )
+
+
+def folder_of(family: type[Scorer]) -> Path:
+    """Return where the Lua files of a family's draws are."""
+    return (
+        family.DRAW.LUA if isinstance(family.DRAW, OwnDraws) else folder() / "draws" / family.DRAW
+    )
+
+
+def _own_keys(family: type[Scorer]) -> Iterator[str]:
+    """Names of the keys of the family's own, and the numbers that tasks begin with."""
+    for holder in ("task", "pool"):
+        names = ", ".join(f"'{key.name}'" for key in family.OWN if key.holder == holder)
+        yield f"local OWN_{'TASKS' if holder == 'task' else 'POOL'} = {{ {names} }}\n"
+    first = {key.name: key.first for key in family.OWN if key.first is not None}
+    pairs = ", ".join(f"{name} = {number!r}" for name, number in first.items())
+    yield f"local OWN_FIRST = {{ {pairs} }}\n"
+    yield f"local MOST_OWN = {MOST_FIELDS}\n"
+
+
+def _taken(draws: Path) -> dict[str, str]:
+    """What a draw tells the family's own file, if there is one: which tasks are handed out."""
+    if draws.name == "uniform" or not (draws / "taken.lua").is_file():
+        return dict.fromkeys(("noted", "note_again", "note_or_next"), "")
+    again = "while id and not taken(id) do\n  id = next_pick()\nend\n"
+    return {"noted": "--@include taken\n", "note_again": "taken(id)\n", "note_or_next": again}
 
 
 def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,11 +15,15 @@ def imported(module: str, extra: str) -> Any:
 
     Raises:
         MissingLibraryError: The library is missing, or something that it needs itself.
+        UnsupportedLibraryError: The library is there, but this version has no such module.
     """
+    library = module.partition(".")[0]
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingLibraryError(module.partition(".")[0], extra, str(error)) from error
+        if sys.modules.get(library) and f"{module}.".startswith(f"{error.name}."):
+            raise UnsupportedLibraryError(library, _version(library), module) from error
+        raise MissingLibraryError(library, extra, str(error)) from error
 
 
 def require(library: str, owner: Any, *hooks: str) -> None:

@@ -14,6 +14,7 @@ import typer
 from redis_curriculum.cli import (
     INTERRUPTED,
     admin,
+    dashboard,
     inspect,
     metrics,
     past,
@@ -37,7 +38,8 @@ app = typer.Typer(
     help="Learning-progress curricula in Redis: look at them, check, save and restore them.",
     rich_markup_mode=None,
 )
-for _module in (server, inspect, top, past, pictures, metrics, settings, snapshots, admin):
+_LOOKING: Final = (inspect, top, dashboard, past, pictures, metrics)
+for _module in (server, *_LOOKING, settings, snapshots, admin):
     _module.add_to(app)
 for _info in app.registered_commands:
     _info.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[_info.name or ""])

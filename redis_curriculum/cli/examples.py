@@ -10,6 +10,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "list": ("redis-curriculum list --url redis://localhost:6379/0",),
     "status": ("redis-curriculum status mazes", "redis-curriculum --json status mazes"),
     "top": ("redis-curriculum top mazes",),
+    "dashboard": (
+        "redis-curriculum dashboard mazes",
+        "redis-curriculum dashboard --address 0.0.0.0 --origin lab:5006",
+    ),
     "tasks": (
         "redis-curriculum tasks mazes --label 'maze-*' --sort progress --limit 20",
         "redis-curriculum tasks mazes --json",

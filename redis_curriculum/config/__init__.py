@@ -17,6 +17,7 @@ from redis_curriculum.scorers import (
     DiscreteRandomConfig,
     GroupProgressConfig,
     LearningProgressConfig,
+    PassesConfig,
     UniformConfig,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "DiscreteRandomConfig",
     "GroupProgressConfig",
     "LearningProgressConfig",
+    "PassesConfig",
     "Resume",
     "UniformConfig",
     "WorkerSettings",

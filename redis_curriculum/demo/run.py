@@ -11,7 +11,6 @@ from rich.console import Console
 
 from redis_curriculum._client.blocking import Curriculum
 from redis_curriculum._values.rules import In
-from redis_curriculum._wire.urls import parse
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.demo.agent import Network
 from redis_curriculum.demo.curves import curve_of, overall, race
@@ -24,7 +23,7 @@ from redis_curriculum.demo.report import (
 )
 from redis_curriculum.demo.training import Training, train
 from redis_curriculum.demo.worlds import WORLDS, HeldOut, World
-from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.errors import InvalidInputError, without_password
 from redis_curriculum.scorers import Scorer, UniformConfig
 
 TRAINING_SHARE = 0.38
@@ -153,7 +152,7 @@ class _Course:
 def _reached(url: str) -> str:
     """Say at once that a server does not answer, not after the maps; return its public URL."""
     Curriculum.names(url)
-    return parse(url).public
+    return without_password(url)
 
 
 def _check(family: str, seconds: float, workers: int, seed: int, out: Path) -> None:

@@ -2,5 +2,6 @@
 
 Each needs its own library, which comes with the extra of the same name:
 ``redis-curriculum[sb3]``, ``redis-curriculum[rllib]``, ``redis-curriculum[torchrl]``,
-``redis-curriculum[torch]``. ``prompts`` needs none.
+``redis-curriculum[torch]``, ``redis-curriculum[trl]``, ``redis-curriculum[verl]``.
+``prompts`` needs none.
 """

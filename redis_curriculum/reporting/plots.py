@@ -189,7 +189,8 @@ def occupancy(found: Portrait, most: int) -> tuple[list[str], Floats, Floats]:
     eligible = census.by_label(census.eligible.astype(np.float64))
     fresh = census.by_label() - eligible
     order = np.argsort(-(eligible + fresh), kind="stable")
-    names, known, new = [census.labels[i] for i in order], eligible[order], fresh[order]
+    names: list[str] = [census.labels[int(i)] for i in order]
+    known, new = eligible[order], fresh[order]
     if len(names) > most:
         cut = most - 1
         names = [*names[:cut], f"{REST} ({len(names) - cut:,})"]

@@ -23,7 +23,14 @@ from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.stored import number
 from redis_curriculum._sampling.draw import chances, distribution, pool_weights
 from redis_curriculum._sampling.pool import Pool
-from redis_curriculum._store.read import numbers, pool_statistics, task_ids
+from redis_curriculum._store.read import (
+    numbers,
+    own_pool,
+    own_tasks,
+    pool_statistics,
+    set_weights,
+    task_ids,
+)
 from redis_curriculum._store.store import Store
 from redis_curriculum.errors import ManyLabelsWarning
 from redis_curriculum.reporting.inequality import gini
@@ -129,9 +136,9 @@ def read_census(store: Store) -> Plan[Census]:
     ids = yield from task_ids(store)
     scorer = store.config.algorithm
     of_task, of_label = _columns(scorer, "task"), _columns(scorer, "label")
-    tasks, found = yield from numbers(store, "task", (*_TASK, *of_task), ids)
+    tasks, found = yield from numbers(store, "task", (*_TASK, "weight", *of_task), ids)
     there = ~np.isnan(tasks[:, -1])  # others were evicted between the two
-    samples, created, *columns, label_index = tasks[there].T
+    samples, created, weights, *columns, label_index = tasks[there].T
     labels = sorted(found)
     place = {label: i for i, label in enumerate(labels)}
     position = np.array([place[label] for label in found], dtype=np.intp)
@@ -148,6 +155,9 @@ def read_census(store: Store) -> Plan[Census]:
         label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
         labels=labels,
         numbers=of_pool,
+        task_weights=set_weights(weights),
+        own_tasks=(yield from own_tasks(store, np.array(ids, dtype=np.int64)[there])),
+        own_pool=(yield from own_pool(store)),
     )
     return Census(
         scorer=scorer,
@@ -185,6 +195,11 @@ def figures(census: Census, labels: Labels = None) -> dict[str, float]:
         **_raw_progress(census),
         **_inequality(census),
         **{f"pool/{name}": value for name, value in census.pool.numbers.items()},
+        **{
+            f"pool/{key}/{name}": value
+            for key, numbers in census.pool.own_pool.items()
+            for name, value in numbers.items()
+        },
     }
     return {name: float(value) for name, value in found.items()}
 

@@ -17,6 +17,8 @@ from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws, StateDraws
 from redis_curriculum.scorers.group_progress import GroupProgressConfig
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.own import InOrder, OwnDraws, OwnKey, OwnPick, PoolNumbers, Uniforms
+from redis_curriculum.scorers.passes import PassesConfig
 from redis_curriculum.scorers.registry import Algorithm, family, kinds
 from redis_curriculum.scorers.statistics import BASIC, Reported, Statistic, Statistics, ema
 from redis_curriculum.scorers.uniform import DiscreteRandomConfig, UniformConfig
@@ -33,9 +35,15 @@ __all__ = [
     "Fraction",
     "GroupProgressConfig",
     "In",
+    "InOrder",
     "Inside",
     "LabelFirstDraws",
     "LearningProgressConfig",
+    "OwnDraws",
+    "OwnKey",
+    "OwnPick",
+    "PassesConfig",
+    "PoolNumbers",
     "Rate",
     "Reported",
     "Scorer",
@@ -44,6 +52,7 @@ __all__ = [
     "Statistic",
     "Statistics",
     "UniformConfig",
+    "Uniforms",
     "ema",
     "family",
     "kinds",

@@ -19,6 +19,7 @@ from redis_curriculum._values.fields import STRUCTURAL, TUNABLE, Count, Fraction
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In
 from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.scorers.own import OwnDraws, OwnKey
 from redis_curriculum.scorers.quotas import Quotas, check_quotas
 from redis_curriculum.scorers.statistics import (
     BASIC,
@@ -33,7 +34,7 @@ from redis_curriculum.scorers.statistics import (
 
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", float, Floats)
-Draw = Literal["by_state", "label_first", "sigmoid", "uniform"]
+Draw = Literal["by_state", "label_first", "passes", "sigmoid", "uniform"]
 """How weights become draws; see ``Scorer.DRAW``."""
 Eviction = Literal["lowest", "random"]
 """Which tasks a replacement takes; see ``Scorer.EVICTS``."""
@@ -55,14 +56,19 @@ class Scorer(FrozenModel):
     """All that is kept of a task or label, in the order in which it is stored."""
     REPORTED: ClassVar[tuple[Reported, ...]] = ()
     """Numbers that every result brings beside its score, with some settings or with all."""
-    DRAW: ClassVar[Draw] = "uniform"
+    OWN: ClassVar[tuple[OwnKey, ...]] = ()
+    """Keys of the family's own, beside the statistics."""
+    DRAW: ClassVar[Draw | OwnDraws] = "uniform"
     """How tasks are drawn.
 
     ``"uniform"``: every task with the same probability. ``"sigmoid"``: a share for tasks with few
     results, and the sigmoid of the weights' z-scores for the others. ``"label_first"``: a label by
     its weight, then any of its tasks. ``"by_state"``: a state by what the whole pool says of it,
-    then a task of it by its weight.
+    then a task of it by its weight. ``"passes"``: each task once, in random order, then again.
+    A package of its own may bring another way, an ``OwnDraws``.
     """
+    TAKES_WEIGHTS: ClassVar[bool] = True
+    """Whether a trainer may multiply the probabilities of tasks (``set_weights``)."""
     EVICTS: ClassVar[Eviction] = "lowest"
     """Which of the tasks that may be replaced go first: those of lowest rank, or any of them."""
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = None

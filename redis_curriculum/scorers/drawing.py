@@ -14,6 +14,7 @@ from pydantic import Field
 from redis_curriculum._values.fields import TUNABLE, Count, Fraction
 from redis_curriculum._values.rules import In
 from redis_curriculum.scorers.base import Draw, Floats, Scorer
+from redis_curriculum.scorers.own import OwnDraws
 from redis_curriculum.scorers.statistics import Statistics
 
 
@@ -23,7 +24,7 @@ class SigmoidDraws(Scorer):
     Weights lie in [0, 4). The formulas are on the page on learning progress and the draw.
     """
 
-    DRAW: ClassVar[Draw] = "sigmoid"
+    DRAW: ClassVar[Draw | OwnDraws] = "sigmoid"
 
     pooling: Annotated[Literal["label", "task"], TUNABLE] = Field(
         default="label", description="Whose progress drives the draw: the label's or the task's."
@@ -77,7 +78,7 @@ class LabelFirstDraws(Scorer):
     labels have weight, one may still get more.
     """
 
-    DRAW: ClassVar[Draw] = "label_first"
+    DRAW: ClassVar[Draw | OwnDraws] = "label_first"
 
     floor: Annotated[Fraction, TUNABLE] = Field(
         default=0.15, description="Share of the draws that is uniform over labels."
@@ -113,7 +114,7 @@ class StateDraws(Scorer):
     In Lua, ``state``, ``STATES``, ``state_weight`` and ``label_weight`` are given too.
     """
 
-    DRAW: ClassVar[Draw] = "by_state"
+    DRAW: ClassVar[Draw | OwnDraws] = "by_state"
     STATES: ClassVar[int]
     """How many states there are."""
 

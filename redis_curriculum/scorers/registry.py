@@ -17,6 +17,7 @@ from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.group_progress import GroupProgressConfig
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
+from redis_curriculum.scorers.passes import PassesConfig
 from redis_curriculum.scorers.uniform import UniformConfig
 
 GROUP: Final = "redis_curriculum.scorers"
@@ -24,6 +25,7 @@ OWN: Final[Mapping[str, type[Scorer]]] = {
     "debiased_progress": DebiasedProgressConfig,
     "group_progress": GroupProgressConfig,
     "learning_progress": LearningProgressConfig,
+    "passes": PassesConfig,
     "uniform": UniformConfig,
 }
 

@@ -25,7 +25,7 @@ from redis_curriculum._wire.embedded import attach
 from redis_curriculum.config import CurriculumConfig, structural_differences
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers import BASIC, Scorer, UniformConfig, family
-from redis_curriculum.scorers.base import Draw, hyperparameters
+from redis_curriculum.scorers.base import hyperparameters
 from redis_curriculum.scorers.statistics import Holder, Statistics
 from redis_curriculum.testing.playing import (
     HOLDERS,
@@ -63,7 +63,7 @@ RESERVED: Final = frozenset(
 DRAWS: Final = 6000
 MOST_DEVIATION: Final = 4.75
 """A standard normal deviate is above it once in a million."""
-MOST_WEIGHT: Final[dict[Draw, float]] = {"sigmoid": 3.9999, "label_first": 2.0, "by_state": 1.0}
+MOST_WEIGHT: Final[dict[object, float]] = {"sigmoid": 3.9999, "label_first": 2.0, "by_state": 1.0}
 """What the numbers that draws keep of weights have room for."""
 
 
@@ -232,6 +232,16 @@ class ScorerContract:
                 assert [hexed(one(row)) for row in used] == expected
                 assert [hexed(x) for x in many(columns).tolist()] == expected
 
+    def test_keys_of_its_own_are_declared(self, scorer: Scorer) -> None:
+        """Each has a name of its own, a range, a description; a first number is within it."""
+        assert len({key.name for key in scorer.OWN}) == len(scorer.OWN)
+        for key in scorer.OWN:
+            assert re.fullmatch("[a-z][a-z0-9_]*", key.name), key.name
+            assert key.description, key.name
+            assert key.low <= key.high, key.name
+            assert key.first is None or key.holder == "task", key.name
+            assert key.first is None or key.low <= key.first <= key.high, key.name
+
     def test_tasks_ripen_in_order(self, scorer: Scorer) -> None:
         """Limits and probabilities are what the draws take them for."""
         for given in variations(scorer):
@@ -308,12 +318,19 @@ class ScorerContract:
                 rising = [(task_id, share * n / count) for n in range(count)]
                 if rising:
                     played.report(rising, label_of)
-            expected = played.curriculum.distribution()
+            curriculum, expected = played.curriculum, played.curriculum.distribution()
             assert sum(expected.values()) == pytest.approx(1)
-            drawn = played.curriculum.get_tasks(DRAWS)
-            found = Counter(task.task_id for task in drawn)
+            if scorer.OWN:  # what a draw notes there may change the next one
+                found, before = Counter[int](), []
+                for _ in range(DRAWS // 20):
+                    before.append(curriculum.distribution())
+                    found[curriculum.get_task().task_id] += 1
+                n = len(before)
+                expected = {key: sum(one[key] for one in before) / n for key in expected}
+            else:
+                found = Counter(task.task_id for task in curriculum.get_tasks(DRAWS))
             assert deviation(found, expected) < MOST_DEVIATION
-            assert set(played.curriculum.task_ids()) == set(expected)
+            assert set(curriculum.task_ids()) == set(expected)
 
     def test_a_result_costs_the_same_in_a_large_pool(self, scorer: Scorer, server_url: str) -> None:
         """The server runs as many commands for it as in a small one."""
@@ -362,6 +379,7 @@ class ScorerContract:
         """The restored curriculum has the same numbers, and goes on with the same draws."""
         with playing(server_url, scorer, random.Random(10)) as played:
             played.play(400)
+            played.curriculum.get_tasks(30)
             played.weigh()
             curriculum, name = played.curriculum, f"{played.curriculum.name}.restored"
             path = curriculum.snapshot(tmp_path / "a.rcs").path
@@ -370,6 +388,7 @@ class ScorerContract:
                     assert other.config.algorithm == scorer
                     assert other.check() == []
                     assert other.distribution() == curriculum.distribution()
+                    assert played.own(other) == played.own()
                     for _ in range(3):
                         ids = curriculum.task_ids()
                         assert other.task_ids() == ids
@@ -396,7 +415,8 @@ def variations(scorer: Scorer) -> Iterator[Scorer]:
 
 def is_weighed(scorer: Scorer, holder: Holder) -> bool:
     """Whether draws may ask for the weight of such a holder."""
-    return holder != {"label_first": "task", "by_state": "label"}.get(scorer.DRAW)
+    never: dict[object, Holder] = {"label_first": "task", "by_state": "label"}
+    return holder != never.get(scorer.DRAW)
 
 
 def every(statistics: dict[Any, Statistics]) -> dict[Any, dict[str, str]]:

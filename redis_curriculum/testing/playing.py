@@ -210,6 +210,8 @@ class Played:
 
     def weigh(self) -> None:
         """Set weights of some tasks, as a trainer does."""
+        if not self.scorer.TAKES_WEIGHTS:
+            return
         ids, rng = self.curriculum.task_ids(), self.rng
         some = rng.sample(ids, rng.randint(1, len(ids)))
         weights = (rng.choice([0.0, 0.3, 1.0, rng.random(), 5 * rng.random()]) for _ in some)
@@ -241,6 +243,17 @@ class Played:
     def pool(self) -> Pool:
         """Read the numbers that draws depend on."""
         return self.ask(read.pool(self.store))
+
+    def own(self, of: Curriculum | None = None) -> list[Mapping[str, Any]]:
+        """Read the keys of the family's own, every bit as text."""
+        curriculum = of or self.curriculum
+        pool = curriculum._run(read.pool(curriculum._store))  # noqa: SLF001 - the handle's own tests
+        ids = pool.task_ids.tolist()
+        columns = {
+            name: dict(zip(ids, map(hexed, column.tolist()), strict=True))
+            for name, column in pool.own_tasks.items()
+        }
+        return [columns, {name: exact(numbers) for name, numbers in pool.own_pool.items()}]
 
     def stream(self) -> RandomStream:
         """Read the random stream."""

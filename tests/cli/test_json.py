@@ -62,7 +62,7 @@ def test_every_command_keeps_its_promise(
     shown["serve"] = _first_line("serve", tmp_path / "served")
     shown["metrics"] = _first_line("metrics", "--port", 0, REDIS_CURRICULUM_URL=server.url)
     assert shown == promised(curriculum.config.algorithm)
-    assert shown.keys() == commands().keys() - {"demo", "top"}
+    assert shown.keys() == commands().keys() - {"demo", "top", "dashboard"}
 
 
 def _fields(answer: Any) -> list[str]:

@@ -65,10 +65,11 @@ def test_the_table_has_every_command_and_option() -> None:
     assert table == {name: options - shared for name, options in commands().items()}
 
 
-def test_json_is_everywhere_but_in_demo_and_top() -> None:
+def test_json_is_everywhere_but_in_what_goes_on() -> None:
     assert {name for name, options in commands().items() if "--json" not in options} == {
         "demo",
         "top",
+        "dashboard",
     }
 
 

@@ -88,6 +88,8 @@ def test_the_table_has_every_key_and_its_type() -> None:
         "members": ("<label>",),
         "progress": ("<label>",),
         "cell": ("<state>:<label>",),
+        "own_tasks": ("<name>",),
+        "own_pool": ("<name>",),
         "count": ("<what>",),
     }
     assert arguments.keys() == ARGUMENTS.keys()

@@ -89,3 +89,19 @@ def test_torchrl_learns_and_saves_both(url: str, name: str, tmp_path: Path) -> N
         curriculum.load_state_dict(saved["curriculum"])
         assert curriculum.stats()["num_completed"] == held
         assert curriculum.check() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_prompts_are_learned_faster_than_by_uniform_draws(url: str, name: str) -> None:
+    """On a seed that the example was not tuned on."""
+    needs("torch")
+    words = ("--seed", "300", "--seeds", "1")
+    printed = run_example("prompts_torch.py", url, name, *words, warnings="default")
+    uniform, ours = map(
+        int, re.findall(r"seed 300: 70% success .*in (\d+) batches$", printed, re.MULTILINE)
+    )
+    assert ours < uniform
+    with Curriculum.open(url, f"{name}.group_progress.300") as curriculum:
+        assert curriculum.stats()["num_completed"] == ours * 24
+        assert curriculum.check() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -12,9 +13,10 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -79,7 +81,7 @@ def started(words: list[str], directory: Path, **environment: str) -> Iterator[R
 
 
 def commands() -> list[list[str]]:
-    """The services' commands, as written: Redis, then the worker."""
+    """The services' commands, as written: Redis, worker, trainer, dashboard."""
     return [json.loads(found) for found in re.findall(r"\bcommand: (\[.*\])", COMPOSE)]
 
 
@@ -162,6 +164,40 @@ def test_two_workers_run_their_command_as_written(compose_redis: Running, name: 
         late = client.hget(f"rc:{{{name}}}:meta", "late_count")  # its task was replaced
         assert sum(int(count) for count in counts) + int(late) == episodes
         assert client.zcard(f"rc:{{{name}}}:workers") == 0, "both said goodbye"
+
+
+@pytest.mark.parametrize("compose_redis", list(executables())[:1], indirect=True)
+def test_the_trainer_ends_epochs_and_the_dashboard_answers(
+    compose_redis: Running, name: str
+) -> None:
+    """As written, but for the length of an epoch, and an address of this machine alone."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "REDIS_CURRICULUM_URL": compose_redis.url,
+        "REDIS_CURRICULUM_NAME": name,
+        "REDIS_CURRICULUM_PASSWORD": PASSWORD,
+    }
+    _, _, training, showing = commands()
+    words = ["0.1" if word == "30" else word for word in training]
+    trainer = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert trainer.stdout is not None
+    with trainer, compose_redis.client() as client:
+        said = iter(trainer.stdout)
+        assert any("epoch" in line for line in said)
+        assert int(client.hget(f"rc:{{{name}}}:meta", "epoch")) >= 1
+        trainer.terminate()
+    words = ["127.0.0.1" if word == "0.0.0.0" else word for word in showing]  # noqa: S104
+    words += ["--port", "0"]
+    pages = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert pages.stdout is not None
+    with pages:
+        place = urlsplit(pages.stdout.readline().strip()).netloc
+        link = http.client.HTTPConnection(place, timeout=60)
+        link.request("GET", f"/?name={name}")
+        with closing(link), link.getresponse() as answer:
+            assert answer.status == 200
+        pages.terminate()
 
 
 def test_the_password_must_be_set(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
         "constraints.txt",
         "docker-compose.yml",
         "docker/redis.conf",
+        "examples/trainer.py",
         "examples/worker.py",
         "lua/include/guard.lua",
         "lua/scripts/record.lua",

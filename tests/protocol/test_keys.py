@@ -48,6 +48,8 @@ PINNED = {
     "batches": "rc:{run-42}:g3:batches",
     "batch_order": "rc:{run-42}:g3:batch_order",
     "count": "rc:{run-42}:g3:count:failures",
+    "own_tasks": "rc:{run-42}:g3:own_tasks:ranked",
+    "own_pool": "rc:{run-42}:g3:own_pool:ranked",
     "task_weights": "rc:{run-42}:g3:task_weights",
     "quarantine": "rc:{run-42}:g3:quarantine",
     "staged_meta": "rc:{run-42}:g3:meta",
@@ -61,6 +63,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "members": ("maze 9:9",),
     "progress": ("maze 9:9",),
     "cell": ("5:maze 9:9",),
+    "own_tasks": ("ranked",),
+    "own_pool": ("ranked",),
     "count": ("failures",),
 }
 KEYS = Keys("run-42", 3)
@@ -141,6 +145,8 @@ def known(text: str) -> bool:
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
     stems |= {KEYS.members(""), KEYS.cell(""), KEYS.reindexed(""), KEYS.reindexed("labels")}
+    stems |= {KEYS.own_tasks(""), KEYS.own_tasks("handed_out")}
+    stems |= {KEYS.own_pool(""), KEYS.own_pool("pass")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 

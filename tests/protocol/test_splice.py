@@ -18,6 +18,7 @@ from tests.families import VARIANTS, whole
 
 INCLUDES = {path.stem: path.read_text() for path in sorted((folder() / "include").glob("*.lua"))}
 OF_FAMILY = ["hypers", "packing", "unpacking", "statistic_names", "pool_statistics", "result"]
+OF_FAMILY += ["own", "noted", "note_again", "note_or_next"]
 
 
 def parts_of(kind: str) -> dict[str, str]:
@@ -27,9 +28,16 @@ def parts_of(kind: str) -> dict[str, str]:
     assert variant.draw
     assert variant.evictable
     files = {"scorer": variant.scorer, "evictable": variant.evictable}
-    files |= {path.stem: path for path in sorted(variant.draw.glob("*.lua"))}
+    assert variant.uniform
+    for draws in (variant.uniform, variant.draw):
+        files |= {path.stem: path for path in sorted(draws.glob("*.lua"))}
     texts = {**INCLUDES, **{name: path.read_text() for name, path in files.items()}}
     for name, lines in variant.generated.items():
+        if name not in texts:  # lines within another include
+            line = re.compile(rf"^( *)--@generated {name}\n", re.MULTILINE)
+            written = {part: line.sub(lines, text) for part, text in texts.items()}
+            texts = written
+            continue
         given = ", ".join(sorted(declared(lines)))
         header, _, body = texts[name].partition(f"--@generated {name}\n")
         texts[name] = f"{header}-- Gives: {given}\n{lines}{body}"

@@ -189,10 +189,10 @@ def test_what_somebody_has_changed_is_told_and_mended(server: RunningServer, nam
         client.zadd(keys.task_weights, {"1": 7, "3": 2, "77": 4})
         client.zrem(keys.task_weights, "2")
         client.hdel(keys.meta, "weighted")
-        wrong = "draws do not go by the weight in its record"
+        wrong = "draws do not go by the weight in its record, or lack a number of it"
         assert curriculum.check() == [
             *(f"task {task_id}: {wrong}" for task_id in (1, 2, 3, 5)),
-            "task 77: has a weight, but no record",
+            "task 77: has a weight or a number of the family's own, but no record",
         ]
         assert curriculum.check(repair=True) == []
         assert client.hget(keys.meta, "weighted") == b"1"

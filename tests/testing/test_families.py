@@ -8,6 +8,7 @@ from redis_curriculum.scorers import (
     DebiasedProgressConfig,
     GroupProgressConfig,
     LearningProgressConfig,
+    PassesConfig,
     Scorer,
     UniformConfig,
     kinds,
@@ -30,6 +31,7 @@ SETTINGS: dict[str, Scorer] = {
     "learning_progress above a baseline": LearningProgressConfig.stable(
         use_baseline_normalization=True, performance_bonus_weight=0.25
     ),
+    "passes": PassesConfig(),
     "uniform": UniformConfig(),
 }
 
