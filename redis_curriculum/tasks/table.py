@@ -174,7 +174,8 @@ class Table(BaseGenerator):
             InvalidInputError: The table has no task of that id.
             GeneratorError: The rows are not in this process.
         """
-        return self.source.row(self.index_of(task_id))
+        index, source = self.index_of(task_id), self.source
+        return {"row": source.number(index)} if isinstance(source, Numbers) else source.row(index)
 
     def id_at(self, index: int) -> int:
         """Return the task id of the row at an index.
