@@ -1,6 +1,6 @@
 -- count_samples: each of the `drawn` tasks counts as sampled, once a draw; id, label and params of each go into `answer`, behind
 -- what is there.
--- Needs: call, pool, epoch_prefix, save_task, save_label, malformed, drawn, answer
+-- Needs: call, pool, epoch_prefix, save_task, save_label, malformed, drawn, answer, increase, counted
 -- Gives: first_word
 local first_word, by_label = #answer + 1, {}
 for _, id in ipairs(drawn) do
@@ -15,13 +15,14 @@ for _, id in ipairs(drawn) do
     by_label[label] = (by_label[label] or 0) + 1
   end
 end
-for i = first_word, #answer, 3 do
-  save_task(answer[i])
-  call('HINCRBY', pool .. 'task:' .. answer[i], 'sample_count', '1')
-end
 for label, times in pairs(by_label) do
   save_label(label)
   times = string.format('%d', times) -- a number would be printed to 17 digits, each time
-  call('HINCRBY', pool .. 'count:samples', label, times)
-  call('HINCRBY', epoch_prefix .. 'samples', label, times)
+  increase(pool .. 'count:samples', label, times)
+  increase(epoch_prefix .. 'samples', label, times)
+end
+counted()
+for i = first_word, #answer, 3 do
+  save_task(answer[i])
+  call('HINCRBY', pool .. 'task:' .. answer[i], 'sample_count', '1')
 end

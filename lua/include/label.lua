@@ -1,11 +1,15 @@
 -- label: a label's part of the tasks, and any task of it, for draws under quotas (_sampling/quotas.py).
--- Needs: call, pool, all_count, task_at, index
+-- Needs: call, pool, all_count, task_at, index, whole_number
 -- Gives: label_part, member_of
 local MOST_LISTED, MEMBER_TRIALS = 1000, 1024
 local listed = {}
 
+local function tasks_in(label)
+  return whole_number(pool .. 'labels', label, call('HGET', pool .. 'labels', label))
+end
+
 local function label_part(label)
-  return call('HGET', pool .. 'labels', label) / all_count
+  return tasks_in(label) / all_count
 end
 
 local function listed_of(label)
@@ -18,7 +22,7 @@ end
 
 -- Of a small label from a sorted list; of a large one by trials, and from a list if none of them finds one.
 local function member_of(label)
-  if tonumber(call('HGET', pool .. 'labels', label)) <= MOST_LISTED then
+  if tasks_in(label) <= MOST_LISTED then
     return listed_of(label)
   end
   for _ = 1, MEMBER_TRIALS do

@@ -1,8 +1,8 @@
 -- place_again: put a label where draws look for it, by its statistics as they are stored.
--- Needs: call, pool, place_label, unpack_label
+-- Needs: call, pool, place_label, unpack_label, whole_number
 -- Gives: tasks_of, place_again
 local function tasks_of(label)
-  return tonumber(call('HGET', pool .. 'labels', label) or 0)
+  return whole_number(pool .. 'labels', label, call('HGET', pool .. 'labels', label) or '0')
 end
 
 local function place_again(label, tasks)

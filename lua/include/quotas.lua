@@ -1,6 +1,7 @@
 -- quotas: least and greatest shares of labels (_sampling/quotas.py). A draw first chooses one of these labels, or the others;
 -- a task of the others is drawn as the family does.
--- Needs: call, pool, packed_quotas, all_count, task_at, uniform, index, pick, any_other, label_part, member_of
+-- Needs: call, pool, packed_quotas, all_count, task_at, uniform, index, pick, any_other, label_part, member_of,
+--   malformed
 -- Gives: quota_picks
 local QUOTA_TRIALS = 1024
 
@@ -74,7 +75,7 @@ local function quota_picks()
   local rest = call('HLEN', pool .. 'labels') > #rows and math.max(1 - sum, 1e-12) or 0
   share_out(rows, rest)
   for _, row in ipairs(rows) do
-    total = total + row.share
+    total = total + (row.share or malformed(pool .. 'labels', row.label, string.format('%g', row.part)))
   end
   return function()
     local v, upto = uniform(), 0

@@ -1,17 +1,10 @@
--- record: a whole record as field, value, ...: the hash but for `stats`, then every statistic by name, printed. Where both
+-- record: a whole record as field, value, ...: what stands in it as text, then every statistic by name, printed. Where both
 -- have a name, the later one is the truth.
--- Needs: call, unpack_task, unpack_label, TASK_STATISTICS, LABEL_STATISTICS, own_of_task
+-- Needs: call, fields_of, unpack_task, unpack_label, TASK_FIELDS, LABEL_FIELDS, TASK_STATISTICS, LABEL_STATISTICS,
+--   own_of_task
 -- Gives: whole_task, whole_label
-local function whole(key, unpack_statistics, names)
-  local flat, found, stats = call('HGETALL', key), {}, nil
-  for i = 1, #flat, 2 do
-    if flat[i] == 'stats' then
-      stats = flat[i + 1]
-    else
-      found[#found + 1] = flat[i]
-      found[#found + 1] = flat[i + 1]
-    end
-  end
+local function whole(key, unpack_statistics, fields, names)
+  local found, stats = fields_of(key, fields), call('HGET', key, 'stats')
   if stats then
     local p = {}
     unpack_statistics(p, stats, key)
@@ -26,7 +19,7 @@ local function whole(key, unpack_statistics, names)
 end
 
 local function whole_task(key)
-  local found = whole(key, unpack_task, TASK_STATISTICS)
+  local found = whole(key, unpack_task, TASK_FIELDS, TASK_STATISTICS)
   if found[1] then
     own_of_task(string.match(key, '%d+$'), found)
   end
@@ -34,5 +27,5 @@ local function whole_task(key)
 end
 
 local function whole_label(key)
-  return whole(key, unpack_label, LABEL_STATISTICS)
+  return whole(key, unpack_label, LABEL_FIELDS, LABEL_STATISTICS)
 end

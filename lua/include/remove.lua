@@ -1,18 +1,22 @@
--- remove: evict one task: record, sorted set, label entry and indices together. Returns what it was, or nil.
--- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label, forget_own
+-- remove: evict one task: record, sorted set, label entry and indices together. Returns what it was; nil if it has no record.
+-- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label, check_label,
+--   forget_own
 -- Gives: remove_task
 local function remove_task(id, now)
   local task = load_task(id)
-  if not task then
-    return nil
+  if task then
+    check_label(task.label, 'evictions')
+    save_task(id)
+    save_label(task.label)
   end
-  save_task(id)
-  save_label(task.label)
   for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
     call('ZREM', pool .. part, id)
   end
   call('ZREM', pool .. 'task_weights', id)
   forget_own(id)
+  if not task then
+    return nil
+  end
   index_leave(id, task.label, task)
   call('UNLINK', task.key)
   call('HINCRBY', pool .. 'count:evictions', task.label, 1)

@@ -1,8 +1,8 @@
 -- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds; outcomes: 1 applied,
 -- 0 evicted. Everything is read and computed before the first write.
 -- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
---   save_label, store_task, store_label, store_pool, part_of, rank, index_results, RESULT_WIDTH, numbers_of, whole_number,
---   results, results_first, results_last
+--   save_label, store_task, store_label, store_pool, part_of, rank, index_results, increase, counted, RESULT_WIDTH,
+--   numbers_of, whole_number, results, results_first, results_last
 -- Gives: outcomes
 local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
 for i = results_first, results_last, RESULT_WIDTH do
@@ -32,6 +32,13 @@ end
 if late > 0 then
   whole_number(meta_key, 'late_count', call('HGET', meta_key, 'late_count') or '0')
 end
+for name, label in pairs(labels) do
+  save_label(name)
+  local times = string.format('%d', label.count) -- a number would be printed to 17 digits, each time
+  increase(pool .. 'count:completions', name, times)
+  increase(epoch_prefix .. 'completions', name, times)
+end
+counted()
 for id, task in pairs(tasks) do
   if task then
     save_task(id)
@@ -49,12 +56,8 @@ for id, task in pairs(tasks) do
     end
   end
 end
-for name, label in pairs(labels) do
-  save_label(name)
+for _, label in pairs(labels) do
   store_label(label)
-  local times = string.format('%d', label.count) -- a number would be printed to 17 digits, each time
-  call('HINCRBY', pool .. 'count:completions', name, times)
-  call('HINCRBY', epoch_prefix .. 'completions', name, times)
 end
 index_results(tasks, labels)
 if late < #outcomes then

@@ -25,10 +25,6 @@ local function remove_surplus(wanted, most)
     local gone = remove_task(id, now)
     if gone then
       event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '')
-    else -- it has no record: somebody has meddled
-      for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
-        call('ZREM', pool .. part, id)
-      end
     end
   end
   return math.max(0, wanted - most)

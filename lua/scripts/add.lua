@@ -35,9 +35,7 @@ for at = specs_first, specs_last, specs_width do
   if is_new then
     create_task(id, label, specs[at + 2], now)
     first_id, first_label = first_id or id, first_label or label
-    if not saving then -- a snapshot finds all of its moment
-      call('HDEL', pool .. 'quarantine', id)
-    end
+    call('HDEL', pool .. 'quarantine', id)
   end
   answer[#answer + 1] = is_new and 1 or 0
 end

@@ -25,11 +25,16 @@ if repeated then
 end
 --@include moment
 --@include event
+--@include check_label
 --@include remove
 local outcome, key = 1, pool .. 'task:' .. task_id
 local task = call('HMGET', key, 'label', 'consecutive_failures', 'failure_count')
 local label, in_a_row = task[1], whole_number(key, 'consecutive_failures', task[2] or '0') + 1
 whole_number(key, 'failure_count', task[3] or '0')
+if label then
+  check_label(label, 'failures')
+  check_label(label, 'evictions')
+end
 
 local function count_failure()
   if failure_score == failure_score then -- it is a number: a failure is folded like any score
@@ -45,11 +50,11 @@ local function count_failure()
   event('event', 'failed', 'task_id', task_id, 'label', label, 'error', error, 'worker', worker)
 end
 
--- The oldest message is not known; while a snapshot runs none goes, so that it finds all of its moment.
+-- The oldest message is not known.
 local function quarantine()
   remove_task(task_id, now_ms())
   local surplus = call('HLEN', pool .. 'quarantine') + 1 - quarantine_retained
-  if surplus > 0 and not saving then
+  if surplus > 0 then
     call('HDEL', pool .. 'quarantine', unpack(call('HRANDFIELD', pool .. 'quarantine', math.min(surplus, 100))))
   end
   call('HSET', pool .. 'quarantine', task_id, error)

@@ -4,12 +4,12 @@
 -- ARGV[2] token str tells this exporter from others; asking again with it begins anew
 -- ARGV[3] lease_ms int how long the copies outlive the exporter's last call
 -- ARGV[4] gives_way flag whether another exporter that does not may end this moment
--- Returns [meta's fields and values but the packed ones, names and values of the sums, sizes of fresh, learning and ripe,
+-- Returns [fields and values of meta that a snapshot needs, names and values of the sums, sizes of fresh, learning and ripe,
 --   [worker id, lease end, field, value, ...] of at most 2,000 workers, now in ms, names and values of the family's
 --   statistics of the whole pool, [name of a key of the family's own, field, value, ...] of those of the whole pool,
---   [key, text, ...] of the batches that are kept, oldest first]
+--   [key, text, ...] of the batches that are kept, oldest first, ids and messages of the quarantine]
 -- Errors RCSTALE generation: a restore replaced it; RCSNAPSHOT started: another exporter is at work and does not give way
--- Atomic. O(workers + ids of the batches).
+-- Atomic. O(workers + ids of the batches + quarantine).
 
 --@include keys
 --@include digest
@@ -33,26 +33,17 @@ local now = string.format('%.0f', now_ms())
 call('HSET', prefix .. 'snapshot', 'token', token, 'started', now, 'gives_way', gives_way and 1 or 0)
 call('PEXPIRE', prefix .. 'snapshot', lease_ms)
 call('HSET', meta_key, 'snapshot', epoch)
+--@include fields_of
 local workers = {}
 local ids = call('ZRANGE', prefix .. 'workers', 0, 1999, 'WITHSCORES')
 for i = 1, #ids, 2 do
-  local worker = { ids[i], ids[i + 1] }
-  for _, field in ipairs({ 'sequence', 'host', 'pid', 'started' }) do -- no token, and nothing large
-    local value = call('HGET', prefix .. 'worker:' .. ids[i], field)
-    if value then
-      worker[#worker + 1] = field
-      worker[#worker + 1] = value
-    end
-  end
+  local worker = fields_of(prefix .. 'worker:' .. ids[i], { 'sequence', 'host', 'pid', 'started' }) -- no token
+  table.insert(worker, 1, ids[i])
+  table.insert(worker, 2, ids[i + 1])
   workers[#workers + 1] = worker
 end
-local meta, readable = call('HGETALL', meta_key), {}
-for i = 1, #meta, 2 do
-  if meta[i] ~= 'hypers' then
-    readable[#readable + 1] = meta[i]
-    readable[#readable + 1] = meta[i + 1]
-  end
-end
+local readable = fields_of(meta_key, { 'config', 'config_sha256', 'config_version', 'created_ms', 'epoch',
+  'epoch_started_ms', 'forced', 'generation', 'late_count', 'next_index', 'random', 'reaped_count', 'unindexed' })
 local sizes = { call('ZCARD', pool .. 'fresh'), call('ZCARD', pool .. 'learning'), call('ZCARD', pool .. 'ripe') }
 --@include index_state
 --@include pool_statistics
@@ -79,4 +70,4 @@ for _, name in ipairs(call('ZRANGE', pool .. 'batch_order', 0, -1)) do
   batches[#batches + 1] = name
   batches[#batches + 1] = call('HGET', pool .. 'batches', name) or malformed(pool .. 'batches', name)
 end
-return { readable, index_sums(), sizes, workers, now, of_pool, own, batches }
+return { readable, index_sums(), sizes, workers, now, of_pool, own, batches, call('HGETALL', pool .. 'quarantine') }

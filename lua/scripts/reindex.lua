@@ -12,10 +12,11 @@ if not unindexed then
   return 0
 end
 local PHASES = { start = true, fresh = true, learning = true, ripe = true, surplus = true }
-local phase, cursor, surplus = string.match(unindexed, '^(%l+) (%d+) (%d+)$')
+local phase, cursor, surplus = string.match(unindexed, '^(%l+) (%d+) ?(%d*)$') -- an older build had no third word
 if not PHASES[phase or ''] or #cursor > 15 or #surplus > 15 then
   malformed(meta_key, 'unindexed', unindexed)
 end
+surplus = surplus == '' and 0 or surplus
 local TASKS, REMOVED = 100, 50
 local meta = call('HMGET', meta_key, 'generation', 'epoch', 'snapshot')
 --@include stored_hypers

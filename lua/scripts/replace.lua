@@ -41,9 +41,12 @@ for _, id in ipairs(evictable((specs_last - specs_first + 1) / specs_width)) do
   if at > specs_last then
     break
   end
+  check_label(specs[at + 2], 'created')
   local gone = remove_task(id, now)
-  event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
-    'worker', worker)
+  if gone then
+    event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',
+      'worker', worker)
+  end
   local new_id, new_label = specs[at + 1], specs[at + 2]
   create_task(new_id, new_label, specs[at + 3], now)
   event('event', 'created', 'task_id', new_id, 'label', new_label, 'worker', worker)

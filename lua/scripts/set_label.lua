@@ -19,8 +19,11 @@ end
 --@include moment
 --@include membership
 --@include statistics
+--@include check_label
 local task = load_task(task_id)
 if task and task.label ~= label then
+  check_label(task.label, 'completions')
+  check_label(label, 'completions')
   save_task(task_id)
   save_label(task.label)
   save_label(label)

@@ -33,6 +33,6 @@ end
 local done, answered = pcall(draw_and_reply)
 if not done then -- a record is malformed: the results count all the same; `sample`, asked for the draws, says what it is
   call('HSET', worker_key, 'sequence', sequence)
-  return { 0, tonumber(meta[7]), 0, 0, #outcomes, unpack(outcomes) }
+  return { 0, tonumber(meta[7]), 0, num_active_tasks - all_count, #outcomes, unpack(outcomes) }
 end
 return answered

@@ -18,6 +18,7 @@ from redis_curriculum._protocol.requirements import (
     is_older,
     require_schema,
 )
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._state.migrate import migrate
 from redis_curriculum._store import create
 from redis_curriculum._store.fill import Filling
@@ -190,7 +191,7 @@ def _told(store: Store) -> Plan[str]:
     server, keys = store.server, store.server.keys
     (created_ms,) = yield from server.command("HMGET", keys.meta, "created_ms")
     results = sum((yield from server.scan_counts(keys.count("completions"))).values())
-    since = _ago(int(created_ms or 0), (yield from server.now_ms()))
+    since = _ago(number(keys, "created_ms", created_ms, 0), (yield from server.now_ms()))
     return f"attached to {keys.name!r}: {results:,} results, created {since}, epoch {store.epoch}"
 
 

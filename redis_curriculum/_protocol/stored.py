@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
 from typing import Any, Final, TypeVar
 
 from redis_curriculum._protocol.keys import Keys
@@ -11,6 +12,7 @@ from redis_curriculum.errors import InvalidInputError, MalformedStateError
 
 T = TypeVar("T")
 _MOST_DIGITS: Final = 16
+_MOST_OF_64_BITS: Final = 20
 _GENERATION: Final = re.compile(r"^g\d+:")
 
 
@@ -38,6 +40,29 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def finite(text: str) -> float:
+    """Return a number that is stored as text.
+
+    Raises:
+        ValueError: It is none, or not finite.
+    """
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def integer(text: str) -> int:
+    """Return an integer of 64 bits, of either sign, that is stored as text.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if len(text) > _MOST_OF_64_BITS:
+        raise ValueError(text)
+    return int(text)
+
+
 def text(stored: str) -> str:
     """Return a stored text as it is, if it was UTF-8.
 
@@ -59,6 +84,19 @@ def field(fields: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
         return read(fields[name])
     except (ValueError, LookupError, OverflowError, TypeError):
         raise InvalidInputError(name, "as the library stores it", fields.get(name)) from None
+
+
+def ids(key: str, members: Iterable[str]) -> list[int]:
+    """Return the ids of tasks that are members of a key, or names of its fields.
+
+    Raises:
+        MalformedStateError: One is none.
+    """
+    listed = list(members)
+    try:
+        return [whole(member) for member in listed]
+    except ValueError as error:
+        raise malformed(key, "member", error.args[0]) from None
 
 
 def malformed(key: str, name: str, value: Any) -> MalformedStateError:

@@ -14,6 +14,7 @@ from typing import Final
 from redis_curriculum._protocol.keys import COUNTS, LABEL_SETS, PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.stored import field, malformed, text
+from redis_curriculum._protocol.stored import ids as stored_ids
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
 from redis_curriculum._state.file import Progress
@@ -96,9 +97,10 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
             problems.append(f"key {key}: nothing knows it")
     seen: set[tuple[int, str]] = set()
     for label in sorted(labels):
-        members = yield from server.scan("SSCAN", keys.label(label))
-        members += (yield from server.scan("ZSCAN", keys.members(label)))[::2]
-        seen.update((int(member), label) for member in members)
+        for command, key in (("SSCAN", keys.label(label)), ("ZSCAN", keys.members(label))):
+            members = yield from server.scan(command, key)
+            listed = members[::2] if command == "ZSCAN" else members
+            seen.update((member, label) for member in stored_ids(key, listed))
     seen.update((task_id, "") for task_id in ids - {task_id for task_id, _ in seen})
     current = str(keys.generation)
     places = yield from places_of(server, current, sorted(seen), store.config)
@@ -139,13 +141,17 @@ def _totals_at_once(
         raise
     yield from moment.end()
     for label in labels:
-        totals.add_label(label.label, statistics_of(scorer, "label", label.progress))
+        statistics = statistics_of(scorer, "label", label.progress)
+        totals.look_at(f"label {label.label!r}", "label", statistics)
+        totals.add_label(label.label, statistics)
     return totals, moment, labels
 
 
 def _add(totals: Totals, scorer: Scorer, record: dict[str, str], key: str) -> None:
     try:
-        totals.add(field(record, "label", text), statistics_of(scorer, "task", record))
+        statistics = statistics_of(scorer, "task", record)
+        totals.look_at(f"task {record['task_id']}", "task", statistics)
+        totals.add(field(record, "label", text), statistics)
     except InvalidInputError as error:
         raise malformed(key, error.field, error.value) from error
 
@@ -160,6 +166,7 @@ def _label_names(moment: Moment) -> Plan[list[str]]:
 
 
 def _total_problems(totals: Totals, moment: Moment, labels: list[LabelState]) -> Iterator[str]:
+    yield from totals.unlikely
     sizes = dict(zip(PARTS, moment.sizes, strict=True))
     for part in PARTS:
         if totals.parts[part] != sizes[part]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.keys import COUNTS, PARTS, Keys
@@ -23,7 +24,7 @@ from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum._protocol.stored import field as stored_field
-from redis_curriculum._protocol.stored import malformed
+from redis_curriculum._protocol.stored import finite, ids, integer, malformed, whole
 from redis_curriculum._state.format import FRACTIONS
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import (
@@ -32,6 +33,8 @@ from redis_curriculum.errors import (
     SnapshotError,
     SnapshotRunningError,
 )
+
+T = TypeVar("T")
 
 CHUNK: Final = 100
 """Tasks or labels a call: about 1 ms of the server, well below the 5 ms that may block others."""
@@ -102,6 +105,8 @@ class Moment:
     sizes: tuple[int, int, int] = (0, 0, 0)
     """Tasks in fresh, learning and ripe."""
     workers: dict[str, dict[str, str]] = field(default_factory=dict)
+    quarantine: dict[int, str] = field(default_factory=dict)
+    """Ids of tasks evicted for failing, to their last error."""
     disagreeing: dict[int | str, list[str]] = field(default_factory=dict)
     """Task id or label, among those read, to fields that differ from the packed statistics."""
     started_ms: int = 0
@@ -125,11 +130,14 @@ class Moment:
                 found = yield from self.server.run(begin, *words)
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
-        meta, sums, sizes, workers, now, of_pool, own, batches = found
+        meta, sums, sizes, workers, now, of_pool, own, batches, quarantined = found
         self.own = {name: self._numbers(name, flat) for name, *flat in own if flat}
         self.batches = pairs(batches)
         self.statistics = {name: float(text) for name, text in pairs(of_pool).items()}
-        self.meta, self.sums, self.sizes = pairs(meta), _not_zero(pairs(sums)), tuple(sizes)
+        self.meta, self.sums, self.sizes = pairs(meta), self._sums(pairs(sums)), tuple(sizes)
+        messages = pairs(quarantined)
+        known = ids(self._keys.quarantine, messages)
+        self.quarantine = dict(zip(known, messages.values(), strict=True))
         self.started_ms = int(now)
         self.workers = {
             entry[0]: {"lease_end_ms": entry[1], **_printable(pairs(entry[2:]))}
@@ -158,18 +166,18 @@ class Moment:
 
     def task_ids(self) -> Plan[list[int]]:
         """Ids to read, ascending; some of them may have been born after the moment."""
-        found: set[str] = set()
+        found: set[int] = set()
         names = ("config_version", "unindexed")
         before, now = list[str | None](), [self.meta.get(name) for name in names]
         while before != now:  # else tasks have only moved forward, so none is missed
             before = now
             for part in PARTS:
                 key = f"{self._keys.pool}{part}"
-                found.update((yield from self.server.scan("ZSCAN", key))[::2])
+                found.update(ids(key, (yield from self.server.scan("ZSCAN", key))[::2]))
             now = yield from self.server.command("HMGET", self._keys.meta, *names)
-        found.update((yield from self.server.scan("HSCAN", self._keys.snapshot_tasks))[::2])
-        found.discard(_ALWAYS_THERE)
-        return sorted(map(int, found))
+        copies = (yield from self.server.scan("HSCAN", self._keys.snapshot_tasks))[::2]
+        kept = (task_id for task_id in copies if task_id != _ALWAYS_THERE)
+        return sorted(found.union(ids(self._keys.snapshot_tasks, kept)))
 
     def tasks(self, task_ids: Sequence[int]) -> Plan[list[dict[str, str]]]:
         """Read some records, at most ``CHUNK``; those that did not exist are left out."""
@@ -198,25 +206,49 @@ class Moment:
         texts = [json.loads(text) for text in found]
         for name, state in zip(names, texts, strict=True):
             self._compare(name, state["progress"] or [])
-        states = [_label_state(name, state) for name, state in zip(names, texts, strict=True)]
+        states = [self._label_state(name, one) for name, one in zip(names, texts, strict=True)]
         return [s for s in states if s.is_known or s.index or not s.label]
-
-    def quarantine(self) -> Plan[dict[int, str]]:
-        """Ids of tasks evicted for failing, to their last error.
-
-        Read it first: what came to it after the moment is among the ``task_ids`` read later.
-        """
-        found = yield from self.server.scan_hash(self._keys.quarantine)
-        return {int(task_id): error for task_id, error in found.items()}
 
     def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
         """Read a closed epoch's counts or figures by label; they change no more."""
-        found = yield from self.server.scan_hash(self._keys.epoch(epoch, what))
+        key = self._keys.epoch(epoch, what)
+        found = yield from self.server.scan_hash(key)
         fractions = found if what in FRACTIONS else ("spread",) if what == "times" else ()
         return {
-            label: float(number) if label in fractions else int(number)
-            for label, number in found.items()
+            label: _stored(key, found, label, finite if label in fractions else whole)
+            for label in found
         }
+
+    def _sums(self, found: dict[str, str]) -> dict[str, int]:
+        """What is not stored is 0."""
+        sums = {name: _stored(self._keys.sums, found, name, integer) for name in found}
+        return {name: amount for name, amount in sums.items() if amount}
+
+    def _label_state(self, label: str, found: dict[str, Any]) -> LabelState:
+        keys, key = self._keys, self._keys.progress(label)
+
+        def counts(key: Callable[[str], str], of: dict[str, str]) -> dict[str, int]:
+            return {w: _stored(key(w), {label: of[w]}, label, whole) for w in COUNTS if of.get(w)}
+
+        def at(name: str, key: str, read: Callable[[str], T]) -> T | None:
+            return _stored(key, {label: found[name]}, label, read) if found.get(name) else None
+
+        # A worker of schema 1 copies a label without an index.
+        index = {name: text for name, text in dict(found.get("index") or {}).items() if text}
+        # A score of a sorted set is a number, though perhaps not a finite one.
+        kept = (
+            (name, _stored(key, index, name, whole if name == "eligible_count" else float))
+            for name in index
+        )
+        return LabelState(
+            label=label,
+            active=at("active", keys.labels, whole) or 0,
+            inactive_ms=at("inactive", keys.inactive, lambda text: int(finite(text))),
+            progress=pairs(found["progress"] or []),
+            count=counts(keys.count, found["count"] or {}),
+            epoch=counts(partial(keys.epoch, int(self.meta["epoch"])), found["epoch"] or {}),
+            index={name: amount for name, amount in kept if amount},
+        )
 
     def _compare(self, of: int | str, flat: Sequence[str]) -> None:
         """Note the names that stand twice, for people and by the packed truth, and differ."""
@@ -248,23 +280,8 @@ def _printable(found: dict[str, str]) -> dict[str, str]:
     return {name: text.encode(errors="replace").decode() for name, text in found.items()}
 
 
-def _not_zero(found: dict[str, str]) -> dict[str, int]:
-    """What is not stored is 0."""
-    return {name: int(text) for name, text in found.items() if int(text)}
-
-
-def _label_state(label: str, found: dict[str, Any]) -> LabelState:
-    return LabelState(
-        label=label,
-        active=int(found.get("active") or 0),
-        inactive_ms=int(float(found["inactive"])) if found.get("inactive") else None,
-        progress=pairs(found["progress"] or []),
-        count=_counts(found["count"]),
-        epoch=_counts(found["epoch"]),
-        # A worker of schema 1 copies a label without it.
-        index={k: float(x) for k, x in dict(found.get("index") or {}).items() if x and float(x)},
-    )
-
-
-def _counts(found: dict[str, Any]) -> dict[str, int]:
-    return {what: int(found[what]) for what in COUNTS if found and found.get(what)}
+def _stored(key: str, fields: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
+    try:
+        return stored_field(fields, name, read)
+    except InvalidInputError as error:
+        raise malformed(key, error.field, error.value) from None

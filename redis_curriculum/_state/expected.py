@@ -12,10 +12,12 @@ from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.stored import field
 from redis_curriculum._state.consistent_read import CHUNK
+from redis_curriculum._state.format import check_statistics
 from redis_curriculum._state.indices import Index, index_of
 from redis_curriculum._store.contracts import VERIFY
 from redis_curriculum._store.variant import packed_hypers, variant_of
 from redis_curriculum.config.curriculum import CurriculumConfig
+from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.statistics import Holder, Statistics
 
@@ -67,6 +69,16 @@ class Totals:
         self.index: Index = index_of(scorer)
         self.parts: Counter[str] = Counter()
         self.active: Counter[str] = Counter()
+        self.unlikely: list[str] = []
+        """Statistics out of their ranges, which no result can have made."""
+
+    def look_at(self, what: str, holder: Holder, statistics: Statistics) -> None:
+        """Note the first statistic of a task or label that is out of its range."""
+        last_score = 0.0 if statistics else None
+        try:
+            check_statistics(self.scorer, holder, statistics, last_score)
+        except InvalidInputError as error:
+            self.unlikely.append(f"{what}: {error}")
 
     def add(self, label: str, statistics: Statistics, times: int = 1) -> None:
         """Count one task; ``times`` -1: take it out."""

@@ -156,13 +156,12 @@ def read_lines(
     Raises:
         SnapshotError: The number of tasks is not the pool's.
     """
-    quarantine = yield from moment.quarantine()
     ids = yield from moment.task_ids()
     yield from _read_labels(moment, scorer, add)
     for epoch in epochs:
         yield from _read_epoch(moment, epoch, add)
-    for task_id in sorted(quarantine.keys() - set(ids)):
-        add(QuarantineLine(task_id=task_id, error=quarantine[task_id]))
+    for task_id in sorted(moment.quarantine.keys() - set(ids)):
+        add(QuarantineLine(task_id=task_id, error=moment.quarantine[task_id]))
     for batch in moment.batches:
         add(_batch_line(moment, batch))
     found = 0

@@ -21,7 +21,7 @@ from redis_curriculum._values.rules import In, canonical_json
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Scorer
 from redis_curriculum.scorers.own import MOST_FIELDS
-from redis_curriculum.scorers.statistics import COMPLETION_COUNT, ROUNDING, Holder, Statistic
+from redis_curriculum.scorers.statistics import Holder
 from redis_curriculum.tasks.ids import label_hash
 from redis_curriculum.tasks.task import Params
 
@@ -268,7 +268,7 @@ def check_statistics(
             raise InvalidInputError(f"statistics.{name}", rule, name)
     for statistic in scorer.STATISTICS:
         if statistic.name in names:
-            _check_statistic(statistic, statistics)
+            statistic.check(statistics)
     if holder != "pool" and (last_score is None) != (not statistics):
         raise InvalidInputError("last_score", "there if and only if there are results", last_score)
 
@@ -288,19 +288,6 @@ def check_own(scorer: Scorer, holder: Holder, own: Mapping[str, Mapping[str, flo
         for field, number in numbers.items():
             if not low <= number <= high:
                 raise InvalidInputError(f"own.{name}.{field}", f"in [{low:g}, {high:g}]", number)
-
-
-def _check_statistic(statistic: Statistic, statistics: Mapping[str, float]) -> None:
-    name, low, high = statistic.name, statistic.low, statistic.high
-    value = statistics.get(name)
-    if value is None:
-        if statistics and not statistic.is_optional:
-            raise InvalidInputError(f"statistics.{name}", "given, as there are results", None)
-        return
-    if not low - ROUNDING <= value <= high + ROUNDING:
-        raise InvalidInputError(f"statistics.{name}", f"in [{low:g}, {high:g}]", value)
-    if statistic is COMPLETION_COUNT and not (value >= 1 and value == int(value)):
-        raise InvalidInputError(f"statistics.{name}", "a whole number, 1 or more", value)
 
 
 def _from_0(fields: dict[str, Any]) -> dict[str, Any]:

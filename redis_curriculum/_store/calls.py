@@ -103,6 +103,10 @@ class Call(ABC, Generic[T]):
         """
         return self, 1
 
+    def apart(self) -> Sequence[Call[Any]]:
+        """Return what is left, one call for each result; nothing if it is no more than one."""
+        return ()
+
     def give_up(self, store: Store) -> int:
         """Give up what was sent, and may have been applied or not; return how much that was."""
         raise NotImplementedError

@@ -23,6 +23,7 @@ from redis_curriculum._protocol.asking import Attempts, Server
 from redis_curriculum._protocol.plan import Command, Plan, Run
 from redis_curriculum._protocol.requirements import Finding, audit, enforce, parse_info
 from redis_curriculum._protocol.scripts import Script
+from redis_curriculum._protocol.stored import number
 from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import LEAVE, REGISTER, RENEW, RESUME
 from redis_curriculum._store.process import born, machine
@@ -316,7 +317,8 @@ class Worker:
             return False
         info = yield from server.info("server")
         run_id = info.get("run_id", "")
-        reaped = int((yield from server.command("HGET", keys.meta, "reaped_count")) or 0)
+        found = yield from server.command("HGET", keys.meta, "reaped_count")
+        reaped = number(keys, "reaped_count", found, 0)
         if run_id == self._run_id or reaped > life.reaped:
             return False
         seen = (life.buffer[0].number if life.buffer else life.sequence + 1) - 1

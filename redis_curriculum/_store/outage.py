@@ -23,7 +23,11 @@ from redis_curriculum._store.calls import Call, T
 from redis_curriculum.errors import (
     CurriculumError,
     GeneratorError,
+    InvalidInputError,
+    KeyTypeError,
     LostWritesWarning,
+    MalformedStateError,
+    ScriptError,
     ServerUnavailableError,
     WorkerFencedError,
 )
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 
 MOST_WAITING: Final = 10_000
 """Results, failures and changes that wait at most; beyond that the oldest ones are dropped."""
+_OF_ONE_CALL: Final = (MalformedStateError, KeyTypeError, ScriptError, InvalidInputError)
+"""What the server refuses for good, though not to every call."""
 _MOST_KNOWN: Final = 1_000
 _MOST_TRIED: Final = 100
 _FIRST_PAUSE_S: Final = 1.0
@@ -114,9 +120,14 @@ class Backlog:
             if call.write and store.worker.is_of_another_life(call.write):
                 self.dropped += call.give_up(store)  # nobody knows if it had arrived
             left = call.left
-            if left:
-                yield from call.carried_on(store)
-            self._calls.pop(key, None)
+            try:
+                if left:
+                    yield from call.carried_on(store)
+            except _OF_ONE_CALL as error:
+                left = 0
+                self._set_apart(key, call, error, store)
+            else:
+                self._calls.pop(key, None)
             delivered, self._pause_s = (
                 delivered + left,
                 _FIRST_PAUSE_S,
@@ -165,6 +176,15 @@ class Backlog:
         joined, count = calls[0].joined(calls[1:], most)
         if count > 1:
             self._calls = {id(call): call for call in (joined, *calls[count:])}
+
+    def _set_apart(self, key: int, call: Call[Any], error: CurriculumError, store: Store) -> None:
+        """Drop what the server refuses for good; send the rest of that call in parts."""
+        parts = call.apart()
+        if not parts:
+            self.dropped += call.left
+            _LOG.warning("curriculum %r: not delivered: %s", store.server.keys.name, error)
+        others = {k: other for k, other in self._calls.items() if k != key}
+        self._calls = {id(part): part for part in parts} | others
 
     def _deliver_before(self, call: Call[Any], store: Store) -> Plan[None]:
         """Deliver what waits; an error says what became of this call, not of the others."""

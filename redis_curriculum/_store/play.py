@@ -31,6 +31,8 @@ from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.task import Task
 
 MOST_DRAWS: Final = 1_000_000
+MOST_IN_VAIN: Final = 10
+"""A draw may end early without a task, since its trials are bounded; so often it never does."""
 
 
 def play(store: Store, finished: Iterable[Result], count: int, *, distinct: bool = False) -> Play:
@@ -66,6 +68,10 @@ class Play(Supplied[Step]):
     """Whether draws are left that are now chosen in a pass over the pool."""
     chosen: list[int] = field(default_factory=list, init=False, compare=False)
     """Ids so chosen that have not been handed out."""
+    is_alone: bool = field(default=False, init=False, compare=False)
+    """Whether its one result is not to be sent with others."""
+    in_vain: int = field(default=0, init=False, compare=False)
+    """Answers in a row that brought neither a task nor a reason."""
 
     @property
     def left(self) -> int:
@@ -82,8 +88,10 @@ class Play(Supplied[Step]):
     def joined(self, others: Sequence[Call[Any]], most: int) -> tuple[Call[Any], int]:
         """Results of several calls go in one round trip."""
         results, count = self.results[self.sent :], 1
-        for call in others if self.write is None else ():
-            if not isinstance(call, Play) or call.write or len(results) + call.left > most:
+        for call in others if self.write is None and not self.is_alone else ():
+            if not isinstance(call, Play) or call.write or call.is_alone:
+                break
+            if len(results) + call.left > most:
                 break
             results, count = [*results, *call.results[call.sent :]], count + 1
         if count == 1:
@@ -91,6 +99,15 @@ class Play(Supplied[Step]):
         joined = Play(results, 0)
         joined.is_deferred = True
         return joined, count
+
+    def apart(self) -> Sequence[Call[Any]]:
+        """One call for each result that is left."""
+        if self.left <= 1:
+            return ()
+        parts = [Play([result], 0) for result in self.results[self.sent :]]
+        for part in parts:
+            part.is_deferred = part.is_alone = True
+        return parts
 
     def give_up(self, store: Store) -> int:
         """Give up results that may have been applied or not; return how many."""
@@ -240,6 +257,14 @@ class Play(Supplied[Step]):
             *(sent, drawn, chosen, is_short),
             *(more, None),
         )
+        is_in_vain = answer and not (answer.tasks or answer.malformed or more or batch)
+        self.in_vain = self.in_vain + 1 if is_in_vain else 0
+        if self.in_vain == MOST_IN_VAIN:
+            self.in_vain = 0
+            raise EmptyPoolError(
+                f"{MOST_IN_VAIN} answers in a row brought no task, though there are some: the"
+                " indices do not agree with the records; check(repair=True) rebuilds them"
+            )
         if answer and answer.malformed:
             task_id, name, value = answer.malformed
             raise malformed(store.server.keys.task(task_id), name, value)

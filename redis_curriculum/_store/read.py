@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
-from redis_curriculum._protocol.records import STATS, TaskRecord
-from redis_curriculum._protocol.stored import field, malformed, number, text
+from redis_curriculum._protocol.records import FIELDS, STATS, TaskRecord
+from redis_curriculum._protocol.stored import field, ids, malformed, number, text
 from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_label, validate_task_id
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Floats, Scorer
-from redis_curriculum.scorers.statistics import Holder
+from redis_curriculum.scorers.statistics import ROUNDING, Holder
 from redis_curriculum.tasks.ids import label_hash
 
 _READ_CHUNK: Final = 500
@@ -31,7 +31,7 @@ def read(store: Store, task_ids: Sequence[int]) -> Plan[list[TaskRecord | None]]
     records: list[TaskRecord | None] = []
     for start in range(0, len(task_ids), _READ_CHUNK):
         chunk = task_ids[start : start + _READ_CHUNK]
-        words = [("HGETALL", store.server.keys.task(task_id)) for task_id in chunk]
+        words = [("HMGET", store.server.keys.task(task_id), *FIELDS) for task_id in chunk]
         rows = yield from _rows(store, words)
         records += [_record(store, *one) for one in zip(chunk, rows, strict=True)]
     return records
@@ -45,25 +45,42 @@ def _rows(store: Store, words: Sequence[tuple[str, ...]]) -> Plan[list[list[Any]
     return rows
 
 
-def _record(store: Store, task_id: int, flat: list[bytes]) -> TaskRecord | None:
-    if not flat:
+def _record(store: Store, task_id: int, values: list[bytes | None]) -> TaskRecord | None:
+    raw = {name: x for name, x in zip(FIELDS, values, strict=True) if x is not None}
+    if not raw:
         return None
-    scorer, raw = store.config.algorithm, dict(zip(flat[::2], flat[1::2], strict=True))
-    stats = raw.pop(STATS.encode(), None)
-    key = store.server.keys.task(task_id)
+    scorer, key = store.config.algorithm, store.server.keys.task(task_id)
+    stats = raw.pop(STATS, None)
     fields: dict[str, Any] = {
-        name.decode(errors="replace"): text.decode(errors="surrogateescape")
-        for name, text in raw.items()
+        name: text.decode(errors="surrogateescape") for name, text in raw.items()
     }
-    try:
-        fields |= {} if stats is None else scorer.unpacked("task", stats)
-    except struct.error:
-        raise malformed(key, STATS, stats) from None
+    fields |= {} if stats is None else _statistics(scorer, "task", key, stats)
     try:
         hashed = label_hash(field(fields, "label", text))
         return TaskRecord.parse(task_id, hashed, fields, scorer.names("task"))
     except InvalidInputError as error:
         raise malformed(key, error.field, error.value) from None
+
+
+def _statistics(scorer: Scorer, holder: Holder, key: str, data: bytes) -> dict[str, float]:
+    """The statistics that a field ``stats`` holds.
+
+    Raises:
+        MalformedStateError: They have another length, or one is out of its range.
+    """
+    try:
+        found = scorer.unpacked(holder, data)
+    except struct.error:
+        raise malformed(key, STATS, data) from None
+    if not found:  # each is NaN
+        raise malformed(key, STATS, data)
+    try:
+        for statistic in scorer.STATISTICS:
+            if statistic.name in scorer.names(holder):
+                statistic.check(found)
+    except InvalidInputError as error:
+        raise malformed(key, f"{STATS}, {error.field},", error.value) from None
+    return found
 
 
 def read_one(store: Store, task_id: object) -> Plan[TaskRecord | None]:
@@ -77,13 +94,15 @@ def task_ids(store: Store, label: object = None) -> Plan[list[int]]:
     server = store.server
     while True:
         if label is not None:
-            found = yield from server.scan("SSCAN", server.keys.label(validate_label(label)))
+            key = server.keys.label(validate_label(label))
+            found = ids(key, (yield from server.scan("SSCAN", key)))
         else:
             found = []
             for part in PARTS:  # tasks only move forward, so none is missed
-                found += (yield from server.scan("ZSCAN", f"{server.keys.pool}{part}"))[::2]
+                key = f"{server.keys.pool}{part}"
+                found += ids(key, (yield from server.scan("ZSCAN", key))[::2])
         if (yield from _is_as_before(store)):
-            return sorted({int(task_id) for task_id in found})
+            return sorted(set(found))
 
 
 def labels(store: Store) -> Plan[dict[str, int]]:
@@ -95,8 +114,9 @@ def labels(store: Store) -> Plan[dict[str, int]]:
 
 def quarantine(store: Store) -> Plan[dict[int, str]]:
     """Ids of tasks that were taken out for failing, ascending, with their last messages."""
-    found = yield from store.server.scan_hash(store.server.keys.quarantine)
-    return dict(sorted((int(task_id), text) for task_id, text in found.items()))
+    key = store.server.keys.quarantine
+    found = yield from store.server.scan_hash(key)
+    return dict(sorted(zip(ids(key, found), found.values(), strict=True)))
 
 
 def numbers(
@@ -117,7 +137,7 @@ def numbers(
         words = [("HMGET", each, "label", STATS, *texts) for each in keys]
         labels, stats, *columns = zip(*(yield from _rows(store, words)), strict=True)
         rows = table[start : start + _READ_CHUNK]
-        packed = _unpacked(keys, stats, len(store.config.algorithm.stored(holder)))
+        packed = _unpacked(store.config.algorithm, holder, keys, stats)
         of_text = {name: _numbers(keys, name, x) for name, x in zip(texts, columns, strict=True)}
         for i, name in enumerate(fields):
             rows[:, i] = packed[:, places[name]] if name in places else of_text[name]
@@ -137,21 +157,32 @@ def _places(scorer: Scorer, holder: Holder) -> dict[str, int]:
     return places
 
 
-def _unpacked(keys: list[str], stats: Sequence[bytes | None], width: int) -> Floats:
+def _unpacked(
+    scorer: Scorer, holder: Holder, keys: list[str], stats: Sequence[bytes | None]
+) -> Floats:
     """The fields ``stats`` of some keys, a row each; NaN where there is none."""
-    absent = b"\xff" * 8 * width  # of doubles that are NaN
+    stored = scorer.stored(holder)
+    absent = b"\xff" * 8 * len(stored)  # of doubles that are NaN
     for key, data in zip(keys, stats, strict=True):
         if data is not None and len(data) != len(absent):
             raise malformed(key, STATS, data)
     joined = b"".join(absent if data is None else data for data in stats)
-    return np.frombuffer(joined, dtype="<f8").reshape(-1, width)
+    rows = np.frombuffer(joined, dtype="<f8").reshape(-1, len(stored))
+    by_name = {statistic.name: statistic for statistic in scorer.STATISTICS}
+    low = np.array([by_name[name].low for name in stored]) - ROUNDING
+    high = np.array([by_name[name].high for name in stored]) + ROUNDING
+    given = np.array([data is not None for data in stats], dtype=bool)
+    unlikely = given & ~((rows >= low) & (rows <= high)).all(axis=1)
+    for i in np.flatnonzero(unlikely).tolist():
+        _statistics(scorer, holder, keys[i], stats[i] or b"")  # an optional one may be absent
+    return rows
 
 
 def _numbers(keys: list[str], name: str, texts: Sequence[bytes | None]) -> Floats:
     """A field of some keys, as numbers; NaN where there is none."""
     try:
         found = np.array([b"nan" if text is None else text for text in texts]).astype(np.float64)
-        if not np.isinf(found).any():
+        if np.isfinite(found[[text is not None for text in texts]]).all():
             return found
     except ValueError:
         pass
@@ -168,23 +199,23 @@ def _is_finite(text: bytes) -> bool:
 
 def pool(store: Store) -> Plan[Pool]:
     """Read the numbers that draws depend on."""
-    ids = yield from task_ids(store)
+    known = yield from task_ids(store)
     scorer = store.config.algorithm
     of_task, of_label = scorer.drawn_by("task"), scorer.drawn_by("label")
-    tasks, labels_of = yield from numbers(store, "task", (*of_task, "weight"), ids)
+    tasks, labels_of = yield from numbers(store, "task", (*of_task, "weight"), known)
     of_labels, _ = yield from numbers(store, "label", of_label, labels_of)
     of_pool = yield from pool_statistics(store)
     there = ~np.isnan(tasks[:, -1])
     *columns, weights, label_index = tasks[there].T
     return Pool(
-        task_ids=np.array(ids, dtype=np.int64)[there],
+        task_ids=np.array(known, dtype=np.int64)[there],
         statistics=dict(zip(of_task, columns, strict=True)),
         label_index=label_index.astype(np.intp),
         label_statistics=dict(zip(of_label, of_labels.T[:-1], strict=True)),
         labels=labels_of,
         numbers=of_pool,
         task_weights=set_weights(weights),
-        own_tasks=(yield from own_tasks(store, np.array(ids, dtype=np.int64)[there])),
+        own_tasks=(yield from own_tasks(store, np.array(known, dtype=np.int64)[there])),
         own_pool=(yield from own_pool(store)),
     )
 
@@ -226,10 +257,7 @@ def pool_statistics(store: Store) -> Plan[dict[str, float]]:
     if not scorer.names("pool"):
         return {}
     ((data,),) = yield from _rows(store, [("HMGET", key, STATS)])
-    try:
-        return {} if data is None else scorer.unpacked("pool", data)
-    except struct.error:
-        raise malformed(key, STATS, data) from None
+    return {} if data is None else _statistics(scorer, "pool", key, data)
 
 
 def distribution(store: Store) -> Plan[dict[int, float]]:

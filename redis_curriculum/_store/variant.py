@@ -7,19 +7,20 @@ Lua it is then a local, or a field of a task's or label's table, of the same nam
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
+from redis_curriculum._protocol.records import FIELDS, STATS
 from redis_curriculum._protocol.scripts import Script, all_of, folder
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.scorers.base import Scorer, as_numbers, hyperparameters, lengths
 from redis_curriculum.scorers.own import MOST_FIELDS, OwnDraws
 from redis_curriculum.scorers.registry import family, kinds
-from redis_curriculum.scorers.statistics import Holder, Statistics
+from redis_curriculum.scorers.statistics import ROUNDING, Holder, Statistics
 
 READABLE: Final = ("completion_count", "learning_progress", "success_rate_ema")
 """Statistics that stand beside ``stats`` as text, where the family has them; so does last_score."""
@@ -72,6 +73,7 @@ def every_script() -> list[Script]:
     return all_of({variant_of(scorer) for scorer in layouts})
 
 
+_HUGE: Final = 1e300
 _HOLDERS: Final[tuple[Holder, Holder]] = ("task", "label")
 _POOL: Final[Holder] = "pool"
 
@@ -191,8 +193,12 @@ class _Packing:
             yield from write("label")
 
     def names(self) -> Iterator[str]:
-        """Lua's lists of all statistics, those that are not stored twice too."""
-        for holder in _HOLDERS:
+        """Lua's lists: what stands in a hash as text; all statistics, also those not stored."""
+        for holder, texts_of in zip(_HOLDERS, (FIELDS, ("last_score",)), strict=True):
+            fields = dict.fromkeys((*texts_of, *READABLE))
+            fields.pop(STATS, None)
+            names = ", ".join(f"'{name}'" for name in fields)
+            yield f"local {holder.upper()}_FIELDS = {{ {names} }}\n"
             held = [s.name for s in self.family.STATISTICS if holder in s.holders]
             known = [n for n in held if n in self._stored[holder] or n in self._aliases]
             texts = ", ".join(f"'{name}'" for name in known)
@@ -205,7 +211,9 @@ class _Packing:
         texts = ", ".join(f"'{name}'" for name in names)
         yield f"local POOL_STATISTICS = {{ {texts} }}\n"
         yield f"local function unpack_pool({'p, data' if names else ''})\n"
-        yield f"  {fields} = struct.unpack('<{doubles}', data)\n" if names else ""
+        if names:
+            yield f"  {fields} = struct.unpack('<{doubles}', data)\n"
+            yield from self._check(names, "pool .. 'statistics'")
         yield "end\n"
         yield f"local function pack_pool({'p' if names else ''})\n"
         yield f"  return struct.pack('<{doubles}', {fields})\n" if names else ""
@@ -227,10 +235,34 @@ class _Packing:
         for name in names:
             if name in self._optional:
                 yield f"  p.{name} = p.{name} == p.{name} and p.{name} or nil\n"
+        yield from self._check(names, "key")
         for name, of in self._aliases.items():
             if of in names:
                 yield f"  p.{name} = p.{of}\n"
         yield "end\n"
+
+    def _check(self, names: Sequence[str], key: str) -> Iterator[str]:
+        """Refuse statistics that are no numbers, or far out of their ranges.
+
+        This runs for each task and label of a call, so averages are looked at together: NaN and
+        what is far outside [0, 1] make the sum of their squares no small number.
+        """
+        by_name = {s.name: s for s in self.family.STATISTICS}
+        squares, found = list[str](), list[str]()
+        for name in names:
+            low, high = by_name[name].low, by_name[name].high
+            value = f"(p.{name} or {low!r})" if name in self._optional else f"p.{name}"
+            if (low, high) == (0.0, 1.0):
+                squares.append(f"{value} * {value}")
+            else:
+                low, high = max(low - ROUNDING, -_HUGE), min(high + ROUNDING, _HUGE)
+                found.append(f"{value} >= {low!r} and {value} <= {high!r}")
+        if squares:
+            found.append(f"{' + '.join(squares)} <= {len(squares) + 1}")
+        joined = "\n    and ".join(found)
+        yield f"  if not ({joined}) then\n"
+        yield f"    malformed({key}, 'stats', data)\n"
+        yield "  end\n"
 
     def _packing(self, holder: Holder) -> Iterator[str]:
         names = self._stored[holder]

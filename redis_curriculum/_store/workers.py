@@ -39,7 +39,7 @@ def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]
     keys = server.keys
     leases = pairs((yield from server.scan("ZSCAN", keys.workers)))
     now = yield from server.now_ms()
-    left = {worker_id: int(float(end)) - now for worker_id, end in leases.items()}
+    left = {worker_id: _whole(end) - now for worker_id, end in leases.items()}
     ids = [worker_id for worker_id in left if not live_only or left[worker_id] >= 0]
     rows = []
     for start in range(0, len(ids), _CHUNK):

@@ -20,7 +20,7 @@ from redis_curriculum._store.contracts import END_EPOCH, NOTE_EPOCH
 from redis_curriculum._store.read import labels, numbers
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum.errors import EpochError, ServerUnavailableError
+from redis_curriculum.errors import EpochError, InvalidInputError, ServerUnavailableError
 from redis_curriculum.reporting.alerts import EPOCHS_BACK, Alert, alerts
 
 _WHOLE: Final = In("[0, 2**53)")
@@ -150,7 +150,7 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
         success = yield from _rates(store, number, "success")
         progress = yield from _rates(store, number, "progress")
         times = yield from _hash(store, number, "times")
-        spread = float(times.get("spread", 1.0))
+        spread = _read(store, number, "times", {"spread": "1", **times}, "spread")
     if not times:  # read last: what was removed meanwhile has none
         return None
     found_alerts = alerts(
@@ -160,12 +160,15 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
         spread=spread,
         before=before,
     )
-    ended, step = times.get("ended_ms"), times.get("step")
+    started_ms, ended, step = (
+        None if name not in times else int(_read(store, number, "times", times, name))
+        for name in ("started_ms", "ended_ms", "step")
+    )
     return EpochReport(
         epoch=number,
-        started_ms=int(times["started_ms"]),
-        ended_ms=None if ended is None else int(ended),
-        step=None if step is None else int(step),
+        started_ms=started_ms or 0,
+        ended_ms=ended,
+        step=step,
         success_rate=success,
         learning_progress=progress,
         alerts=found_alerts,
@@ -175,10 +178,12 @@ def epoch_report(store: Store, epoch: object = None) -> Plan[EpochReport | None]
 
 def epoch_reports(store: Store) -> Plan[list[EpochReport]]:
     """Read the reports of the closed epochs that are retained, the oldest first."""
-    words = ("HMGET", store.server.keys.meta, "oldest_epoch", "epoch")
-    oldest, current = yield from store.server.command(*words)
+    keys = store.server.keys
+    oldest, epoch = yield from store.server.command("HMGET", keys.meta, "oldest_epoch", "epoch")
+    current = stored.number(keys, "epoch", epoch)
+    first = current - store.config.epochs_retained
     reports = []
-    for epoch in range(int(oldest or 0), int(current)):
+    for epoch in range(max(first, stored.number(keys, "oldest_epoch", oldest, 0)), current):
         report = yield from epoch_report(store, epoch)
         if report is not None:  # one of them may have been removed meanwhile
             reports.append(report)
@@ -205,14 +210,21 @@ def _standing(store: Store) -> Plan[tuple[Rates, Rates, float]]:
 def _counts(store: Store, epoch: int) -> Plan[dict[str, dict[str, int]]]:
     counts = {}
     for what in COUNTS:
-        found = yield from _hash(store, epoch, what)
-        counts[what] = {label: int(count) for label, count in sorted(found.items())}
+        found = yield from store.server.scan_counts(store.server.keys.epoch(epoch, what))
+        counts[what] = dict(sorted(found.items()))
     return counts
 
 
 def _rates(store: Store, epoch: int, what: str) -> Plan[Rates]:
     found = yield from _hash(store, epoch, what)
-    return {label: float(rate) for label, rate in sorted(found.items())}
+    return {label: _read(store, epoch, what, found, label) for label in sorted(found)}
+
+
+def _read(store: Store, epoch: int, what: str, found: Mapping[str, str], name: str) -> float:
+    try:
+        return stored.field(found, name, stored.finite)
+    except InvalidInputError as error:
+        raise stored.malformed(store.server.keys.epoch(epoch, what), name, error.value) from None
 
 
 def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redis_curriculum._values.rules import In
+from redis_curriculum.errors import InvalidInputError
 
+ROUNDING = 1e-6
+"""How far an average may lie outside its range because of rounding."""
 Statistics = Mapping[str, float]
 """The statistics of one task or label by name. Absent means "never"; 0 is a value like any."""
 
@@ -35,6 +38,24 @@ class Statistic:
     holders: tuple[Holder, ...] = ("task", "label")
     is_optional: bool = False
     """Whether it may be absent after the first result too."""
+
+    def check(self, among: Statistics) -> None:
+        """Refuse it where it is absent, no number, or out of its range.
+
+        Raises:
+            InvalidInputError: With its name and the rule.
+        """
+        value = among.get(self.name)
+        if value is None:
+            if among and not self.is_optional:
+                rule = "given, as there are results"
+                raise InvalidInputError(f"statistics.{self.name}", rule, None)
+            return
+        if not self.low - ROUNDING <= value <= self.high + ROUNDING:
+            rule = f"in [{self.low:g}, {self.high:g}]"
+            raise InvalidInputError(f"statistics.{self.name}", rule, value)
+        if self.name == "completion_count" and not (value >= 1 and value == int(value)):
+            raise InvalidInputError(f"statistics.{self.name}", "a whole number, 1 or more", value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +80,6 @@ SUCCESS_RATE_EMA = Statistic(
 )
 BASIC = (COMPLETION_COUNT, TOTAL_SCORE, REWARD_EMA, SUCCESS_RATE_EMA)
 """What every family keeps."""
-
-ROUNDING = 1e-6
-"""How far an average may lie outside its range because of rounding."""
 
 
 def ema(old: float | None, rate: float, value: float) -> float:

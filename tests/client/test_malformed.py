@@ -6,6 +6,7 @@ The fields are those that the scripts name, so that a new one is tried too.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from redis_curriculum._store.variant import READABLE
 from redis_curriculum.config import DebiasedProgressConfig, LearningProgressConfig
 from redis_curriculum.errors import (
     CurriculumError,
+    EmptyPoolError,
     KeyTypeError,
     MalformedStateError,
     ScriptError,
@@ -69,6 +71,7 @@ class Scene:
     def __init__(self, server: RunningServer, name: str, family: str) -> None:
         self.server, self.name, self.keys = server, name, Keys(name)
         self.client = server.client(decode_responses=False)
+        self.error: MalformedStateError | None = None
         self.config = CurriculumConfig(
             task_generator=Buckets(label="{k}", buckets={"k": ["a", "b"], "s": list(range(400))}),
             num_active_tasks=SIZE,
@@ -121,9 +124,11 @@ class Scene:
 
     def offence(self, call: Callable[[], Any], fields: tuple[str, ...]) -> str | None:
         """What is wrong with how a call ends, if anything is."""
+        self.error = None
         try:
             call()
         except MalformedStateError as error:
+            self.error = error
             return None if any(name in error.field for name in fields) else str(error)
         except CurriculumError as error:
             self.curriculum._store.unfinished.clear()  # noqa: SLF001
@@ -207,3 +212,143 @@ def test_a_drawn_task_that_is_malformed_ends_one_call(server: RunningServer, nam
                 assert error.field == f"task:{scene.task}.params"  # noqa: PT017
                 met += 1
         assert 0 < met < 100
+
+
+def numbers(value: float) -> Callable[[bytes], bytes]:
+    """Packed statistics of the right length, each of that value."""
+    return lambda good: struct.pack("<d", value) * (len(good) // 8)
+
+
+WRONG_NUMBERS = [numbers(float("nan")), numbers(-1e300)]
+WRONG_COUNTS = [lambda _: b"many", lambda _: b"1e400"]
+AFTER_A_CALL = re.compile(rb"\}:(meta|workers|worker:.*|events|snapshot.*)$")
+"""What a call that is refused may have written: lease, random stream, a snapshot's copies."""
+
+
+def places(scene: Scene) -> Iterator[tuple[str, str, list[Callable[[bytes], bytes]]]]:
+    """Key, field and what is written there, of all that is kept by label, and of a task."""
+    keys, epoch = scene.keys, scene.curriculum.epoch
+    yield keys.labels, "b", WRONG_COUNTS
+    yield keys.progress("b"), "stats", WRONG_NUMBERS
+    for what in ("completions", "samples", "failures", "evictions", "created"):
+        yield keys.count(what), "b", WRONG_COUNTS[:1]
+        yield keys.epoch(epoch, what), "b", WRONG_COUNTS[1:]
+    for what, name in (
+        ("success", "a"),
+        ("progress", "a"),
+        ("samples", "a"),
+        ("times", "ended_ms"),
+    ):
+        yield keys.epoch(epoch - 1, what), name, WRONG_COUNTS[:1]
+    yield keys.quarantine, "never", WRONG_COUNTS[:1]
+    yield keys.task(scene.task), "stats", WRONG_NUMBERS
+
+
+def state_of(scene: Scene) -> list[tuple[bytes, list[tuple[bytes, bytes]]]]:
+    """All hashes of the curriculum but those that any call changes; a count of 0 is none."""
+    keys = sorted(scene.client.scan_iter(f"{scene.keys.prefix}*", 1000, "hash"))
+    keys = [key for key in keys if not AFTER_A_CALL.search(key)]
+    with scene.client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.hgetall(key)
+        found = pipeline.execute()
+    counted = ([(n, x) for n, x in sorted(fields.items()) if x != b"0"] for fields in found)
+    return [(key, fields) for key, fields in zip(keys, counted, strict=True) if fields]
+
+
+LEFT_OUT = {"late", "late failure", "renew_lease", "configure", "register"}
+
+
+def half_done(scene: Scene, key: str, field: str, wrong: bytes, path: Path) -> Iterator[str]:
+    """What is wrong with how each call meets a field that is overwritten."""
+    client, named = scene.client, (field, field.rpartition(":")[2], "member")
+    for what, call in scene.calls(path):
+        if what in LEFT_OUT or not client.exists(scene.keys.task(scene.task)):
+            continue
+        good = client.hget(key, field)
+        client.hset(key, field, wrong)
+        before = state_of(scene)
+        if found := scene.offence(call, named):
+            yield f"{key}.{field}: {what}: {found:.200}"
+        elif scene.error and scene.error.applied == "no" and state_of(scene) != before:
+            yield f"{key}.{field}: {what} wrote half of it"
+        if good is None:
+            client.hdel(key, field)
+        elif client.exists(key):
+            client.hset(key, field, good)
+
+
+@pytest.mark.parametrize("family", ["sigmoid", pytest.param("label_first", marks=pytest.mark.slow)])
+def test_a_malformed_count_or_statistic_is_named_and_nothing_is_half_done(
+    server: RunningServer, name: str, tmp_path: Path, family: str
+) -> None:
+    offences = list[str]()
+    with Scene(server, name, family) as scene:
+        for at, field, values in list(places(scene)):
+            for make in values:
+                scene.begin()
+                key = scene.keys.task(scene.task) if field == "stats" and "task:" in at else at
+                wrong = make(scene.client.hget(key, field) or b"")
+                offences += half_done(scene, key, field, wrong, tmp_path / "x.rcs")
+    assert not offences, "\n".join(offences)
+
+
+def test_draws_whose_indices_are_gone_end_with_a_word(server: RunningServer, name: str) -> None:
+    """Or with a task, and a repair; they went on for ever."""
+    with Scene(server, name, "label_first") as scene:
+        for key in scene.client.scan_iter(scene.keys.task("*")):
+            scene.client.delete(key)
+        with pytest.raises(EmptyPoolError):
+            scene.curriculum.get_task()
+        scene.begin()
+        scene.client.set(scene.keys.groups, b"")
+        assert scene.curriculum.get_task()
+        scene.client.zadd(f"{scene.keys.pool}young", {"a": float("inf")})
+        assert scene.curriculum.check()
+        assert scene.curriculum.check(repair=True) == []
+        scene.curriculum.get_task()
+
+
+def test_members_that_are_no_ids_are_named(
+    server: RunningServer, name: str, tmp_path: Path
+) -> None:
+    with Scene(server, name, "sigmoid") as scene:
+        for part in ("fresh", "learning", "ripe"):
+            key = f"{scene.keys.pool}{part}"
+            scene.client.zadd(key, {"nobody": 0.5})
+            for call in ("stats", "distribution", "check", "snapshot", "records"):
+                args = (tmp_path / "x.rcs",) if call == "snapshot" else ()
+                with pytest.raises(MalformedStateError, match=f"{part}.member is 'nobody'"):
+                    getattr(scene.curriculum, call)(*args)
+            scene.client.zrem(key, "nobody")
+        assert scene.curriculum.check() == []
+
+
+def test_statistics_a_little_out_of_range_are_told_by_check(
+    server: RunningServer, name: str
+) -> None:
+    """Too small a thing for the scripts to refuse, and nothing that results can make."""
+    with Scene(server, name, "sigmoid") as scene:
+        key = scene.keys.task(scene.task)
+        good = scene.client.hget(key, "stats")
+        scene.client.hset(key, "stats", good[:-8] + struct.pack("<d", 1.5))
+        said = [line for line in scene.curriculum.check() if "must be" in line]
+        rule = "statistics.learning_progress must be in [0, 1], got 1.5"
+        assert said == [f"task {scene.task}: {rule}"]
+        with pytest.raises(MalformedStateError, match=r"stats, statistics.learning_progress"):
+            scene.curriculum.get_task_stats(scene.task)
+
+
+def test_thousands_of_unknown_fields_are_not_read(server: RunningServer, name: str) -> None:
+    with Scene(server, name, "label_first") as scene:
+        keys = scene.keys
+        holders = (keys.meta, keys.task(scene.task), keys.progress("a"), keys.worker("w"))
+        for key in holders:
+            scene.client.hset(key, mapping={f"field-{i}": "x" * 100 for i in range(5000)})
+        client = scene.client
+        client.config_resetstat()
+        assert scene.curriculum.check() == []
+        assert scene.curriculum.get_task_stats(scene.task)
+        scene.curriculum.state_dict()
+        sent = int(client.info("stats")["total_net_output_bytes"])
+        assert sent < 100_000, "5,000 fields are 500 kB"

@@ -574,3 +574,26 @@ def test_the_log_has_lines_while_it_lasts(
         player.link.down = False
         player.curriculum.get_task()
         assert not any(line.startswith("answered") for line in caplog.messages), "a new call"
+
+
+def test_what_the_server_refuses_for_good_holds_up_nothing_else(
+    server: RunningServer, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One record was overwritten meanwhile: its results are dropped, the others count."""
+    player = Player(server, name, WorkerSettings(on_outage="continue", retry_deadline_s=0.0))
+    with player.curriculum, server.client() as client:
+        task_ids = player.curriculum.task_ids()
+        player.curriculum.get_task()
+        player.link.down = True
+        for _ in range(3):
+            results = [(task_id, 0.5) for task_id in task_ids]
+            assert set(player.curriculum.update_many(results)) == {Outcome.DEFERRED}
+        key = Keys(name).task(task_ids[2])
+        client.hset(key, "stats", "nothing")
+        player.up()
+        client.hdel(key, "stats")
+        assert player.held() == {task_id: 3 for task_id in task_ids if task_id != task_ids[2]}
+        assert (player.backlog.dropped, player.backlog.waiting) == (3, 0)
+        assert sum("stats is 'nothing'" in line for line in caplog.messages) == 3
+        assert player.curriculum.get_task()
+        assert player.curriculum.check() == []

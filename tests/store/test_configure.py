@@ -110,6 +110,16 @@ def test_bounded_steps_by_anybody_lead_to_what_the_records_say(pool: Pool) -> No
     assert_same(pool.harness, pool.model)
 
 
+def test_an_older_build_has_begun_it(pool: Pool) -> None:
+    """It wrote no third word: how many tasks are to go."""
+    pool.harness.retune(pool.changed(**pool.change), "x")
+    meta = pool.harness.keys.meta
+    pool.harness.client.hset(meta, "unindexed", "start 0")
+    while pool.harness.reindex():
+        pass
+    assert not pool.harness.client.hexists(meta, "unindexed")
+
+
 @pytest.fixture
 def later(server: Server, name: str) -> Iterator[Pool]:
     made = Pool(server, name, "later")

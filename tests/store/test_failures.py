@@ -254,17 +254,19 @@ def test_the_quarantine_is_bounded_and_the_newest_is_in_it(harness: Harness) -> 
         assert len(kept) == min(task_id + 1, 3)
 
 
-def test_none_leaves_the_quarantine_while_a_snapshot_runs(harness: Harness) -> None:
+def test_a_snapshot_has_the_quarantine_of_its_moment(harness: Harness) -> None:
+    """Tasks go meanwhile, and one comes back: its entry does not stay."""
     harness.fail(0, "x")
-    harness.call("moment_begin", harness.generation, "token", 60_000, 0)
+    *_, quarantine = harness.call("moment_begin", harness.generation, "token", 60_000, 0)
+    assert quarantine == ["0", "x"]
     for task_id in range(1, 10):
         harness.fail(task_id, "x")
-    assert harness.client.hlen(harness.keys.quarantine) == 10
+    assert harness.client.hlen(harness.keys.quarantine) == 3
     saved = set(harness.client.hkeys(harness.keys.snapshot_tasks))
     assert saved == {"\n", *map(str, range(1, 10))}
+    harness.write("add", 2**20, 9, "a", "{}")
+    assert not harness.client.hexists(harness.keys.quarantine, "9")
     harness.call("moment_end", harness.generation, "token")
-    harness.fail(10, "x")
-    assert harness.client.hlen(harness.keys.quarantine) == 3
 
 
 def test_failures_survive_a_snapshot(url: str, name: str, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 -- label_shares: what a task of each label counts, by its label's share of the draws; one row without a name where labels do
 -- not count.
--- Needs: call, pool, label_factor_is_progress
+-- Needs: call, pool, label_factor_is_progress, whole_number
 -- Gives: label_shares
 local LABEL_FLOOR = 0.15
 
@@ -23,7 +23,7 @@ local function label_shares()
   end
   for _, row in ipairs(rows) do
     local share = LABEL_FLOOR / #rows + (1 - LABEL_FLOOR) * row.weight / sum
-    row.share = share / tonumber(call('HGET', pool .. 'labels', row.label) or 1)
+    row.share = share / whole_number(pool .. 'labels', row.label, call('HGET', pool .. 'labels', row.label) or '1')
   end
   return rows
 end

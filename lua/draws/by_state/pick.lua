@@ -1,13 +1,14 @@
 -- pick: a state by what is known of it in the whole pool, then a task of it by its own weight; for a share of the draws, any
 -- task (_sampling/by_state.py).
--- Needs: call, pool, uniform, index, all_count, task_at, floor, STATES, state_weight, load_pool, cell_at, label_shares
+-- Needs: call, pool, uniform, index, all_count, task_at, floor, STATES, state_weight, load_pool, cell_at, label_shares,
+--   malformed, whole_number
 -- Gives: is_spent, pick
 local MOST_TRIALS, is_spent = 1024, false
 local chosen_cells, total = {}, 0 -- each with the sum of the masses up to its own
 
 local of_pool, sums, flat = load_pool(), {}, call('HGETALL', pool .. 'cell_sums')
 for i = 1, #flat, 2 do
-  sums[flat[i]] = tonumber(flat[i + 1])
+  sums[flat[i]] = whole_number(pool .. 'cell_sums', flat[i], flat[i + 1])
 end
 local by_state = {}
 for s = 0, STATES - 1 do
@@ -33,6 +34,8 @@ local function pieces_of(cell)
     local score = first[1] and tonumber(first[2]) or 0
     if score == 0 then
       break
+    elseif not (score > 0 and score <= 1) then -- a loop without an end
+      malformed(cell.key, first[1], first[2])
     end
     local mantissa, exponent = math.frexp(score)
     exponent = mantissa == 0.5 and exponent - 1 or exponent

@@ -4,6 +4,12 @@
 
 -- A label stands in the wrong place: take it out of every set, then put it where it belongs.
 local function index_mend(label)
+  for _, set in ipairs({ 'weights', 'masses', 'young' }) do
+    local score = tonumber(call('ZSCORE', pool .. set, label) or 0)
+    if not (score >= 0 and score <= 2097152) then -- no score of ours: it is in no sum
+      call('ZREM', pool .. set, label)
+    end
+  end
   place_label(label, {}, 0)
   call('ZREM', pool .. 'masses', label)
   place_again(label, tasks_of(label))

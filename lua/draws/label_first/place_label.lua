@@ -1,10 +1,14 @@
 -- place_label: put a label into the sorted set where draws look for it. Labels that have tasks stand in `weights`, or in
 -- `young` while they have few results. Where a label's mass grows with its tasks, `masses` holds weight times tasks.
--- Needs: call, pool, weight, least_count, label_mass_is_tasks, DRAWN, rescore
+-- Needs: call, pool, weight, least_count, label_mass_is_tasks, DRAWN, rescore, malformed
 -- Gives: place_label
 local function score_in(set, label)
-  local score = call('ZSCORE', pool .. set, label)
-  return score and tonumber(score)
+  local text = call('ZSCORE', pool .. set, label)
+  local score = text and tonumber(text)
+  if score and not (score >= 0 and score <= 2097152) then -- a weight of 2 times 2^20 tasks
+    malformed(pool .. set, label, text)
+  end
+  return score
 end
 
 -- Put a label of statistics p and so many tasks where it belongs, wherever it stands.

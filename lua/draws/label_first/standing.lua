@@ -1,6 +1,6 @@
 -- standing: how many labels stand in each group, and the few whose share of the draws is cut by the cap: these are taken
 -- out of their groups, so that the others are drawn as if they were alone.
--- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS
+-- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS, malformed
 -- Gives: label_at, judged, young, capped, base, share_of_mass, most, any_part, weighed_part
 local judged, young, capped = { unit = 1, places = 4294967296 }, { unit = 1, places = 1 }, {}
 local groups, groups_size = call('GET', pool .. 'groups'), 16 + 4 * (JUDGED_GROUPS + YOUNG_GROUPS)
@@ -12,6 +12,9 @@ judged.mass, young.mass = struct.unpack('>i8i8', groups)
 local function label_at(set, place)
   place = string.format('%d', place)
   local found = call('ZREVRANGE', set.key, place, place, 'WITHSCORES')
+  if not found[1] then -- fewer stand there than are counted
+    malformed(pool .. 'groups', 'counts', place)
+  end
   return found[1], tonumber(found[2])
 end
 
@@ -52,7 +55,8 @@ else -- a weight is not above 2; each young label stands for 1
   read_groups(young, pool .. 'young', JUDGED_GROUPS + YOUNG_HIGH, 0, YOUNG_GROUPS - YOUNG_HIGH)
 end
 if young.mass > 0 and judged.count > 0 then
-  young.unit = tonumber(call('ZREVRANGE', pool .. 'weights', 0, 0, 'WITHSCORES')[2])
+  local largest = call('ZREVRANGE', pool .. 'weights', 0, 0, 'WITHSCORES')
+  young.unit = tonumber(largest[2] or malformed(pool .. 'groups', 'counts', string.format('%.0f', judged.count)))
 end
 local labels_drawn, mass = judged.count + young.count, judged.mass / judged.places + young.mass * young.unit
 -- A label's share before it is cut: base + share_of_mass times its mass; the share of each capped label.

@@ -1,6 +1,6 @@
 -- index: exact integer sums of the eligible tasks' weights and of their squares (_sampling/sigmoid.py, Sums): the hash
 -- `weight_sums`, fields s, q0, q1, q2; and each label's number of eligible tasks.
--- Needs: call, pool, weight, fresh_until, pooling_is_label, unpack_label
+-- Needs: call, pool, weight, fresh_until, pooling_is_label, unpack_label, whole_number
 -- Gives: index_field, index_loaded, index_results, index_join, index_leave, shift, fixed
 local index_field = 'eligible_count'
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
@@ -9,6 +9,9 @@ local s, q0, q1, q2 = 0, 0, 0, 0 -- what is due to each
 
 local function index_loaded(p)
   p.weight_before = weight(p)
+  if p.index then
+    whole_number(p.key, 'eligible_count', p.index)
+  end
 end
 
 -- A weight as an integer of 40 binary places.
@@ -95,11 +98,11 @@ end
 local function shift(name, by, own)
   local key = pool .. 'progress:' .. name
   local r = call('HMGET', key, 'eligible_count', 'stats')
-  local count = tonumber(r[1] or 0)
+  local count = whole_number(key, 'eligible_count', r[1] or '0')
   if pooling_is_label then
     local label = { completion_count = 0 }
     if r[2] then
-      unpack_label(label, r[2])
+      unpack_label(label, r[2], key)
     end
     sums_move(count, weight(label), count + by, weight(label))
   elseif own then
