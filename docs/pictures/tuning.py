@@ -100,7 +100,7 @@ def pool_of(
     scorer: Scorer, statistics: Sequence[Mapping[str, float]], tasks: Sequence[int]
 ) -> Pool:
     """Return a pool in which each label has so many tasks."""
-    labels = dict(zip(LABELS, statistics, strict=True))
+    labels: dict[str, Mapping[str, float]] = dict(zip(LABELS, statistics, strict=True))
     names = [label for label, count in zip(LABELS, tasks, strict=True) for _ in range(count)]
     return Pool.of([PoolTask(at, label, {}) for at, label in enumerate(names)], labels, scorer)
 

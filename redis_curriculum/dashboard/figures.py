@@ -57,7 +57,7 @@ class Lines:
     def __init__(self, title: str, name: str, *, legend: bool = False) -> None:
         self.title, self._name = title, name
         self.figure = plain(title, height=260 if legend else 220, time=True)
-        empty: dict[str, list[Any]] = {"xs": [], "ys": [], "label": [], "color": []}
+        empty: Any = {"xs": [], "ys": [], "label": [], "color": []}
         self.source = ColumnDataSource(empty)
         lines = self.figure.multi_line(
             "xs", "ys", color="color", line_width=2, source=self.source, legend_field="label"

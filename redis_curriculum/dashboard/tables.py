@@ -105,7 +105,8 @@ def _labels(reading: Reading) -> Rows:
     census = reading.view.census
     chances = now_of(reading, "probability")
     order = np.lexsort((np.arange(len(chances)), -chances))
-    names = [census.labels[i] for i in order.tolist()]
+    at: list[int] = order.tolist()
+    names = [census.labels[i] for i in at]
     draws = label_rates(reading.before, reading.view, "samples")
     counts = census.counts
     return {

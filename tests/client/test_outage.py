@@ -210,7 +210,7 @@ NEED_AN_ANSWER = {
     *("distribution", "stats", "quarantine", "epoch_report", "check", "snapshot"),
     *("label_stats", "records", "events", "epochs", "state_dict", "load_state_dict"),
     *("add_tasks", "remove_tasks", "get_eval_tasks", "get_batch"),
-    *("set_weight", "set_weights", "history"),
+    *("set_weight", "set_weights", "history", "plot"),
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "get_tasks": (2,),

@@ -110,7 +110,7 @@ class ReplayedConfig(Scorer):
         OwnKey("draws", "count: all draws.", "pool", low=0),
     )
 
-    kind: Annotated[Literal["replayed"], STRUCTURAL] = "replayed"
+    kind: Annotated[Literal["replayed"], STRUCTURAL] = "replayed"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     staleness_share: Annotated[Fraction, TUNABLE] = Field(
         default=0.3, description="Share of the draws that goes by staleness."
     )
