@@ -14,6 +14,10 @@ local function whole(key, unpack_statistics, fields, names)
         found[#found + 1] = string.format('%.17g', p[name])
       end
     end
+  else -- of schema 1, which is being migrated: each statistic is a text
+    for _, text in ipairs(fields_of(key, names)) do
+      found[#found + 1] = text
+    end
   end
   return found
 end

@@ -406,6 +406,7 @@ def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness)
     keys, client = harness.keys, harness.client
     was = {task_id: whole(harness, task_id) for task_id in range(4)}
     progress = whole(harness, "b")
+    index = {"eligible_count": progress.pop("eligible_count")}
     harness.call("moment_begin", harness.generation, "token", 60_000, 0)
     harness.set_weights({1: 0.5})
     harness.record([(0, 1.0)])
@@ -425,6 +426,7 @@ def test_while_a_snapshot_runs_the_first_change_keeps_what_was(harness: Harness)
     assert set(labels) == set("abcd")
     flat = labels["b"]["progress"]
     assert dict(zip(flat[::2], flat[1::2], strict=True)) == progress
+    assert labels["b"]["index"] == index
     assert labels["b"]["count"] == {"completions": "2", "created": "2"} | {
         what: False for what in COUNTS if what not in ("completions", "created")
     }
