@@ -79,7 +79,8 @@ def _columns(records: list[TaskRecord], scorer: Scorer) -> Columns:
         found[name] = np.array([getattr(record, name) for record in records], dtype=np.int64)
     for name in _OBJECTS:
         found[name] = _objects(getattr(record, name) for record in records)
-    found["last_score"] = np.array([record.last_score for record in records], dtype=np.float64)
+    for name in ("last_score", "weight"):
+        found[name] = np.array([getattr(record, name) for record in records], dtype=np.float64)
     for name in scorer.names("task"):
         if name not in found:
             of_all = [record.statistics[name] for record in records]

@@ -362,7 +362,7 @@ def test_gc_is_bounded(curriculum: Curriculum, client: Any, name: str, link: Dir
             sizes.append(len(words) - 5)
         return (yield from send(words, key))
 
-    link.send = counted  # type: ignore[method-assign]
+    link.send, link.at_once = counted, False  # type: ignore[method-assign]
     (found,) = drive(gc(Server(Keys(name), 5.0)), link)
     assert found.count == 1_201
     assert [size for size in sizes if size][-3:] == [500, 500, 201]

@@ -168,7 +168,8 @@ def test_files_of_the_command_line(
         ("matplotlib.figure", "c.svg", "plot"),
         ("bokeh.plotting", "c.html", "dashboard"),
     ):
-        monkeypatch.setitem(sys.modules, hidden, None)
+        for module in (hidden.partition(".")[0], hidden):
+            monkeypatch.setitem(sys.modules, module, None)
         answer = cli("plot", hostile.name, "--out", tmp_path / file)
         assert answer.code == 1
         assert f"redis-curriculum[{extra}]" in answer.err

@@ -136,7 +136,8 @@ def test_what_cannot_be_read_or_reached(curriculum: Curriculum, memory: Any, url
 def test_the_extra_is_named(
     curriculum: Curriculum, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    for module in ("fsspec", "fsspec.core"):
+        monkeypatch.setitem(sys.modules, module, None)
     for call in (
         lambda: curriculum.snapshot("memory://a.rcs"),
         lambda: Curriculum.restore("memory://a.rcs", url),

@@ -99,6 +99,7 @@ local function shift(name, by, own)
   local key = pool .. 'progress:' .. name
   local r = call('HMGET', key, 'eligible_count', 'stats')
   local count = whole_number(key, 'eligible_count', r[1] or '0')
+  by = math.max(by, -count) -- where somebody has put other tasks into the sorted sets
   if pooling_is_label then
     local label = { completion_count = 0 }
     if r[2] then
