@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Sparkline, Static, TabbedContent, TabPane
@@ -205,7 +207,8 @@ class Top(App[None]):
             return
         self._silent_since = None
         self.memory.add(message.found)
-        self._show()
+        with suppress(NoMatches):  # while the application ends, its parts go one by one
+            self._show()
         if isinstance(self.screen, Record):
             self.screen.read_again()
 

@@ -298,6 +298,7 @@ class Terminal:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_a_real_terminal_is_left_as_it_was(curriculum: Curriculum, url: str) -> None:
     """tmux at 80 by 24: it draws, follows a new size, leaves the screen and its settings."""
