@@ -14,11 +14,10 @@ from redis_curriculum._protocol.plan import Command, Commands, Plan, Request, Ru
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.requirements import parse_info
 from redis_curriculum._protocol.scripts import Script
-from redis_curriculum._protocol.stored import field, malformed, whole
+from redis_curriculum._protocol.stored import field_of, whole
 from redis_curriculum.errors import (
     Applied,
     CurriculumError,
-    InvalidInputError,
     SequenceGapError,
     ServerRefusedError,
     ServerUnavailableError,
@@ -110,10 +109,7 @@ class Node:
     def scan_counts(self, key: str) -> Plan[dict[str, int]]:
         """Collect a hash of counts, in steps of some 500 fields."""
         found = yield from self.scan_hash(key)
-        try:
-            return {name: field(found, name, whole) for name in found}
-        except InvalidInputError as error:
-            raise malformed(key, error.field, error.value) from None
+        return {name: field_of(key, found, name, whole) for name in found}
 
     def scan_keys(self, prefix: str) -> Plan[list[str]]:
         """Collect the keys that begin with ``prefix``; not sorted.

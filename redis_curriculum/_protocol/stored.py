@@ -86,6 +86,23 @@ def field(fields: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
         raise InvalidInputError(name, "as the library stores it", fields.get(name)) from None
 
 
+def field_of(key: str, fields: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
+    """Read one field of a key.
+
+    Raises:
+        MalformedStateError: It cannot be read, or is not there.
+    """
+    try:
+        return field(fields, name, read)
+    except InvalidInputError as error:
+        raise malformed(key, error.field, error.value) from None
+
+
+def decoded(data: bytes) -> str:
+    """Return the bytes of a reply as the link reads texts: what is no UTF-8 as surrogates."""
+    return data.decode(errors="surrogateescape")
+
+
 def ids(key: str, members: Iterable[str]) -> list[int]:
     """Return the ids of tasks that are members of a key, or names of its fields.
 

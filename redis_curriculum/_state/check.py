@@ -83,7 +83,7 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     of_family = store.config.algorithm.OWN
     own = {keys.own_tasks(key.name) for key in of_family if key.holder == "task"}
     for key in (keys.task_weights, *sorted(own)):
-        ids.update(map(int, (yield from server.scan("ZSCAN", key))[::2]))
+        ids.update(stored_ids(key, (yield from server.scan("ZSCAN", key))[::2]))
     own.update(keys.own_pool(key.name) for key in of_family if key.holder == "pool")
     found = yield from server.scan_keys(keys.pool)
     problems, labels = [], set[str]()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,13 +23,11 @@ from redis_curriculum._protocol.plan import Plan, Sleep
 from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
-from redis_curriculum._protocol.stored import field as stored_field
-from redis_curriculum._protocol.stored import finite, ids, integer, malformed, whole
+from redis_curriculum._protocol.stored import field_of, finite, ids, integer, whole
 from redis_curriculum._state.format import FRACTIONS
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
 from redis_curriculum.errors import (
     CurriculumError,
-    InvalidInputError,
     SnapshotError,
     SnapshotRunningError,
 )
@@ -145,11 +143,8 @@ class Moment:
         }
 
     def _numbers(self, name: str, flat: Sequence[str]) -> dict[str, float]:
-        texts = pairs(flat)
-        try:
-            return {each: stored_field(texts, each, float) for each in sorted(texts)}
-        except InvalidInputError as error:
-            raise malformed(self._keys.own_pool(name), error.field, error.value) from error
+        texts, key = pairs(flat), self._keys.own_pool(name)
+        return {each: field_of(key, texts, each, float) for each in sorted(texts)}
 
     def renew(self) -> Plan[None]:
         """Let the copies live on. One round trip."""
@@ -215,29 +210,29 @@ class Moment:
         found = yield from self.server.scan_hash(key)
         fractions = found if what in FRACTIONS else ("spread",) if what == "times" else ()
         return {
-            label: _stored(key, found, label, finite if label in fractions else whole)
+            label: field_of(key, found, label, finite if label in fractions else whole)
             for label in found
         }
 
     def _sums(self, found: dict[str, str]) -> dict[str, int]:
         """What is not stored is 0."""
-        sums = {name: _stored(self._keys.sums, found, name, integer) for name in found}
+        sums = {name: field_of(self._keys.sums, found, name, integer) for name in found}
         return {name: amount for name, amount in sums.items() if amount}
 
     def _label_state(self, label: str, found: dict[str, Any]) -> LabelState:
         keys, key = self._keys, self._keys.progress(label)
 
         def counts(key: Callable[[str], str], of: dict[str, str]) -> dict[str, int]:
-            return {w: _stored(key(w), {label: of[w]}, label, whole) for w in COUNTS if of.get(w)}
+            return {w: field_of(key(w), {label: of[w]}, label, whole) for w in COUNTS if of.get(w)}
 
         def at(name: str, key: str, read: Callable[[str], T]) -> T | None:
-            return _stored(key, {label: found[name]}, label, read) if found.get(name) else None
+            return field_of(key, {label: found[name]}, label, read) if found.get(name) else None
 
         # A worker of schema 1 copies a label without an index.
         index = {name: text for name, text in dict(found.get("index") or {}).items() if text}
         # A score of a sorted set is a number, though perhaps not a finite one.
         kept = (
-            (name, _stored(key, index, name, whole if name == "eligible_count" else float))
+            (name, field_of(key, index, name, whole if name == "eligible_count" else float))
             for name in index
         )
         return LabelState(
@@ -278,10 +273,3 @@ def _differ(text: str, truth: str) -> bool:
 def _printable(found: dict[str, str]) -> dict[str, str]:
     """What was no UTF-8 becomes question marks: nobody reads it but people."""
     return {name: text.encode(errors="replace").decode() for name, text in found.items()}
-
-
-def _stored(key: str, fields: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
-    try:
-        return stored_field(fields, name, read)
-    except InvalidInputError as error:
-        raise malformed(key, error.field, error.value) from None

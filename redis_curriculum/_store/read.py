@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import FIELDS, STATS, TaskRecord
-from redis_curriculum._protocol.stored import field, ids, malformed, number, text
+from redis_curriculum._protocol.stored import decoded, field, field_of, ids, malformed, number, text
 from redis_curriculum._sampling.draw import distribution as distribution_of
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.store import Store
@@ -41,7 +41,7 @@ def _rows(store: Store, words: Sequence[tuple[str, ...]]) -> Plan[list[list[Any]
     """Read keys of this generation, which still is the current one afterwards."""
     of_generation = ("HGET", store.server.keys.meta, "generation")
     *rows, found = yield from store.server.commands([*words, of_generation])
-    store.check_generation(found and found.decode(errors="surrogateescape"))
+    store.check_generation(found and decoded(found))
     return rows
 
 
@@ -51,9 +51,7 @@ def _record(store: Store, task_id: int, values: list[bytes | None]) -> TaskRecor
         return None
     scorer, key = store.config.algorithm, store.server.keys.task(task_id)
     stats = raw.pop(STATS, None)
-    fields: dict[str, Any] = {
-        name: text.decode(errors="surrogateescape") for name, text in raw.items()
-    }
+    fields: dict[str, Any] = {name: decoded(data) for name, data in raw.items()}
     fields |= {} if stats is None else _statistics(scorer, "task", key, stats)
     try:
         hashed = label_hash(field(fields, "label", text))
@@ -225,14 +223,15 @@ def set_weights(column: Floats) -> Floats | None:
     return None if np.isnan(column).all() else np.nan_to_num(column, nan=1.0)
 
 
-def own_tasks(store: Store, ids: NDArray[np.int64]) -> Plan[dict[str, Floats]]:
+def own_tasks(store: Store, of: NDArray[np.int64]) -> Plan[dict[str, Floats]]:
     """Read each task's number in the keys of the family's own."""
     found = {}
     for key in store.config.algorithm.OWN:
         if key.holder == "task":
-            flat = yield from store.server.scan("ZSCAN", store.server.keys.own_tasks(key.name))
-            numbers = dict(zip(map(int, flat[::2]), map(float, flat[1::2]), strict=True))
-            column = [numbers.get(task_id, np.nan) for task_id in ids.tolist()]
+            at = store.server.keys.own_tasks(key.name)
+            flat = yield from store.server.scan("ZSCAN", at)
+            numbers = dict(zip(ids(at, flat[::2]), map(float, flat[1::2]), strict=True))
+            column = [numbers.get(task_id, np.nan) for task_id in of.tolist()]
             found[key.name] = np.array(column, dtype=np.float64)
     return found
 
@@ -244,10 +243,7 @@ def own_pool(store: Store) -> Plan[dict[str, dict[str, float]]]:
         if key.holder == "pool":
             at = store.server.keys.own_pool(key.name)
             texts = yield from store.server.scan_hash(at)
-            try:
-                found[key.name] = {name: field(texts, name, float) for name in sorted(texts)}
-            except InvalidInputError as error:
-                raise malformed(at, error.field, error.value) from None
+            found[key.name] = {name: field_of(at, texts, name, float) for name in sorted(texts)}
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from redis_curriculum._protocol.asking import Server
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.records import pairs
+from redis_curriculum._protocol.stored import decoded
 
 _CHUNK: Final = 500
 _FIELDS: Final = ("host", "pid", "sequence", "started")
@@ -44,11 +45,9 @@ def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]
     rows = []
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
-        words = [
-            ("HMGET", keys.worker(each), "host", "pid", "sequence", "started") for each in chunk
-        ]
+        words = [("HMGET", keys.worker(each), *_FIELDS) for each in chunk]
         for worker_id, found in zip(chunk, (yield from server.commands(words)), strict=True):
-            host, *numbers = (None if text is None else _text(text) for text in found)
+            host, *numbers = (None if data is None else decoded(data) for data in found)
             if host is None:
                 continue  # it has left meanwhile
             pid, sequence, started = map(_whole, numbers)
@@ -56,7 +55,3 @@ def workers(server: Server, *, live_only: bool = False) -> Plan[list[WorkerRow]]
             row = WorkerRow(worker_id, host, pid, sequence, started, left_ms, left_ms >= 0)
             rows.append(row)
     return sorted(rows, key=lambda row: (row.started_ms, row.worker_id))
-
-
-def _text(data: bytes) -> str:
-    return data.decode(errors="surrogateescape")

@@ -20,7 +20,7 @@ from redis_curriculum._store.contracts import END_EPOCH, NOTE_EPOCH
 from redis_curriculum._store.read import labels, numbers
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In
-from redis_curriculum.errors import EpochError, InvalidInputError, ServerUnavailableError
+from redis_curriculum.errors import EpochError, ServerUnavailableError
 from redis_curriculum.reporting.alerts import EPOCHS_BACK, Alert, alerts
 
 _WHOLE: Final = In("[0, 2**53)")
@@ -221,10 +221,7 @@ def _rates(store: Store, epoch: int, what: str) -> Plan[Rates]:
 
 
 def _read(store: Store, epoch: int, what: str, found: Mapping[str, str], name: str) -> float:
-    try:
-        return stored.field(found, name, stored.finite)
-    except InvalidInputError as error:
-        raise stored.malformed(store.server.keys.epoch(epoch, what), name, error.value) from None
+    return stored.field_of(store.server.keys.epoch(epoch, what), found, name, stored.finite)
 
 
 def _hash(store: Store, epoch: int, what: str) -> Plan[dict[str, str]]:
