@@ -139,11 +139,6 @@ def distribution(pool: Pool, scorer: StateDraws) -> Floats:
     return scorer.floor / n + (1 - scorer.floor) * (weights / total)
 
 
-def chances(pool: Pool, scorer: StateDraws) -> Floats:
-    """Return the probability of each eligible task, in the pool's order."""
-    return distribution(pool, scorer)[pool.eligible(scorer)]
-
-
 class Pick:
     """One call's draws; the masses of the cells are computed once for all of them."""
 

@@ -90,7 +90,8 @@ class _Way(NamedTuple):
     """One way to draw; its functions take the scorer whose ``DRAW`` names it."""
 
     weights: Callable[[Pool, Any], Floats]
-    chances: Callable[[Pool, Any], Floats]
+    chances: Callable[[Pool, Any], Floats] | None
+    """None: the probabilities of the eligible tasks."""
     distribution: Callable[[Pool, Any], Floats]
     pick: Callable[[Pool, Parts, Any, RandomStream, int], Pick]
     label_parts: Callable[[Pool, Any], Floats]
@@ -101,15 +102,15 @@ class _Way(NamedTuple):
 
 _WAYS: Final[dict[Draw, _Way]] = {
     "by_state": _Way(
-        *(by_state.pool_weights, by_state.chances, by_state.distribution),
+        *(by_state.pool_weights, None, by_state.distribution),
         *(by_state.Pick, quotas.part_of_tasks),
     ),
     "label_first": _Way(
-        *(label_first.pool_weights, label_first.chances, label_first.distribution),
+        *(label_first.pool_weights, None, label_first.distribution),
         *(label_first.Pick, label_first.label_parts),
     ),
     "passes": _Way(
-        *(uniform.pool_weights, passes.chances, passes.distribution),
+        *(uniform.pool_weights, None, passes.distribution),
         *(passes.Pick, quotas.part_of_tasks, passes.Pick.taken),
     ),
     "sigmoid": _Way(
@@ -128,14 +129,11 @@ def _way(scorer: Scorer) -> _Way:
     if isinstance(draws, str):
         return _WAYS[draws]
 
-    def chances(pool: Pool, scorer: Scorer) -> Floats:
-        return draws.distribution(pool, scorer)[pool.eligible(scorer)]
-
     def pick(pool: Pool, parts: Parts, scorer: Scorer, stream: RandomStream, count: int) -> OwnPick:
         del parts
         return draws.pick(pool, scorer, stream, count)
 
-    ways = (uniform.pool_weights, chances, draws.distribution, pick, quotas.part_of_tasks)
+    ways = (uniform.pool_weights, None, draws.distribution, pick, quotas.part_of_tasks)
     return _Way(*ways, taken=lambda pick, position: pick.taken(position))
 
 
@@ -146,7 +144,10 @@ def pool_weights(pool: Pool, scorer: Scorer) -> Floats:
 
 def chances(pool: Pool, scorer: Scorer) -> Floats:
     """Return what the weights of the eligible tasks become, before it is divided by its sum."""
-    return _way(scorer).chances(pool, scorer)
+    way = _way(scorer)
+    if way.chances is None:
+        return way.distribution(pool, scorer)[pool.eligible(scorer)]
+    return way.chances(pool, scorer)
 
 
 def distribution(pool: Pool, scorer: Scorer) -> Floats:

@@ -187,11 +187,6 @@ def pool_weights(pool: Pool, scorer: LabelFirstDraws) -> Floats:
     return Standing(pool, scorer).weights[pool.label_index]
 
 
-def chances(pool: Pool, scorer: LabelFirstDraws) -> Floats:
-    """Return the probability of each eligible task, in the pool's order."""
-    return distribution(pool, scorer)[pool.eligible(scorer)]
-
-
 class Pick:
     """One call's draws; where the labels stand is computed once for all of them."""
 

@@ -32,11 +32,6 @@ def distribution(pool: Pool, scorer: Scorer) -> Floats:  # noqa: ARG001 - all dr
     return is_left / max(int(is_left.sum()), 1)
 
 
-def chances(pool: Pool, scorer: Scorer) -> Floats:
-    """Return the probability of each eligible task, in the pool's order."""
-    return distribution(pool, scorer)[pool.eligible(scorer)]
-
-
 class Pick:
     """One call's draws."""
 
