@@ -1,4 +1,4 @@
--- reader: a read of the generation the caller believes in; writes nothing.
+-- reader: only in the generation the caller believes in; writes nothing itself.
 -- Needs: call, meta_key, generation
 local live = call('HGET', meta_key, 'generation')
 if live ~= generation then

@@ -11,10 +11,7 @@
 
 --@include keys
 --@include clock
-local current = call('HGET', meta_key, 'generation')
-if current ~= generation then
-  return redis.error_reply('RCSTALE ' .. (current or 'gone'))
-end
+--@include reader
 local history, times = prefix .. 'history', prefix .. 'history:times'
 local now, count = now_ms(), call('ZCARD', times)
 local stored = call('HMGET', history, 'interval_ms', 'due_ms')

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from redis_curriculum._sampling.random_stream import M1, M2
+from redis_curriculum._store.keyed import BATCH_SIZE
 from redis_curriculum._values.fields import WEIGHT
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, canonical_json
@@ -29,7 +30,6 @@ FORMAT: Final = 2
 MOST_LINE_BYTES: Final = 8 * 2**20
 MOST_TASKS: Final = 2**20
 MOST_QUARANTINED: Final = 100_000
-MOST_BATCHES: Final = 256
 MOST_NAMES: Final = 500
 """Labels in one line of an epoch."""
 MOST_CHARACTERS: Final = 2_000
@@ -170,7 +170,7 @@ class BatchLine(FrozenModel):
     type: Literal["batch"] = "batch"
     key: str
     """What it is asked for by."""
-    count: Annotated[int, In("[1, 16384]")]
+    count: Annotated[int, BATCH_SIZE]
     """How many tasks were asked for."""
     task_ids: Annotated[list[Natural], Field(min_length=1)]
     """Those that were drawn so far, in order."""

@@ -23,7 +23,6 @@ from redis_curriculum._state.format import (
     MIGRATIONS,
     MILLIS,
     MODELS,
-    MOST_BATCHES,
     MOST_LINE_BYTES,
     MOST_QUARANTINED,
     MOST_TASKS,
@@ -41,6 +40,7 @@ from redis_curriculum._state.format import (
     check_own,
     check_statistics,
 )
+from redis_curriculum._store.keyed import MOST_BATCHES
 from redis_curriculum._values.rules import (
     canonical_json,
     parse_json_object,

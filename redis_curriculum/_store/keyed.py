@@ -19,13 +19,13 @@ MOST_BATCHES: Final = 256
 """So many batches are kept at most, the latest."""
 MOST_IDS: Final = 2**18
 """And fewer of them if batches are large: of one size, this many ids together."""
-_COUNT: Final = In("[1, 16384]")
+BATCH_SIZE: Final = In("[1, 16384]")
 _LOOKS_BACK: Final = In("[0, 255]")
 
 
 def keyed_draw(key: object, count: object, skip_right: object, skip_wrong: object) -> KeyedDraw:
     """Draw a batch by its key; see ``Curriculum.get_batch``."""
-    name, number = validate_label(key, field="key"), int(_COUNT.require(count, "count"))
+    name, number = validate_label(key, field="key"), int(BATCH_SIZE.require(count, "count"))
     right = int(_LOOKS_BACK.require(skip_right, "skip_right"))
     wrong = int(_LOOKS_BACK.require(skip_wrong, "skip_wrong"))
     return KeyedDraw(name, number, right, wrong)

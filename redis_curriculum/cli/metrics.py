@@ -15,7 +15,7 @@ import typer
 from redis_curriculum._admin.names import names
 from redis_curriculum._values.libraries import imported
 from redis_curriculum.cli.output import print_json, print_line, say
-from redis_curriculum.cli.session import AsJson, Session, Url, session
+from redis_curriculum.cli.session import AsJson, Session, SomeLabels, Url, labels_of, session
 from redis_curriculum.errors import CurriculumError, CurriculumNotFoundError
 from redis_curriculum.reporting.labels import MOST_LABELS, Labels
 from redis_curriculum.reporting.metrics import PREFIX, Reading, families, reading
@@ -33,10 +33,7 @@ def metrics(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 9750,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    labels: Annotated[
-        str,
-        typer.Option(metavar="N|PATTERN", help="So many labels, those drawn most; or a pattern."),
-    ] = str(MOST_LABELS),
+    labels: SomeLabels = str(MOST_LABELS),
     url: Url = None,
     json: AsJson = False,
 ) -> None:
@@ -47,7 +44,7 @@ def metrics(
     client = imported("prometheus_client", "metrics")
     over = threading.Event()
     with session(url) as server:
-        collector = Collector(server, name, int(labels) if labels.isdecimal() else labels)
+        collector = Collector(server, name, labels_of(labels))
         registry = client.CollectorRegistry()
         registry.register(collector)
         try:

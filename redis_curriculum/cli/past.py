@@ -23,7 +23,16 @@ from redis_curriculum.cli.output import (
     print_table,
     say,
 )
-from redis_curriculum.cli.session import LOOKING, WORKING, AsJson, Name, Url, session
+from redis_curriculum.cli.session import (
+    LOOKING,
+    WORKING,
+    AsJson,
+    Name,
+    SomeLabels,
+    Url,
+    labels_of,
+    session,
+)
 from redis_curriculum.reporting import epochs as closed
 from redis_curriculum.reporting import events as stream
 from redis_curriculum.reporting.history import COLUMNS, History
@@ -47,10 +56,7 @@ def add_to(app: typer.Typer) -> None:
 def history(
     name: Name,
     *,
-    labels: Annotated[
-        str,
-        typer.Option(metavar="N|PATTERN", help="So many labels, those drawn most; or a pattern."),
-    ] = str(_SHOWN),
+    labels: SomeLabels = str(_SHOWN),
     url: Url = None,
     json: AsJson = False,
 ) -> None:
@@ -59,9 +65,8 @@ def history(
     Each label's curves from the beginning of the curriculum until now, and the latest value.
     --json has every point.
     """
-    choice = int(labels) if labels.isdecimal() else labels
     with session(url) as server:
-        found = server.run(history_plan(server.store(name), choice))
+        found = server.run(history_plan(server.store(name), labels_of(labels)))
     if json:
         columns = {column: _plain(getattr(found, column)) for column in COLUMNS}
         times = {"time_ms": found.time_ms.tolist(), "epoch": found.epoch.tolist()}

@@ -68,6 +68,16 @@ Name = Annotated[
     typer.Argument(help="The curriculum's name.", show_default=False, autocompletion=_known_names),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SomeLabels = Annotated[
+    str,
+    typer.Option(metavar="N|PATTERN", help="So many labels, those drawn most; or a pattern."),
+]
+"""See ``labels_of``."""
+
+
+def labels_of(words: str) -> int | str:
+    """Return the choice of labels that ``SomeLabels`` says: a count or a pattern."""
+    return int(words) if words.isdecimal() else words
 
 
 @dataclass(frozen=True, slots=True)
