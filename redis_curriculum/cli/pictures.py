@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from redis_curriculum._values.files import write_whole
 from redis_curriculum._version import __version__
 from redis_curriculum.cli.output import print_json, print_line
 from redis_curriculum.cli.session import AsJson, Name, Session, Url, session
@@ -93,13 +94,7 @@ def _checked(out: Path, kinds: tuple[str, ...], *, overwrite: bool) -> str:
 
 
 def _write(out: Path, data: bytes, found: Portrait, *, json: bool) -> None:
-    """Write it whole or not at all."""
-    beside = out.with_name(f".{out.name}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(out, data)
     if json:
         print_json({"path": str(out), "bytes": len(data), "labels": len(found.curves.labels)})
     else:

@@ -82,9 +82,9 @@ class Lines:
         times = np.append(past.time_ms, reading.view.now_ms).astype(np.float64)
         now = dict(zip(census.labels, now_of(reading, self._name).tolist(), strict=True))
         column = {label: i for i, label in enumerate(past.labels)}
-        table: Floats = getattr(past, self._name)
-        if self._name == "probability":  # of a large pool nothing but the draws is kept
-            table = np.where(np.isnan(table), past.share, table)
+        # Of a large pool nothing but the draws is kept.
+        name = "probability_or_share" if self._name == "probability" else self._name
+        table: Floats = getattr(past, name)
         nothing = np.full(len(past.time_ms), np.nan)
         earlier = [table[:, column[name]] if name in column else nothing for name in chosen]
         self.source.data = {

@@ -13,13 +13,7 @@ import numpy as np
 
 from redis_curriculum._values.libraries import imported
 from redis_curriculum.reporting.plots import DRAWINGS, LINES, ROWS, occupancy
-from redis_curriculum.reporting.portrait import PIPELINE, Curves, Floats, Portrait, short
-
-COLOURS: Final = (
-    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728"),
-    *("#9467bd", "#8c564b", "#e377c2", "#17becf"),
-)
-REST_COLOUR: Final = "#9a9a9a"
+from redis_curriculum.reporting.portrait import COLOURS, PIPELINE, Curves, Floats, Portrait, short
 
 
 def figures(found: Portrait) -> dict[str, Any]:
@@ -60,9 +54,7 @@ def _lines(title: str, curves: Curves, values: Floats) -> Any:
     value = imported("bokeh.core.properties", "dashboard").value
     figure = _figure(title, x_axis_label=f"{curves.unit} since the first point")
     items = []
-    for column, label in enumerate(curves.labels):
-        is_rest = column == LINES - 1 and label.endswith(")")
-        colour = REST_COLOUR if is_rest else COLOURS[column % len(COLOURS)]
+    for column, (label, colour) in enumerate(zip(curves.labels, curves.colours, strict=True)):
         data = {"x": curves.x, "y": values[:, column], "label": [label] * len(curves.x)}
         source = models.ColumnDataSource(data)
         drawn = [figure.line("x", "y", source=source, color=colour, line_width=2)]

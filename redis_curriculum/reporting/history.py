@@ -65,6 +65,11 @@ class History:
         """How many times there are."""
         return len(self.time_ms)
 
+    @property
+    def probability_or_share(self) -> Floats:
+        """``probability``, and ``share`` where that is not known: what a picture shows."""
+        return np.where(np.isnan(self.probability), self.share, self.probability)
+
     def to_dataframe(self) -> Any:
         """Return a table with a row for each time and label, by pandas, else by polars.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from redis_curriculum._values.libraries import imported
 from redis_curriculum.reporting.portrait import (
+    COLOURS,
     PIPELINE,
     REST,
     Curves,
@@ -26,11 +27,6 @@ LINES: Final = 8
 """So many labels have a line of their own in a picture."""
 ROWS: Final = 24
 """... or a row, or a bar."""
-_COLOURS: Final = (
-    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728"),
-    *("#9467bd", "#8c564b", "#e377c2", "#17becf"),
-)
-_GREY: Final = "#9a9a9a"
 _STYLE: Final = {
     "text.parse_math": False,  # a label may hold dollars
     "font.size": 9,
@@ -94,9 +90,7 @@ def _lines(axes: Any, curves: Curves, values: Floats) -> None:
     """A line for each label; dots where a line would have a single point."""
     marker = "o" if len(curves.time_ms) == 1 else None
     lines = []
-    for column in range(len(curves.labels)):
-        is_rest = column == LINES - 1 and curves.labels[column].endswith(")")
-        colour = _GREY if is_rest else _COLOURS[column % len(_COLOURS)]
+    for column, colour in enumerate(curves.colours):
         (line,) = axes.plot(curves.x, values[:, column], color=colour, linewidth=1.5, marker=marker)
         lines.append(line)
     axes.set_xlabel(f"{curves.unit} since the first point")
@@ -143,7 +137,7 @@ def _progress(axes: Any, found: Portrait) -> None:
     if not len(known):
         _nothing(axes)
         return
-    axes.hist(known, bins=30, color=_COLOURS[0])
+    axes.hist(known, bins=30, color=COLOURS[0])
     never = len(values) - len(known)
     axes.set_xlabel("learning progress" + (f" ({never:,} tasks have none yet)" if never else ""))
     axes.set_ylabel("tasks")
@@ -152,7 +146,7 @@ def _progress(axes: Any, found: Portrait) -> None:
 def _pool(axes: Any, found: Portrait) -> None:
     names, known, fresh = occupancy(found, ROWS)
     places = np.arange(len(names))
-    axes.barh(places, known, color=_COLOURS[0], label="with enough results to be judged")
+    axes.barh(places, known, color=COLOURS[0], label="with enough results to be judged")
     axes.barh(places, fresh, left=known, color="#c5d7ea", label="fresh")
     axes.set_yticks(places, [short(label) for label in names])
     axes.tick_params(axis="y", labelsize=8 if len(names) < ROWS // 2 else 6, length=0)
@@ -165,7 +159,7 @@ def _pool(axes: Any, found: Portrait) -> None:
 def _pipeline(axes: Any, found: Portrait) -> None:
     values = [found.figures[figure] for figure in PIPELINE.values()]
     places = np.arange(len(values))
-    axes.plot(places, values, color=_COLOURS[0], marker="o", linewidth=1.5)
+    axes.plot(places, values, color=COLOURS[0], marker="o", linewidth=1.5)
     for place, value in zip(places, values, strict=True):
         axes.annotate(
             f"{value:.2f}", (place, value), (0, 7), textcoords="offset points", ha="center"

@@ -19,6 +19,11 @@ from redis_curriculum.reporting.stats import Census, figures, read_census
 
 Floats = NDArray[np.float64]
 
+COLOURS: Final = (
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728"),
+    *("#9467bd", "#8c564b", "#e377c2", "#17becf"),
+)
+REST_COLOUR: Final = "#9a9a9a"
 REST: Final = "mean of all others"
 """How the labels are called that have no line of their own."""
 PIPELINE: Final = {
@@ -72,6 +77,8 @@ class Curves:
     success_rate: Floats
     draws: Floats
     """How often each label was drawn, shape (labels,)."""
+    has_rest: bool = False
+    """Whether the last column is ``REST``."""
 
     @cached_property
     def unit(self) -> str:
@@ -88,6 +95,12 @@ class Curves:
         span = float(np.ptp(self.time_ms)) / 1000 if len(self.time_ms) else 0.0
         return next((unit for unit in _UNITS if span >= 2 * unit[1]), _UNITS[-1])
 
+    @property
+    def colours(self) -> list[str]:
+        """A colour for each label; those of a picture repeat, the rest has its own."""
+        own = [COLOURS[i % len(COLOURS)] for i in range(len(self.labels))]
+        return [*own[:-1], REST_COLOUR] if self.has_rest else own
+
     def shown(self, most: int) -> Curves:
         """Return those of the labels drawn most, and the mean of the rest as one: ``REST``."""
         if len(self.labels) <= most:
@@ -100,6 +113,7 @@ class Curves:
             probability=_with_mean(self.probability, kept, rest),
             success_rate=_with_mean(self.success_rate, kept, rest),
             draws=np.append(self.draws[kept], self.draws[rest].mean()),
+            has_rest=True,
         )
 
 
@@ -111,9 +125,9 @@ def _with_mean(table: Floats, kept: NDArray[np.intp], rest: NDArray[np.intp]) ->
 
 
 def _of_history(found: History) -> Curves:
-    probability = np.where(np.isnan(found.probability), found.share, found.probability)
     draws = np.max(np.nan_to_num(found.samples), axis=0, initial=0.0)
-    return Curves(found.labels, found.time_ms, probability, found.success_rate, draws)
+    chances = found.probability_or_share
+    return Curves(found.labels, found.time_ms, chances, found.success_rate, draws)
 
 
 def _of_epochs(reports: Sequence[EpochReport]) -> Curves:

@@ -6,11 +6,11 @@ import json
 import math
 import os
 import re
-import secrets
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
+from redis_curriculum._values.files import write_whole
 from redis_curriculum._values.libraries import imported
 from redis_curriculum._values.rules import validate_path
 from redis_curriculum._values.texts import shown_on
@@ -91,12 +91,7 @@ class Prometheus:
 
     def log(self, entry: Entry) -> None:
         """Replace the file."""
-        beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            beside.write_text(prometheus_text(entry.figures, entry.curriculum), encoding="utf-8")
-            beside.replace(self._path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_whole(self._path, prometheus_text(entry.figures, entry.curriculum).encode())
 
     def close(self) -> None:
         """The last figures stay."""
