@@ -298,7 +298,6 @@ class Terminal:
         return True
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_a_real_terminal_is_left_as_it_was(curriculum: Curriculum, url: str) -> None:
     """tmux at 80 by 24: it draws, follows a new size, leaves the screen and its settings."""
@@ -338,6 +337,8 @@ def tmux(url: str) -> Iterator[Callable[..., str]]:
         return found.stdout
 
     environment = os.environ | {"PYTHONPATH": str(ROOT), "REDIS_CURRICULUM_URL": url}
+    for name in ("COLUMNS", "LINES"):  # a program that has them does not ask the terminal
+        environment.pop(name, None)
     try:
         words = ["new-session", "-d", "-x", "80", "-y", "24", f"S={folder} bash --norc --noprofile"]
         subprocess.run(
