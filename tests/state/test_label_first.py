@@ -97,6 +97,17 @@ def test_what_is_broken_is_named_and_mended(
     assert played.check() == []
 
 
+def test_a_draw_without_the_sizes_of_the_groups_names_them(
+    server: RunningServer, played: Curriculum
+) -> None:
+    keys = Keys(played.name)
+    server.client().delete(keys.groups)
+    with pytest.raises(MalformedStateError, match=r"groups\.counts"):
+        played.get_task()
+    assert played.check(repair=True) == []
+    assert played.get_task().task_id in played.task_ids()
+
+
 def go_on(url: str, name: str, seed: int, stop: Any) -> None:
     """As ``move``: a call that meets what is broken is refused by name, and others follow."""
     while not stop.is_set():

@@ -3,7 +3,8 @@
 -- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS, malformed
 -- Gives: label_at, judged, young, capped, base, share_of_mass, most, any_part, weighed_part
 local judged, young, capped = { unit = 1, places = 4294967296 }, { unit = 1, places = 1 }, {}
-local groups, groups_size = call('GET', pool .. 'groups'), 16 + 4 * (JUDGED_GROUPS + YOUNG_GROUPS)
+local groups = call('GET', pool .. 'groups') or malformed(pool .. 'groups', 'counts')
+local groups_size = 16 + 4 * (JUDGED_GROUPS + YOUNG_GROUPS)
 if #groups < groups_size then -- it grows as it is written to
   groups = groups .. string.rep('\0', groups_size - #groups)
 end
