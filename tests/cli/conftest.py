@@ -17,6 +17,7 @@ from redis_curriculum import Curriculum, CurriculumConfig, LearningProgressConfi
 from redis_curriculum.cli import main
 from redis_curriculum.cli.app import app
 from redis_curriculum.tasks import Buckets
+from tests.servers import RunningServer, redis_server
 
 ROOT = Path(__file__).parents[2]
 MAZES = Buckets(label="maze-{size}", buckets={"size": [5, 9, 13]})
@@ -81,6 +82,16 @@ def curriculum(url: str, name: str) -> Iterator[Curriculum]:
         opened.get_tasks(5)
         opened.evict(opened.task_ids()[-1])
         yield opened
+
+
+@pytest.fixture
+def killable(tmp_path: Path, name: str, curriculum: Curriculum) -> Iterator[RunningServer]:
+    """A server of its own that has the same curriculum, also after a kill."""
+    snapshot = tmp_path / "a.rcs"
+    curriculum.snapshot(snapshot)
+    with redis_server(tmp_path, config=("--appendonly", "yes")) as server:
+        Curriculum.restore(snapshot, server.url, name).close()
+        yield server
 
 
 def process(*words: object, **environment: str) -> subprocess.Popen[str]:

@@ -28,7 +28,7 @@ from redis_curriculum.reporting.view import Reader, view
 from redis_curriculum.tasks import Single
 from tests.cli.conftest import Cli
 from tests.cli.test_acl import admit
-from tests.servers import RunningServer, redis_server
+from tests.servers import RunningServer
 
 ROOT = Path(__file__).parents[2]
 SLOW_S = 60.0
@@ -218,30 +218,23 @@ def test_sorting_filtering_and_what_arrives(curriculum: Curriculum, url: str) ->
         piloted(app, act)
 
 
-def test_a_server_goes_away_and_comes_back(
-    tmp_path: Path, name: str, curriculum: Curriculum
-) -> None:
-    snapshot = tmp_path / "a.rcs"
-    curriculum.snapshot(snapshot)
-    with redis_server(tmp_path, config=("--appendonly", "yes")) as server:
-        Curriculum.restore(snapshot, server.url, name).close()
+def test_a_server_goes_away_and_comes_back(name: str, killable: RunningServer) -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: "11 of 12 tasks" in drawn(pilot))
+        killable.kill()
+        await until(pilot, lambda: "no reading since" in drawn(pilot))
+        assert "does not answer" in drawn(pilot)
+        await pilot.press("2", "s", "enter")  # its record cannot be read either
+        await until(pilot, lambda: isinstance(app.screen, Record))
+        await pilot.press("escape")
+        killable.start()
+        await until(pilot, lambda: "11 of 12 tasks" in drawn(pilot))
+        assert "no reading" not in drawn(pilot)
+        Curriculum.delete(killable.url, name)
+        await until(pilot, lambda: f"no curriculum named '{name}'" in drawn(pilot))
 
-        async def act(pilot: Pilot[None]) -> None:
-            await until(pilot, lambda: "11 of 12 tasks" in drawn(pilot))
-            server.kill()
-            await until(pilot, lambda: "no reading since" in drawn(pilot))
-            assert "does not answer" in drawn(pilot)
-            await pilot.press("2", "s", "enter")  # its record cannot be read either
-            await until(pilot, lambda: isinstance(app.screen, Record))
-            await pilot.press("escape")
-            server.start()
-            await until(pilot, lambda: "11 of 12 tasks" in drawn(pilot))
-            assert "no reading" not in drawn(pilot)
-            Curriculum.delete(server.url, name)
-            await until(pilot, lambda: f"no curriculum named '{name}'" in drawn(pilot))
-
-        with top(server.url, name) as app:
-            piloted(app, act)
+    with top(killable.url, name) as app:
+        piloted(app, act)
 
 
 def test_a_viewer_may_watch(cli: Cli, curriculum: Curriculum, server: RunningServer) -> None:

@@ -5,39 +5,34 @@ from __future__ import annotations
 import json
 import signal
 from itertools import takewhile
-from pathlib import Path
 
 import pytest
 
 from redis_curriculum import Curriculum
 from tests.cli.conftest import Cli, process
-from tests.servers import redis_server
+from tests.servers import RunningServer
 
 
 def test_status_is_printed_until_ctrl_c_and_outlasts_the_server(
-    tmp_path: Path, name: str, curriculum: Curriculum
+    name: str, killable: RunningServer
 ) -> None:
-    snapshot = tmp_path / "a.rcs"
-    curriculum.snapshot(snapshot)
-    with redis_server(tmp_path, config=("--appendonly", "yes")) as server:
-        Curriculum.restore(snapshot, server.url, name).close()
-        words = ("status", name, "--watch", "0.1", "--json", "--url", server.url)
-        with process(*words) as watching:
-            assert watching.stdout is not None
-            assert watching.stderr is not None
-            first, second = (json.loads(watching.stdout.readline()) for _ in range(2))
-            assert first == second
-            assert first["tasks"] == 11
-            server.kill()
-            assert "does not answer" in (said := watching.stderr.readline())
-            assert "trying again every 0.1 s" in said
-            server.start()
-            assert watching.stderr.readline() == "redis-curriculum: there is an answer again\n"
-            assert json.loads(watching.stdout.readline())["tasks"] == 11
-            watching.send_signal(signal.SIGINT)
-            watching.stdout.read()
-            assert "Traceback" not in watching.stderr.read()
-            assert watching.wait(60) == 130
+    words = ("status", name, "--watch", "0.1", "--json", "--url", killable.url)
+    with process(*words) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        first, second = (json.loads(watching.stdout.readline()) for _ in range(2))
+        assert first == second
+        assert first["tasks"] == 11
+        killable.kill()
+        assert "does not answer" in (said := watching.stderr.readline())
+        assert "trying again every 0.1 s" in said
+        killable.start()
+        assert watching.stderr.readline() == "redis-curriculum: there is an answer again\n"
+        assert json.loads(watching.stdout.readline())["tasks"] == 11
+        watching.send_signal(signal.SIGINT)
+        watching.stdout.read()
+        assert "Traceback" not in watching.stderr.read()
+        assert watching.wait(60) == 130
 
 
 def test_the_plain_form_has_rates(url: str, curriculum: Curriculum) -> None:
