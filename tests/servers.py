@@ -17,6 +17,8 @@ from typing import Any
 
 import redis
 
+from redis_curriculum._wire.embedded_keeper import cut_torn_script
+
 START_S = 20.0
 
 
@@ -110,13 +112,18 @@ class RunningServer:
         self.stop(signal.SIGKILL)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """End the process and wait; nothing if it has ended."""
+        """End the process and wait; nothing if it has ended.
+
+        Then its files are as docs/operate/durability.md wants them for the next start: a script
+        that stands in part at the end of the append-only file is cut off.
+        """
         process, self._process = self._process, None
         if process is not None:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)
                 process.send_signal(number)
             process.wait(timeout=START_S)
+            cut_torn_script(self.directory)
 
     def close(self) -> None:
         self.stop(signal.SIGKILL)

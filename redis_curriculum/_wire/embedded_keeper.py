@@ -15,10 +15,15 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import Final, Never
 
 STOP_S: Final = 10.0
 """How long the server may take to end by itself, seconds."""
+
+_BEGIN: Final = b"*1\r\n$5\r\nMULTI\r\n"
+_END: Final = b"*1\r\n$4\r\nEXEC\r\n"
 
 
 def main(lock: int, command: list[str]) -> Never:
@@ -43,6 +48,7 @@ def start(command: list[str]) -> None:
     except BlockingIOError:
         os.close(lock)  # it runs: the keeper before this one was killed
         return
+    cut_torn_script(Path())
     if os.fork() == 0:
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
@@ -54,6 +60,27 @@ def start(command: list[str]) -> None:
         finally:
             os._exit(1)
     os.close(lock)
+
+
+def cut_torn_script(directory: Path) -> None:
+    """Cut off a script that stands in part at the end of a server's append-only file.
+
+    A server that is killed while it writes leaves one. Redis itself, at its next start, drops only
+    the command that is torn. The commands before it stay in the file without their end, so the
+    start after that one runs them together with the next script: they count twice
+    (https://github.com/valkey-io/valkey/pull/4342). The server must not run.
+    """
+    files = [*directory.glob("appendonlydir/*.incr.aof"), *directory.glob("appendonly.aof")]
+    if not files:
+        return
+    newest = max(files, key=lambda file: [int(part) for part in file.name.split(".") if part.isdigit()])
+    with newest.open("r+b") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            begins, ends = data.rfind(_BEGIN), data.rfind(_END)
+        if begins > ends:
+            file.truncate(begins)
 
 
 def end_with(server: int) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from redis_curriculum import Curriculum
 from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._wire.embedded_keeper import cut_torn_script
 from redis_curriculum.errors import (
     KeyTypeError,
     ServerRefusedError,
@@ -334,6 +335,40 @@ def log_of(directory: Path) -> Path:
     """The append-only file that grows; its folder came with version 7."""
     grown = sorted(directory.glob("appendonlydir/*.incr.aof"))
     return grown[-1] if grown else directory / "appendonly.aof"
+
+
+@Binary
+@pytest.mark.parametrize("remedy", ["cut", "rewritten"])
+def test_half_a_script_at_the_end_of_the_log_counts_never(
+    tmp_path: Path, row: Rows, binary: str, remedy: str
+) -> None:
+    """A server that is killed while it writes leaves it; Redis alone would run it later."""
+    ledger = Ledger()
+    with (
+        redis_server(tmp_path, executable=executables()[binary], config=AOF) as server,
+        Curriculum.open(server.url, "x", config_of(), worker=settings_of()) as curriculum,
+        server.client() as client,
+    ):
+        ledger.play(curriculum, 5)
+        ledger.report(curriculum, ledger.draw(curriculum)[0].task_id)
+        until(lambda: client.info()["aof_buffer_length"] == 0)
+        server.kill()
+        log = log_of(tmp_path)
+        content = log.read_bytes()
+        log.write_bytes(content[: content.rindex(b"last_score")])
+        if remedy == "cut":
+            cut_torn_script(tmp_path)
+            assert log.stat().st_size == content.rindex(b"*1\r\n$5\r\nMULTI")
+        server.start()
+        if remedy == "rewritten":
+            client.bgrewriteaof()
+            until(lambda: not client.info()["aof_rewrite_in_progress"])
+        ledger.play(curriculum, 5)
+        until(lambda: client.info()["aof_buffer_length"] == 0)
+        server.kill()
+        server.start()
+        ledger.play(curriculum, 1)
+        judge(row("half a script in the AOF"), curriculum, [ledger])
 
 
 def truncated(tmp_path: Path, row: Row, binary: str, trials: int) -> None:

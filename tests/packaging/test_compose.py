@@ -25,7 +25,7 @@ from redis.retry import Retry
 
 from redis_curriculum import Curriculum, CurriculumConfig
 from redis_curriculum.tasks import Single
-from tests.servers import executables
+from tests.servers import executables, redis_server
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -208,6 +208,25 @@ def test_the_password_must_be_set(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "REDIS_CURRICULUM_PASSWORD: must be set" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("redis-check-aof"), reason="it comes with redis-server")
+def test_half_a_script_is_cut_off_before_the_start(tmp_path: Path) -> None:
+    log = ("--appendonly", "yes", "--appendfsync", "always")
+    with redis_server(tmp_path, config=log) as server, server.client() as client:
+        for _ in range(2):
+            client.eval("redis.call('INCR', 'a') redis.call('INCR', 'b')", 0)
+    (written,) = [*tmp_path.glob("appendonlydir/*.incr.aof"), *tmp_path.glob("appendonly.aof")]
+    content = written.read_bytes()
+    words = ["sh", str(ROOT / "docker/redis-server.sh")]
+    environment = os.environ | {
+        "REDIS_CURRICULUM_PASSWORD": "chosen",
+        "REDIS_CURRICULUM_SERVER": "true",
+    }
+    for end in (len(content), content.rindex(b"b")):
+        written.write_bytes(content[:end])
+        subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert written.read_bytes() == content[: content.rindex(b"*1\r\n$5\r\nMULTI")]
 
 
 @pytest.mark.parametrize("executable", executables().values(), ids=list(executables()))
