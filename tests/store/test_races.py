@@ -104,9 +104,11 @@ def open_and_look(url: str, name: str, size: int) -> tuple[list[int], int]:
 
 
 def test_eight_processes_create_one_curriculum(server: RunningServer, url: str, name: str) -> None:
-    pools = in_processes(open_and_look, [(url, name, 300)] * 8)
-    expected = sorted(task_id_at(3, index) for index in range(300))
-    assert [pool for pool, _ in pools] == [expected] * 8
+    pools = [pool for pool, _ in in_processes(open_and_look, [(url, name, 300)] * 8)]
+    assert len(pools[0]) == 300
+    assert pools == [pools[0]] * 8
+    # Nobody waits longer than three seconds for a busy process; others then make tasks further on.
+    assert set(pools[0]) <= {task_id_at(3, index) for index in range(8 * 300)}
     with server.client() as client:
         assert total(client, Keys(name).count("created")) == 300
         assert total(client, Keys(name).count("samples")) == 8
