@@ -73,7 +73,7 @@ def cut_torn_script(directory: Path) -> None:
     files = [*directory.glob("appendonlydir/*.incr.aof"), *directory.glob("appendonly.aof")]
     if not files:
         return
-    newest = max(files, key=lambda file: [int(part) for part in file.name.split(".") if part.isdigit()])
+    newest = max(files, key=lambda file: [int(n) for n in file.name.split(".") if n.isdigit()])
     with newest.open("r+b") as file:
         if os.fstat(file.fileno()).st_size == 0:
             return
