@@ -123,8 +123,11 @@ def _taken(draws: Path) -> dict[str, str]:
     """What a draw tells the family's own file, if there is one: which tasks are handed out."""
     if draws.name == "uniform" or not (draws / "taken.lua").is_file():
         return dict.fromkeys(("noted", "note_again", "note_or_next"), "")
-    again = "while id and not taken(id) do\n  id = next_pick()\nend\n"
-    return {"noted": "--@include taken\n", "note_again": "taken(id)\n", "note_or_next": again}
+    return {
+        "noted": "--@include hand_out\n",
+        "note_again": "hand_out_again(id)\n",
+        "note_or_next": "while id and not hand_out(id) do\n  id = next_pick()\nend\n",
+    }
 
 
 def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
