@@ -135,7 +135,7 @@ def test_a_snapshot_has_what_was_handed_out_at_its_moment(url: str, name: str) -
     with Curriculum.open(url, name, config(20)) as curriculum:
         before = set(drawn(curriculum, 5))
         store = curriculum._store  # noqa: SLF001
-        moment = Moment(store.server, store.variant)
+        moment = Moment(store.server, store.config.algorithm)
         curriculum._run(moment.begin(Turn(2.0)))  # noqa: SLF001
         drawn(curriculum, 4)
         drawn(curriculum, 3, distinct=True)
