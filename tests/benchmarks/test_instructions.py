@@ -71,7 +71,7 @@ def test_the_stored_run_has_every_kind_of_call() -> None:
 def test_without_valgrind_a_line_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(instructions.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     assert instructions.main() == []
     assert capsys.readouterr().out == (
         "instructions: valgrind is not installed here, so none are counted\n"
