@@ -177,7 +177,9 @@ def test_the_scripts_spell_all_that_they_keep() -> None:
 @pytest.mark.parametrize(
     ("spelled_as", "holder", "is_text"),
     [
-        *[("own_tasks", "task", False), ("own_labels", "label", False), ("own_pool", "pool", False)],
+        ("own_tasks", "task", False),
+        ("own_labels", "label", False),
+        ("own_pool", "pool", False),
         *[("own_texts", holder, True) for holder in ("task", "label", "pool")],
     ],
 )
