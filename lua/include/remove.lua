@@ -1,7 +1,8 @@
 -- remove: evict one task: record, sorted set, label entry and indices together. Returns what it was; nil if it has no record.
 -- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label, check_label,
---   forget_own, index_check
+--   forget_own, index_check, OWN_TASKS
 -- Gives: check_removal, remove_task
+
 -- See that all a removal changes can be read, before anything is written. Returns the task; nil if it has no record.
 local function check_removal(id)
   local task = load_task(id)
@@ -22,7 +23,7 @@ local function remove_task(id, now)
     call('ZREM', pool .. part, id)
   end
   call('ZREM', pool .. 'task_weights', id)
-  forget_own(id)
+  forget_own(OWN_TASKS, id)
   if not task then
     return nil
   end
