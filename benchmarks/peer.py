@@ -6,6 +6,7 @@ in a module of one's own: ``python benchmarks/peers.py --peer my_module:MyPeer``
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from abc import ABC, abstractmethod
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing.managers import BaseManager
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,15 @@ from server import Server
 
 MODES: Final = {"one at a time": 1, "16 ahead": 16, "steps of 64": 64}
 """How a worker plays, and how many episodes one call reports and draws then."""
+
+
+class Serving(NamedTuple):
+    """A curriculum that is being kept."""
+
+    attach: Callable[[str], Attach]
+    """Takes a mode, and returns what each worker's process calls to attach itself."""
+    pid: int
+    """The process that keeps it: its CPU time is counted beside that of the workers."""
 
 
 class Peer(ABC):
@@ -39,12 +49,8 @@ class Peer(ABC):
         return ""
 
     @abstractmethod
-    def serving(self, tasks: int) -> AbstractContextManager[Callable[[str], Attach]]:
-        """Keep a pool of so many tasks while the context lasts.
-
-        What it gives takes a mode, and returns what each worker's process calls to attach itself.
-        None of this is in the measured time.
-        """
+    def serving(self, tasks: int) -> AbstractContextManager[Serving]:
+        """Keep a pool of so many tasks while the context lasts; filling it is not measured."""
 
 
 class Ours(Peer):
@@ -54,11 +60,13 @@ class Ours(Peer):
     _KINDS: ClassVar = {"one at a time": "episode", "16 ahead": "ahead", "steps of 64": "vector"}
 
     @contextmanager
-    def serving(self, tasks: int) -> Iterator[Callable[[str], Attach]]:
+    def serving(self, tasks: int) -> Iterator[Serving]:
         """Fill a pool of tasks with a past."""
         with Server() as server:
             planted = plant(server, "peers", config_of(tasks))
-            yield lambda mode: partial(KINDS[self._KINDS[mode]], server.url, planted.name)
+            yield Serving(
+                lambda mode: partial(KINDS[self._KINDS[mode]], server.url, planted.name), server.pid
+            )
 
 
 class NumpyCurriculum:
@@ -78,6 +86,10 @@ class NumpyCurriculum:
             weights = self._weights()
             drawn = self._random.choice(len(weights), count, p=weights / weights.sum())
             return [int(task) for task in drawn]
+
+    def pid(self) -> int:
+        """Which process keeps it."""
+        return os.getpid()
 
     def _weights(self) -> NDArray[np.float64]:
         progress = np.abs(self._fast - self._slow)
@@ -113,11 +125,12 @@ class Managed(Peer):
     name = "Manager with NumPy"
 
     @contextmanager
-    def serving(self, tasks: int) -> Iterator[Callable[[str], Attach]]:
+    def serving(self, tasks: int) -> Iterator[Serving]:
         """Start the manager's process."""
         with _Manager(ctx=CONTEXT) as manager:
             curriculum = manager.NumpyCurriculum(tasks)  # type: ignore[attr-defined]
-            yield lambda mode: partial(_managed, curriculum, MODES[mode])
+            pid = curriculum.pid()
+            yield Serving(lambda mode: partial(_managed, curriculum, MODES[mode]), pid)
 
 
 def _managed(curriculum: Any, batch: int) -> Player:
@@ -135,16 +148,22 @@ class RayActor(Peer):
         return "" if find_spec("ray") else "Ray is not installed"
 
     @contextmanager
-    def serving(self, tasks: int) -> Iterator[Callable[[str], Attach]]:
+    def serving(self, tasks: int) -> Iterator[Serving]:
         """Start Ray on this machine, and the actor."""
         import ray
 
-        context = ray.init(include_dashboard=False, log_to_driver=False, namespace=_NAMESPACE)
+        # On loopback, and only while this runs: it needs no token, also where the user has one.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        context = ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            namespace=_NAMESPACE,
+            _node_ip_address="127.0.0.1",
+        )
         try:
             actor = ray.remote(NumpyCurriculum).options(name="curriculum").remote(tasks)
-            ray.get(actor.step.remote([], 1))
-            address = context.address_info["address"]
-            yield lambda mode: partial(_acted, address, MODES[mode])
+            pid, address = ray.get(actor.pid.remote()), context.address_info["address"]
+            yield Serving(lambda mode: partial(_acted, address, MODES[mode]), pid)
         finally:
             ray.shutdown()
 

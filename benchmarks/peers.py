@@ -2,13 +2,16 @@
 
 An episode is one report and one draw. All processes are on this machine: what keeps the curriculum,
 and the workers. Each side fills its pool first, which is not measured. The sides take turns within
-one run, and what counts is the ratio of two sides in the same round.
+one run, and what counts is the ratio of two sides in the same round: of their rates, and of the CPU
+time of an episode, which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from measure import OUT, Row, arguments, console, machine, over, report
 from peer import MODES, PEERS, Ours, Peer
-from processes import Attach, rates
+from processes import Attach, background
 from server import Server
 
 COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")  # Okabe and Ito
@@ -52,54 +55,83 @@ class Where(NamedTuple):
         return f"{self.tasks:,} tasks, {workers}, {self.mode}"
 
 
-Rates = Mapping[Where, Mapping[str, Sequence[float]]]
-"""Episodes per second in each round, by the name of the side."""
+Figures = Mapping[Where, Mapping[str, Sequence[float]]]
+"""One figure of each round, by the name of the side."""
 
 
-def measured(peers: Sequence[type[Peer]], scale: Scale) -> Rates:
-    """Measure all sides in turn, round after round; all workers together."""
+def measured(peers: Sequence[type[Peer]], scale: Scale) -> tuple[Figures, Figures]:
+    """Measure all sides in turn, round after round; all workers together.
+
+    Returns:
+        Episodes per second; and microseconds of CPU time for an episode, of all workers and of the
+        process that keeps the curriculum together.
+    """
     found: dict[Where, dict[str, list[float]]] = {}
+    costs: dict[Where, dict[str, list[float]]] = {}
     for tasks in scale.tasks:
         with ExitStack() as stack:
-            serving: dict[type[Peer], Callable[[str], Attach]] = {
-                peer: stack.enter_context(peer().serving(tasks)) for peer in peers
-            }
+            serving = {peer: stack.enter_context(peer().serving(tasks)) for peer in peers}
             for _ in range(scale.rounds):
                 for workers, mode in product(scale.workers, MODES):
-                    sides = found.setdefault(Where(tasks, workers, mode), {})
-                    for peer, attach in serving.items():
+                    where = Where(tasks, workers, mode)
+                    for peer, (attach, pid) in serving.items():
                         if mode in peer.modes:
-                            total = sum(rates(attach(mode), workers, scale.seconds))
-                            sides.setdefault(peer.name, []).append(total)
-    return found
+                            rate, cost = _side(attach(mode), pid, workers, scale.seconds)
+                            found.setdefault(where, {}).setdefault(peer.name, []).append(rate)
+                            costs.setdefault(where, {}).setdefault(peer.name, []).append(cost)
+    return found, costs
 
 
-def rows_of(found: Rates) -> list[Row]:
-    """How many times each peer's rate this library plays, then the rates themselves."""
-    rows = [
-        Row(f"against {name}: {where}", over(sides, Ours.name, name), "x", ">= 1")
-        for where, sides in found.items()
-        for name in sides
-        if name != Ours.name
-    ]
-    for where, sides in found.items():
-        rows += [Row(f"{name}: {where}", values, "/s") for name, values in sides.items()]
+def _side(attach: Attach, pid: int, workers: int, seconds: float) -> tuple[float, float]:
+    with background(attach, workers, seconds) as found:
+        before = _cpu_s(pid)
+        each = found()
+        used = _cpu_s(pid) - before + sum(one.cpu_s for one in each)
+    return sum(one.rate for one in each), 1e6 * used / sum(one.episodes for one in each)
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU time of another process so far, as Linux says; NaN elsewhere."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return math.nan
+    fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rows_of(rates: Figures, costs: Figures) -> list[Row]:
+    """How many times each peer's rate, and its CPU time, this library has; then the figures."""
+    rows = []
+    for where, sides in rates.items():
+        for name in sides:
+            if name != Ours.name:
+                ratios = over(sides, Ours.name, name)
+                rows.append(Row(f"rate against {name}: {where}", ratios, "x", ">= 1"))
+                ratios = over(costs[where], Ours.name, name)
+                rows.append(Row(f"CPU time against {name}: {where}", ratios, "x", "<= 1"))
+    for what, unit, figures in (("rate", "/s", rates), ("CPU time", "us", costs)):
+        for where, sides in figures.items():
+            rows += [Row(f"{what} of {name}: {where}", sides[name], unit) for name in sides]
     return rows
 
 
-def table(found: Rates) -> str:
-    """The ratios as a table for the page on performance: a row for each peer and mode."""
-    cells = sorted({(where.workers, where.tasks) for where in found})
-    heads = [f"{tasks:,} tasks, {workers}" for workers, tasks in cells]
-    lines = ["| against | played | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
-    names = dict.fromkeys(name for sides in found.values() for name in sides if name != Ours.name)
-    for name, mode in product(names, MODES):
-        words = []
-        for workers, tasks in cells:
-            sides = found[Where(tasks, workers, mode)]
-            words.append(_cell(over(sides, Ours.name, name)) if name in sides else "")
-        lines.append(f"| {name} | {mode} | " + " | ".join(words) + " |")
-    return "\n".join(lines) + "\n"
+def table(rates: Figures, costs: Figures) -> str:
+    """The ratios as tables for the page on performance: a row for each peer and mode."""
+    text = ""
+    for what, figures in (("rate", rates), ("CPU time of an episode", costs)):
+        cells = sorted({(where.workers, where.tasks) for where in figures})
+        heads = [f"{tasks:,} tasks, {workers}" for workers, tasks in cells]
+        text += f"| {what}, against | played | " + " | ".join(heads) + " |\n"
+        text += "|---" * (2 + len(heads)) + "|\n"
+        names = dict.fromkeys(name for sides in figures.values() for name in sides)
+        for name, mode in product([name for name in names if name != Ours.name], MODES):
+            words = []
+            for workers, tasks in cells:
+                sides = figures[Where(tasks, workers, mode)]
+                words.append(_cell(over(sides, Ours.name, name)) if name in sides else "")
+            text += f"| {name} | {mode} | " + " | ".join(words) + " |\n"
+        text += "\n"
+    return text
 
 
 def _cell(ratios: Sequence[float]) -> str:
@@ -107,7 +139,7 @@ def _cell(ratios: Sequence[float]) -> str:
     return f"{middle:.2g} ({low:.2g} to {high:.2g})"
 
 
-def plot(found: Rates, path: Path) -> None:
+def plot(found: Figures, path: Path) -> None:
     """Draw the medians with the middle half of the rounds; a panel for each mode and count."""
     import matplotlib as mpl
 
@@ -173,11 +205,11 @@ def main(*, smoke: bool = False, peers: Sequence[type[Peer]] = ()) -> list[Row]:
             there.append(peer)
     with Server() as server, server.client() as client:
         where = machine(client)
-    found = measured(there, SMOKE if smoke else FULL)
-    rows = rows_of(found)
+    figures, costs = measured(there, SMOKE if smoke else FULL)
+    rows = rows_of(figures, costs)
     report("peers", rows, where)
-    plot(found, OUT / "peers.svg")
-    (OUT / "peers.md").write_text(table(found), encoding="utf-8")
+    plot(figures, OUT / "peers.svg")
+    (OUT / "peers.md").write_text(table(figures, costs), encoding="utf-8")
     return rows
 
 

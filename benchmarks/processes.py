@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -84,6 +84,16 @@ def _vector(url: str, name: str) -> Player:
     return step
 
 
+class Played(NamedTuple):
+    """What a worker has done."""
+
+    episodes: int
+    rate: float
+    """Episodes per second."""
+    cpu_s: float
+    """CPU time of its process."""
+
+
 KINDS: dict[str, Callable[[str, str], Player]] = {
     "ping": _ping,
     "two calls": _two_calls,
@@ -96,19 +106,20 @@ KINDS: dict[str, Callable[[str, str], Player]] = {
 def _work(attach: Attach, seconds: float, start: Any, answers: Any) -> None:
     step = attach()
     start.wait(60)
-    done, started = 0, time.perf_counter()
+    done, started, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - started < seconds:
         done += step()
-    answers.put(done / (time.perf_counter() - started))
+    took, used = time.perf_counter() - started, time.process_time() - used
+    answers.put(Played(done, done / took, used))
 
 
 @contextmanager
 def background(
     attach: Attach, processes: int, seconds: float
-) -> Iterator[Callable[[], list[float]]]:
+) -> Iterator[Callable[[], list[Played]]]:
     """Let workers play for so long, while the caller does something else; the call waits for them.
 
-    What it returns are the episodes per second of each.
+    What it returns is what each has done.
     """
     start, answers = CONTEXT.Barrier(processes + 1), CONTEXT.Queue()
     args = (attach, seconds, start, answers)
@@ -124,4 +135,4 @@ def background(
 def rates(attach: Attach, processes: int, seconds: float) -> list[float]:
     """Episodes per second of each process, all of one kind and at the same time."""
     with background(attach, processes, seconds) as found:
-        return found()
+        return [each.rate for each in found()]

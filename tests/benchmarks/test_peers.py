@@ -19,7 +19,9 @@ MINE = """\
 from contextlib import contextmanager
 from functools import partial
 
-from peer import MODES, Peer
+import os
+
+from peer import MODES, Peer, Serving
 
 
 def attached(batch):
@@ -32,7 +34,7 @@ class Mine(Peer):
 
     @contextmanager
     def serving(self, tasks):
-        yield lambda mode: partial(attached, MODES[mode])
+        yield Serving(lambda mode: partial(attached, MODES[mode]), os.getpid())
 
 
 class Absent(Mine):
@@ -59,36 +61,35 @@ def test_all_sides_are_measured_in_one_run_and_a_users_own_too(tmp_path: Path) -
     medians = {row["what"]: row["median"] for row in rows}
     cells = [Where(tasks, 2, mode) for tasks in peers.SMOKE.tasks for mode in MODES]
     for where in cells:
-        ours = medians[f"{Ours.name}: {where}"]
+        ours = medians[f"rate of {Ours.name}: {where}"]
         for name in (Managed.name, "mine"):
             if name == "mine" and where.mode == "16 ahead":
-                assert f"mine: {where}" not in medians
+                assert f"rate of mine: {where}" not in medians
                 continue
-            ratio = medians[f"against {name}: {where}"]
-            assert ratio == pytest.approx(ours / medians[f"{name}: {where}"])
+            ratio = medians[f"rate against {name}: {where}"]
+            assert ratio == pytest.approx(ours / medians[f"rate of {name}: {where}"])
             assert ratio > 0
+            assert medians[f"CPU time of {Ours.name}: {where}"] > 0
     assert "<svg" in (tmp_path / "out" / "peers.svg").read_text()
-    assert (tmp_path / "out" / "peers.md").read_text().count("| mine |") == len(MODES)
+    assert (tmp_path / "out" / "peers.md").read_text().count("| mine |") == 2 * len(MODES)
 
 
 def test_ratios_are_taken_round_by_round() -> None:
     where = Where(1_000, 4, "one at a time")
-    found = {where: {Ours.name: [10.0, 40.0, 30.0], Managed.name: [10.0, 10.0, 60.0]}}
-    against, ours, theirs = rows_of(found)
-    assert against.what == "against Manager with NumPy: 1,000 tasks, 4 workers, one at a time"
-    assert (list(against.values), against.verdict) == ([1.0, 4.0, 0.5], "met")
+    rates = {where: {Ours.name: [10.0, 40.0, 30.0], Managed.name: [10.0, 10.0, 60.0]}}
+    costs = {where: {Ours.name: [90.0, 80.0, 70.0], Managed.name: [30.0, 40.0, 70.0]}}
+    rate, cost, ours, theirs, *_ = rows_of(rates, costs)
+    assert rate.what == "rate against Manager with NumPy: 1,000 tasks, 4 workers, one at a time"
+    assert (list(rate.values), rate.verdict) == ([1.0, 4.0, 0.5], "met")
+    assert (list(cost.values), cost.verdict) == ([3.0, 2.0, 1.0], "missed")
     assert (ours.median, theirs.median) == (30.0, 10.0)
 
 
 def test_the_table_leaves_out_what_a_peer_cannot_play() -> None:
-    found = {
-        Where(1_000, 1, mode): {
-            Ours.name: [200.0],
-            **({Managed.name: [100.0]} if batch < 16 else {}),
-        }
-        for mode, batch in MODES.items()
-    }
-    assert table(found).splitlines()[2:] == [
+    both = {Ours.name: [200.0], Managed.name: [100.0]}
+    alone = {Ours.name: [200.0]}
+    found = {Where(1_000, 1, mode): both if mode == "one at a time" else alone for mode in MODES}
+    assert table(found, found).splitlines()[2:5] == [
         "| Manager with NumPy | one at a time | 2 (2 to 2) |",
         "| Manager with NumPy | 16 ahead |  |",
         "| Manager with NumPy | steps of 64 |  |",
