@@ -92,8 +92,9 @@ class NumpyCurriculum:
         return os.getpid()
 
     def _weights(self) -> NDArray[np.float64]:
-        progress = np.abs(self._fast - self._slow)
-        return progress + 0.1 * progress.mean() + 1e-6
+        progress: NDArray[np.float64] = np.abs(self._fast - self._slow)
+        weights: NDArray[np.float64] = progress + 0.1 * progress.mean() + 1e-6
+        return weights
 
 
 _NAMESPACE: Final = "peers"
