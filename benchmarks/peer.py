@@ -153,8 +153,6 @@ class RayActor(Peer):
         """Start Ray on this machine, and the actor."""
         import ray
 
-        # On loopback, and only while this runs: it needs no token, also where the user has one.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         context = ray.init(
             include_dashboard=False,
             log_to_driver=False,
