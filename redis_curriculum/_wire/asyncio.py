@@ -93,12 +93,26 @@ async def _exchange(step: Exchange | ExchangeAll) -> Any:
     try:
         # One timeout around all of it; redis-py's own makes a task for each write.
         async with asyncio.timeout(timeout_s):
-            await connection.send_packed_command(step.packed, check_health=False)
+            await _send(connection, step.packed)
             if isinstance(step, ExchangeAll):
                 return first_error([await _read(connection) for _ in step.commands])
             return await connection.read_response(disconnect_on_error=False)  # the plan does
     finally:
         telling.cancel()
+
+
+async def _send(connection: Any, packed: Any) -> None:
+    """Send; if that fails, nothing of it is left to be sent.
+
+    redis-py then closes the connection, but asyncio keeps it until the other side has taken all
+    that was written, which a server that hangs never does.
+    """
+    transport = connection._writer.transport  # noqa: SLF001 - redis-py forgets it when it fails
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    except BaseException:
+        transport.abort()
+        raise
 
 
 async def _read(connection: Any) -> Any:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import signal
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redis_curriculum._protocol.plan import Sleep, one
+from redis_curriculum._protocol.plan import Command, Sleep, one
 from redis_curriculum._wire import asyncio as loop
 from redis_curriculum._wire import blocking
 from redis_curriculum._wire.link import Link
 from redis_curriculum._wire.urls import parse
+from redis_curriculum.errors import ServerUnavailableError
+from tests.servers import RunningServer, redis_server
 
 HOME = parse("redis://home")
 
@@ -88,3 +94,21 @@ def test_a_connection_that_fails_is_closed(drive: Drive, monkeypatch: pytest.Mon
     with pytest.raises(Stop):
         drive(lambda link: instead(monkeypatch, link, lambda: link.send(("PING",), "")))
     assert len(closed) == 1
+
+
+def test_what_a_hanging_server_does_not_take_keeps_no_connection(tmp_path: Path) -> None:
+    """More than its socket holds waits in this process, and asyncio waits for it to be taken."""
+
+    async def send(server: RunningServer) -> None:
+        link = loop.AsyncLink(parse(server.url), 2.0)
+        assert await loop.drive(one(Command(("PING",), "")), link)
+        server.send(signal.SIGSTOP)
+        with pytest.raises(ServerUnavailableError):
+            await loop.drive(one(Command(("ECHO", b"x" * 10_000_000), "")), link)
+        await link.close()
+
+    with redis_server(tmp_path) as server, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(send(server))
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == [], "what is open still"
