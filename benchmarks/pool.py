@@ -127,7 +127,7 @@ class Hand:
     def __init__(self, planted: Planted) -> None:
         address, link = parse(planted.server.url), DirectLink(parse(planted.server.url), 120.0)
         plan = opening(address, planted.name, planted.config, _PATIENT, None)
-        self.store = drive(plan, link)
+        self.planted, self.store = planted, drive(plan, link)
         drive(self.store.worker.register(), link)
         link.close()
         self.next_index = 0

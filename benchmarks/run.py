@@ -11,6 +11,7 @@ import capacity
 import costs
 import growth
 import history
+import instructions
 import ratios
 import scale
 import soak
@@ -26,6 +27,7 @@ def main(*, smoke: bool) -> None:
     parts = {
         "ratios": ratios.main(smoke=smoke, growth=False),
         "costs": costs.main(smoke=smoke),
+        "instructions": instructions.main(smoke=smoke),
         "growth": growth.main(smoke=smoke),
         "history": history.main(smoke=smoke),
         "scale": scale.main(smoke=smoke),

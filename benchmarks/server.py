@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,13 +23,19 @@ warnings.simplefilter("ignore", ServerWarning)  # nothing here is to outlive its
 class Server:
     """One redis-server without persistence, from ``with`` to its end."""
 
+    def __init__(self, prefix: Sequence[str] = ()) -> None:
+        self._prefix = prefix
+        """The program under which it runs, with its arguments."""
+
     def __enter__(self) -> Self:
-        self._directory = Path(tempfile.mkdtemp(prefix="rcb-"))
-        socket = self._directory / "s"
+        self.directory = Path(tempfile.mkdtemp(prefix="rcb-"))
+        socket = self.directory / "s"
         self.url = f"unix://{socket}"
-        words = [str(find_server()), "--port", "0", "--unixsocket", str(socket), "--save", ""]
-        words += ["--dir", str(self._directory), "--logfile", "log"]
-        self._process = subprocess.Popen(words)
+        words = [*self._prefix, str(find_server()), "--port", "0", "--unixsocket", str(socket)]
+        words += ["--save", "", "--dir", str(self.directory), "--logfile", "log"]
+        with (self.directory / "said").open("wb") as said:
+            self._process = subprocess.Popen(words, cwd=self.directory, stderr=said)
+        self.pid = self._process.pid
         with self.client() as client:
             until = time.monotonic() + 20
             while True:
@@ -48,7 +55,7 @@ class Server:
     ) -> None:
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def client(self) -> Any:
         """A client whose replies are text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,5 +48,6 @@ def test_what_is_counted_and_not_timed_meets_its_goal(out: Path) -> None:
 
 def test_the_table_of_the_documentation_and_the_plot_are_written(out: Path) -> None:
     table = (out / "bench.md").read_text()
+    assert (out / "instructions.json").exists() == bool(shutil.which("callgrind_control"))
     assert table.count("| met |") + table.count("| missed |") >= 15
     assert (out / "growth.png").read_bytes().startswith(b"\x89PNG")
