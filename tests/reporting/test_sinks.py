@@ -503,7 +503,7 @@ def test_wandb_gets_a_table_of_labels_and_the_picture(
         if not table:
             continue
         (files,) = (path for path in offline.directory.rglob("files"))
-        content = json.loads((files / table["path"]).read_text())
+        content = json.loads((files / str(table["path"])).read_text())
         of = dict(zip(content["columns"], zip(*content["data"], strict=True), strict=True))
         assert of["label"] == ("b", 'say "hi"/0')
         for column, figure in (
@@ -515,7 +515,7 @@ def test_wandb_gets_a_table_of_labels_and_the_picture(
         ):
             assert of[column][0] == pytest.approx(entry.figures[figure])
         assert (None in of["failures"], None in of["evictions"]) == (False, False)
-        with PIL.Image.open(files / image["path"]) as picture:
+        with PIL.Image.open(files / str(image["path"])) as picture:
             assert picture.size == (image["width"], image["height"])
 
 
