@@ -1,5 +1,6 @@
 -- created: put a new task into the pool, fresh. The caller has checked that there is room.
--- Needs: call, pool, save_task, save_label, epoch_prefix, join_label, index_join, check_label, begin_own
+-- Needs: call, pool, save_task, save_label, epoch_prefix, join_label, index_join, check_label, begin_own,
+--   OWN_TASKS
 -- Gives: create_task
 local function create_task(id, label, params, created_ms)
   check_label(label, 'created')
@@ -8,7 +9,7 @@ local function create_task(id, label, params, created_ms)
   call('HSET', pool .. 'task:' .. id, 'label', label, 'params', params, 'created_ms', created_ms, 'completion_count', 0,
     'sample_count', 0, 'failure_count', 0)
   call('ZADD', pool .. 'fresh', 0, id)
-  begin_own(id)
+  begin_own(OWN_TASKS, id)
   join_label(id, label)
   index_join(id, label, { completion_count = 0 })
   call('HINCRBY', pool .. 'count:created', label, 1)

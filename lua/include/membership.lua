@@ -1,5 +1,6 @@
 -- membership: put a task into a label's set or take it out, and forget a label once too many labels stand empty.
--- Needs: call, pool, save_label, COUNTS, epoch_prefix, labels_retained
+-- Needs: call, pool, save_label, COUNTS, epoch_prefix, labels_retained, begin_own, forget_own,
+--   OWN_LABELS
 -- Gives: join_label, leave_label
 local function forget_label(label)
   save_label(label)
@@ -15,6 +16,7 @@ local function forget_label(label)
   end
   call('UNLINK', pool .. 'progress:' .. label)
   call('ZREM', pool .. 'inactive', label)
+  forget_own(OWN_LABELS, label)
 end
 
 -- A task joins a label's set.
@@ -22,6 +24,7 @@ local function join_label(id, label)
   call('SADD', pool .. 'label:' .. label, id)
   if call('HINCRBY', pool .. 'labels', label, 1) == 1 then
     call('ZREM', pool .. 'inactive', label)
+    begin_own(OWN_LABELS, label)
   end
 end
 

@@ -1,36 +1,46 @@
--- own: the keys of the family's own: of each task a number (sorted sets), of the whole pool some (hashes).
+-- own: the keys of the family's own: of each task or label a number (sorted sets) or a text (hashes), of the whole pool some.
 -- Needs: call, pool
--- Gives: own_of_task, begin_own, forget_own, is_own_right
+-- Gives: own_of, begin_own, forget_own, is_own_right
 --@generated own
 
--- Appends names and numbers of a task.
-local function own_of_task(id, found)
-  for _, name in ipairs(OWN_TASKS) do
-    local number = call('ZSCORE', pool .. 'own_tasks:' .. name, id)
-    if number then
-      found[#found + 1] = 'own:' .. name
-      found[#found + 1] = number
+local function own_value(own, of)
+  return call(own.is_text and 'HGET' or 'ZSCORE', pool .. own.key, of)
+end
+
+-- Appends names and values of a task or label; keys: OWN_TASKS or OWN_LABELS.
+local function own_of(keys, of, found)
+  for _, own in ipairs(keys) do
+    local value = own_value(own, of)
+    if value then
+      found[#found + 1] = 'own:' .. own.name
+      found[#found + 1] = value
+    end
+  end
+  return found
+end
+
+-- What a task or label lacks of the values that each begins with.
+local function begin_own(keys, of)
+  for _, own in ipairs(keys) do
+    if own.first and own.is_text then
+      call('HSETNX', pool .. own.key, of, own.first)
+    elseif own.first then
+      call('ZADD', pool .. own.key, 'NX', own.first, of)
     end
   end
 end
 
--- What a task lacks of the numbers that each begins with.
-local function begin_own(id)
-  for name, first in pairs(OWN_FIRST) do
-    call('ZADD', pool .. 'own_tasks:' .. name, 'NX', first, id)
+local function forget_own(keys, of)
+  for _, own in ipairs(keys) do
+    call(own.is_text and 'HDEL' or 'ZREM', pool .. own.key, of)
   end
 end
 
-local function forget_own(id)
-  for _, name in ipairs(OWN_TASKS) do
-    call('ZREM', pool .. 'own_tasks:' .. name, id)
-  end
-end
-
+-- Whether a task, or nothing in its place, has what it should have of them.
 local function is_own_right(id, is_there)
-  for _, name in ipairs(OWN_TASKS) do
-    local number = call('ZSCORE', pool .. 'own_tasks:' .. name, id)
-    if number and not is_there or not number and is_there and OWN_FIRST[name] then
+  for _, own in ipairs(OWN_TASKS) do
+    local value = own_value(own, id)
+    if value and not is_there or not value and is_there and own.first then
       return false
     end
   end

@@ -1,7 +1,7 @@
 -- record: a whole record as field, value, ...: what stands in it as text, then every statistic by name, printed. Where both
 -- have a name, the later one is the truth.
 -- Needs: call, fields_of, unpack_task, unpack_label, TASK_FIELDS, LABEL_FIELDS, TASK_STATISTICS, LABEL_STATISTICS,
---   own_of_task
+--   own_of, OWN_TASKS
 -- Gives: whole_task, whole_label
 local function whole(key, unpack_statistics, fields, names)
   local found, stats = fields_of(key, fields), call('HGET', key, 'stats')
@@ -25,7 +25,7 @@ end
 local function whole_task(key)
   local found = whole(key, unpack_task, TASK_FIELDS, TASK_STATISTICS)
   if found[1] then
-    own_of_task(string.match(key, '%d+$'), found)
+    own_of(OWN_TASKS, string.match(key, '%d+$'), found)
   end
   return found
 end

@@ -1,6 +1,6 @@
 -- remove: evict one task: record, sorted set, label entry and indices together. Returns what it was; nil if it has no record.
 -- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label, check_label,
---   forget_own
+--   forget_own, OWN_TASKS
 -- Gives: remove_task
 local function remove_task(id, now)
   local task = load_task(id)
@@ -13,7 +13,7 @@ local function remove_task(id, now)
     call('ZREM', pool .. part, id)
   end
   call('ZREM', pool .. 'task_weights', id)
-  forget_own(id)
+  forget_own(OWN_TASKS, id)
   if not task then
     return nil
   end

@@ -33,9 +33,9 @@ if is_ours and before < count and count <= drawable then
     local draws = math.min(tonumber(draws), count - before)
     --@include batch_draws
   else
-    --@include taken
+    --@include hand_out
     for id in string.gmatch(chosen, '%d+') do
-      if taken(id) then
+      if hand_out_again(id) then
         ids[#ids + 1] = id
       end
     end

@@ -56,14 +56,14 @@ for _, name in ipairs(POOL_STATISTICS) do
 end
 --@include own
 local own = {}
-for _, name in ipairs(OWN_POOL) do
-  local key = pool .. 'own_pool:' .. name
+for _, one in ipairs(OWN_POOL) do
+  local key = pool .. one.key
   local size = call('HLEN', key)
   if size > MOST_OWN then
     malformed(key, 'more fields than ' .. MOST_OWN, size)
   end
   own[#own + 1] = call('HGETALL', key)
-  table.insert(own[#own], 1, name)
+  table.insert(own[#own], 1, one.name)
 end
 local batches = {}
 for _, name in ipairs(call('ZRANGE', pool .. 'batch_order', 0, -1)) do

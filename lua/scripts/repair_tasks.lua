@@ -38,7 +38,7 @@ for i = tasks_first, tasks_last, tasks_width do
     call('SADD', pool .. 'label:' .. task.label, id)
     index_member(id, task.label, true, task)
     mend_weight(id, task.key)
-    begin_own(id)
+    begin_own(OWN_TASKS, id)
     if task.completion_count > 0 then -- what people read is written anew from `stats`
       task.last_score = call('HGET', task.key, 'last_score') or 0
       store_task(task)
@@ -48,7 +48,7 @@ for i = tasks_first, tasks_last, tasks_width do
   else
     gone = gone + 1
     call('ZREM', pool .. 'task_weights', id)
-    forget_own(id)
+    forget_own(OWN_TASKS, id)
   end
   for _, part in ipairs({ 'fresh', 'learning', 'ripe' }) do
     if part ~= right then

@@ -236,6 +236,14 @@ class Keys:
         """Sorted set: id of a task -> its number in a key of the family's own (``OwnKey``)."""
         return f"{self.pool}own_tasks:{name}"
 
+    def own_labels(self, name: str) -> str:
+        """Sorted set: label -> its number in a key of the family's own."""
+        return f"{self.pool}own_labels:{name}"
+
+    def own_texts(self, name: str) -> str:
+        """Hash: id of a task, label or name -> its text in a key of the family's own."""
+        return f"{self.pool}own_texts:{name}"
+
     def own_pool(self, name: str) -> str:
         """Hash: numbers by name, in a key of the family's own, of the whole pool."""
         return f"{self.pool}own_pool:{name}"

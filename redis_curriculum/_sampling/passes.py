@@ -17,11 +17,11 @@ from redis_curriculum.scorers.base import Floats, Scorer
 
 
 def _last(pool: Pool) -> Floats:
-    return np.nan_to_num(pool.own_tasks.get("handed_out", np.zeros(len(pool))), nan=0.0)
+    return np.nan_to_num(pool.own.tasks.get("handed_out", np.zeros(len(pool))), nan=0.0)
 
 
 def _number(pool: Pool) -> float:
-    return pool.own_pool.get("pass", {}).get("number", 1.0)
+    return pool.own.pool.get("pass", {}).get("number", 1.0)
 
 
 def distribution(pool: Pool, scorer: Scorer) -> Floats:  # noqa: ARG001 - all draws share the form

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from redis_curriculum._sampling.random_stream import RandomStream
 from redis_curriculum.scorers.base import Floats, Scorer
+from redis_curriculum.scorers.own import OwnValues
 from redis_curriculum.scorers.statistics import Statistics
 
 Positions = NDArray[np.intp]
@@ -48,8 +49,7 @@ class Pool:
         numbers: What the family keeps of the whole pool; empty before the first result.
         task_weights: Factors of the tasks' probabilities that the trainer has set, shape (n,);
             None: it has set none.
-        own_tasks: Keys of the family's own: columns of the tasks, shape (n,), NaN where absent.
-        own_pool: Those of the whole pool.
+        own: What the keys of the family's own hold.
     """
 
     task_ids: NDArray[np.int64]
@@ -59,8 +59,7 @@ class Pool:
     labels: Sequence[str] = field(default=())
     numbers: Statistics = field(default_factory=dict)
     task_weights: Floats | None = None
-    own_tasks: Columns = field(default_factory=dict)
-    own_pool: Mapping[str, Statistics] = field(default_factory=dict)
+    own: OwnValues = field(default_factory=OwnValues)
 
     @classmethod
     def of(
@@ -100,7 +99,7 @@ class Pool:
             statistics={name: column[tasks] for name, column in self.statistics.items()},
             label_index=self.label_index[tasks],
             task_weights=None if weights is None else weights[tasks],
-            own_tasks={name: column[tasks] for name, column in self.own_tasks.items()},
+            own=replace(self.own, tasks={k: column[tasks] for k, column in self.own.tasks.items()}),
         )
 
     def ranks(self, scorer: Scorer) -> Floats:

@@ -15,6 +15,7 @@ from redis_curriculum._protocol.keys import COUNTS, LABEL_SETS, PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.stored import field, malformed, text
 from redis_curriculum._protocol.stored import ids as stored_ids
+from redis_curriculum._sampling.pool import PoolTask
 from redis_curriculum._state.consistent_read import CHUNK, LabelState, Moment, Turn
 from redis_curriculum._state.expected import Place, Totals, places_of, statistics_of
 from redis_curriculum._state.file import Progress
@@ -30,7 +31,6 @@ from redis_curriculum.errors import (
     SnapshotError,
     UnindexedError,
 )
-from redis_curriculum.scorers.base import Scorer
 
 _SINGLE: Final = (
     *(*PARTS, "labels", "inactive", "weight_sums", "cell_sums", "groups", *LABEL_SETS),
@@ -80,11 +80,11 @@ def _places(store: Store) -> Plan[tuple[list[Place], list[str]]]:
     """Every task that a record, a sorted set or a label's set knows."""
     server, keys = store.server, store.server.keys
     ids: set[int] = set((yield from task_ids(store)))
-    of_family = store.config.algorithm.OWN
-    own = {keys.own_tasks(key.name) for key in of_family if key.holder == "task"}
-    for key in (keys.task_weights, *sorted(own)):
-        ids.update(stored_ids(key, (yield from server.scan("ZSCAN", key))[::2]))
-    own.update(keys.own_pool(key.name) for key in of_family if key.holder == "pool")
+    own = {f"{keys.pool}{key.stem}": key for key in store.config.algorithm.OWN}
+    of_tasks = {at: key.is_sorted for at, key in own.items() if key.holder == "task"}
+    for at, is_sorted in {keys.task_weights: True, **of_tasks}.items():
+        flat = yield from server.scan("ZSCAN" if is_sorted else "HSCAN", at)
+        ids.update(stored_ids(at, flat[::2]))
     found = yield from server.scan_keys(keys.pool)
     problems, labels = [], set[str]()
     for key in found:
@@ -123,14 +123,14 @@ def _totals_at_once(
     store: Store, turn: Turn, progress: Progress | None
 ) -> Plan[tuple[Totals, Moment, list[LabelState]]]:
     scorer = store.config.algorithm
-    moment = Moment(store.server, store.variant)
+    moment = Moment(store.server, store.config.algorithm)
     yield from moment.begin(turn, gives_way=True)
     try:
         totals, labels = Totals(scorer), []
         ids = yield from moment.task_ids()
         for start in range(0, len(ids), CHUNK):
             for record in (yield from moment.tasks(ids[start : start + CHUNK])):
-                _add(totals, scorer, record, store.server.keys.task(record["task_id"]))
+                _add(totals, moment, record)
             if progress:
                 progress(min(start + CHUNK, len(ids)), len(ids))
         names = yield from _label_names(moment)
@@ -144,16 +144,22 @@ def _totals_at_once(
         statistics = statistics_of(scorer, "label", label.progress)
         totals.look_at(f"label {label.label!r}", "label", statistics)
         totals.add_label(label.label, statistics)
+        totals.own.add_label(label.label, statistics, label.own, is_known=label.is_known)
+    totals.own.add_pool(moment.statistics, moment.own)
     return totals, moment, labels
 
 
-def _add(totals: Totals, scorer: Scorer, record: dict[str, str], key: str) -> None:
+def _add(totals: Totals, moment: Moment, record: dict[str, str]) -> None:
+    task_id = int(record["task_id"])
     try:
-        statistics = statistics_of(scorer, "task", record)
-        totals.look_at(f"task {record['task_id']}", "task", statistics)
-        totals.add(field(record, "label", text), statistics)
+        statistics = statistics_of(moment.scorer, "task", record)
+        totals.look_at(f"task {task_id}", "task", statistics)
+        label = field(record, "label", text)
+        totals.add(label, statistics)
     except InvalidInputError as error:
+        key = moment.server.keys.task(task_id)
         raise malformed(key, error.field, error.value) from error
+    totals.own.add_task(PoolTask(task_id, label, statistics), moment.own_of(task_id, record))
 
 
 def _label_names(moment: Moment) -> Plan[list[str]]:
@@ -162,11 +168,17 @@ def _label_names(moment: Moment) -> Plan[list[str]]:
     for name in LABEL_SETS:
         key = f"{moment.server.keys.pool}{name}"
         names.update((yield from moment.server.scan("ZSCAN", key))[::2])
+    for own in moment.scorer.OWN:
+        if own.holder == "label":
+            words = ("ZSCAN" if own.is_sorted else "HSCAN", f"{moment.server.keys.pool}{own.stem}")
+            names.update((yield from moment.server.scan(*words))[::2])
     return sorted(names)
 
 
 def _total_problems(totals: Totals, moment: Moment, labels: list[LabelState]) -> Iterator[str]:
     yield from totals.unlikely
+    yield from totals.own.problems
+    yield from totals.own.wrong_indices()
     sizes = dict(zip(PARTS, moment.sizes, strict=True))
     for part in PARTS:
         if totals.parts[part] != sizes[part]:
@@ -214,10 +226,10 @@ def _repair(store: Store) -> Plan[None]:
         words = (word for place in chunk for word in (place.task_id, place.seen_in))
         yield from server.run(store.script(REPAIR_TASKS), store.config_version, *words)
     totals, _, labels = yield from _totals(store)
-    known = {label.label for label in labels if label.is_known}
+    known = {label.label for label in labels if label.is_known or label.own}
     names = sorted({*totals.active, *known} - {""})
     for start in range(0, len(names), CHUNK):
-        yield from server.run(REPAIR_LABELS, *names[start : start + CHUNK])
+        yield from server.run(store.script(REPAIR_LABELS), *names[start : start + CHUNK])
     yield from _repair_index(store)
 
 
@@ -238,6 +250,8 @@ def _repair_index(store: Store) -> Plan[None]:
     ours, theirs = totals.index.sums(), moment.sums
     lack = {name: ours.get(name, 0) - theirs.get(name, 0) for name in sorted({*ours, *theirs})}
     flat = [word for name, amount in lack.items() if amount for word in (name, amount)]
+    if any(totals.own.wrong_indices()):
+        flat += ["own", 1]
     if flat:
         yield server.request(store.script(REPAIR_SUMS), version, *flat)
     yield from store.reindex()  # some draws have their sums made anew

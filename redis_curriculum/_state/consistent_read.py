@@ -24,13 +24,17 @@ from redis_curriculum._protocol.records import pairs
 from redis_curriculum._protocol.scripts import Contract
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum._protocol.stored import field_of, finite, ids, integer, whole
+from redis_curriculum._protocol.stored import text as text_of
 from redis_curriculum._state.format import FRACTIONS
 from redis_curriculum._store.contracts import MOMENT_BEGIN, MOMENT_END, MOMENT_LABELS, MOMENT_TASKS
+from redis_curriculum._store.variant import variant_of
 from redis_curriculum.errors import (
     CurriculumError,
     SnapshotError,
     SnapshotRunningError,
 )
+from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.own import OwnKey
 
 T = TypeVar("T")
 
@@ -56,6 +60,8 @@ class LabelState:
     epoch: dict[str, int]
     index: dict[str, float]
     """What the draws keep of it; zeros are left out."""
+    own: dict[str, float | str]
+    """What it has in keys of the family's own."""
 
     @property
     def is_known(self) -> bool:
@@ -89,14 +95,14 @@ class Moment:
     """
 
     server: Server
-    variant: Variant
+    scorer: Scorer
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     meta: dict[str, str] = field(default_factory=dict)
     sums: dict[str, int] = field(default_factory=dict)
     """What the draws keep of all labels; zeros are left out."""
     statistics: dict[str, float] = field(default_factory=dict)
     """Those that the family keeps of the whole pool."""
-    own: dict[str, dict[str, float]] = field(default_factory=dict)
+    own: dict[str, dict[str, float | str]] = field(default_factory=dict)
     """Keys of the family's own that belong to the whole pool."""
     batches: dict[str, str] = field(default_factory=dict)
     """Those that are kept, oldest first: key to the number that was asked for, and the ids."""
@@ -121,7 +127,7 @@ class Moment:
         Raises:
             SnapshotRunningError: Another exporter is at work, and was until the end.
         """
-        begin, found = MOMENT_BEGIN.script(self.variant), None
+        begin, found = MOMENT_BEGIN.script(self._variant), None
         while found is None:
             try:
                 words = (self.token, _LEASE_MS, int(gives_way))
@@ -129,7 +135,7 @@ class Moment:
             except SnapshotRunningError as error:
                 yield from turn.wait(error)
         meta, sums, sizes, workers, now, of_pool, own, batches, quarantined = found
-        self.own = {name: self._numbers(name, flat) for name, *flat in own if flat}
+        self.own = {name: self._of_pool(name, pairs(flat)) for name, *flat in own if flat}
         self.batches = pairs(batches)
         self.statistics = {name: float(text) for name, text in pairs(of_pool).items()}
         self.meta, self.sums, self.sizes = pairs(meta), self._sums(pairs(sums)), tuple(sizes)
@@ -142,9 +148,28 @@ class Moment:
             for entry in workers
         }
 
-    def _numbers(self, name: str, flat: Sequence[str]) -> dict[str, float]:
-        texts, key = pairs(flat), self._keys.own_pool(name)
-        return {each: field_of(key, texts, each, float) for each in sorted(texts)}
+    def _of_pool(self, name: str, texts: dict[str, str]) -> dict[str, float | str]:
+        key = self._own[name]
+        at = f"{self._keys.pool}{key.stem}"
+        return {each: field_of(at, texts, each, _read_as(key)) for each in sorted(texts)}
+
+    def own_of(self, of: int | str, fields: dict[str, str]) -> dict[str, float | str]:
+        """Return what a task or label has in keys of the family's own; fields as the scripts say.
+
+        Raises:
+            MalformedStateError: A value cannot be read.
+        """
+        found = dict[str, float | str]()
+        for field_name, value in fields.items():
+            key = self._own.get(field_name.removeprefix("own:"))
+            if key is not None and field_name.startswith("own:"):
+                at = f"{self._keys.pool}{key.stem}"
+                found[key.name] = field_of(at, {str(of): value}, str(of), _read_as(key))
+        return found
+
+    @property
+    def _own(self) -> dict[str, OwnKey]:
+        return {key.name: key for key in self.scorer.OWN}
 
     def renew(self) -> Plan[None]:
         """Let the copies live on. One round trip."""
@@ -202,7 +227,7 @@ class Moment:
         for name, state in zip(names, texts, strict=True):
             self._compare(name, state["progress"] or [])
         states = [self._label_state(name, one) for name, one in zip(names, texts, strict=True)]
-        return [s for s in states if s.is_known or s.index or not s.label]
+        return [s for s in states if s.is_known or s.index or s.own or not s.label]
 
     def epoch_counts(self, epoch: int, what: str) -> Plan[dict[str, int | float]]:
         """Read a closed epoch's counts or figures by label; they change no more."""
@@ -243,6 +268,7 @@ class Moment:
             count=counts(keys.count, found["count"] or {}),
             epoch=counts(partial(keys.epoch, int(self.meta["epoch"])), found["epoch"] or {}),
             index={name: amount for name, amount in kept if amount},
+            own=self.own_of(label, pairs(found.get("own") or [])),
         )
 
     def _compare(self, of: int | str, flat: Sequence[str]) -> None:
@@ -254,13 +280,21 @@ class Moment:
             self.disagreeing[of] = differing
 
     def _read(self, contract: Contract, names: Sequence[str | int]) -> Plan[list[Any]]:
-        script = contract.script(self.variant)
+        script = contract.script(self._variant)
         found: list[Any] = yield from self.server.run(script, self.token, _LEASE_MS, *names)
         return found
 
     @property
+    def _variant(self) -> Variant:
+        return variant_of(self.scorer)
+
+    @property
     def _keys(self) -> Keys:
         return self.server.keys
+
+
+def _read_as(key: OwnKey) -> Callable[[str], float | str]:
+    return text_of if key.is_text else float
 
 
 def _differ(text: str, truth: str) -> bool:

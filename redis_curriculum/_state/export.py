@@ -26,9 +26,11 @@ from redis_curriculum._state.format import (
     LabelLine,
     Line,
     Manifest,
+    Own,
     QuarantineLine,
     TaskLine,
     What,
+    own_of,
 )
 from redis_curriculum._state.remote import Remote, place_of
 from redis_curriculum._store.store import Store, stored_config
@@ -57,7 +59,7 @@ def export(
         return lines.info(place.url, len(data))
     target = Target(validate_path(place, "path"), overwrite=overwrite, keep=keep)
     info = yield from store.server.info()
-    moment = Moment(store.server, store.variant)
+    moment = Moment(store.server, store.config.algorithm)
     yield from moment.begin(Turn(store.server.deadline_s))
     try:
         with target.writing() as writer:
@@ -76,7 +78,7 @@ def export(
 def to_bytes(store: Store, progress: Progress | None = None) -> Plan[tuple[bytes, Lines]]:
     """Return the bytes of a snapshot file, and what wrote them."""
     info = yield from store.server.info()
-    moment = Moment(store.server, store.variant)
+    moment = Moment(store.server, store.config.algorithm)
     yield from moment.begin(Turn(store.server.deadline_s))
     buffer = BytesIO()
     lines = Lines(buffer)
@@ -140,7 +142,7 @@ def _manifest_of(moment: Moment, redis: str) -> Manifest:
         forced=field({"forced": "[]", **meta}, "forced", json.loads),
         workers=moment.workers,
         statistics=moment.statistics,
-        own=moment.own,
+        own=own_of(moment.scorer, "pool", moment.own),
     )
 
 
@@ -169,7 +171,8 @@ def read_lines(
         records = yield from moment.tasks(ids[start : start + CHUNK])
         for record in records:
             key = moment.server.keys.task(record["task_id"])
-            add(_task_line(record, scorer, key))
+            own = own_of(scorer, "task", moment.own_of(record["task_id"], record))
+            add(_task_line(record, own, scorer, key))
         found += len(records)
         if progress:
             progress(min(start + CHUNK, len(ids)), len(ids))
@@ -216,18 +219,17 @@ def _label_line(state: LabelState, scorer: Scorer, key: str) -> LabelLine:
             last_score=None if score is None else field(state.progress, "last_score", float),
             count=cast("dict[What, int]", state.count),
             epoch=cast("dict[What, int]", state.epoch),
+            own=own_of(scorer, "label", state.own),
         )
     except InvalidInputError as error:
         raise malformed(key, error.field, error.value) from error
 
 
-def _task_line(record: dict[str, str], scorer: Scorer, key: str) -> TaskLine:
+def _task_line(record: dict[str, str], own: Own, scorer: Scorer, key: str) -> TaskLine:
     try:
         known = known_fields(record)
         del known["completion_count"]  # it is among the statistics
         statistics = statistics_of(scorer, "task", record)
-        stems = {name: name.removeprefix("own:") for name in record if name.startswith("own:")}
-        own = {stem: field(record, name, float) for name, stem in stems.items()}
         return TaskLine(task_id=int(record["task_id"]), statistics=statistics, own=own, **known)
     except InvalidInputError as error:
         raise malformed(key, error.field, error.value) from error

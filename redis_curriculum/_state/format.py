@@ -50,8 +50,8 @@ Message = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 Amount = Annotated[float, In("[0, 1e300]")]
 Statistics = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
 """By name; none before the first result. ``check_statistics`` has the rules."""
-Own = dict[str, Annotated[float, In("[-1e300, 1e300]")]]
-"""Numbers in keys of a family's own."""
+Own = dict[str, Annotated[float, In("[-1e300, 1e300]")] | str]
+"""Numbers and texts in keys of a family's own; ``check_own`` has the rules."""
 Fraction = Annotated[float, In("[0, 1]")]
 Counter = Literal["late_count", "reaped_count", "epoch_started_ms"]
 """Fields of ``meta`` that are taken over as they are."""
@@ -140,6 +140,8 @@ class LabelLine(FrozenModel):
     """Counts over the curriculum's life."""
     epoch: dict[What, Tally]
     """Counts within the current epoch."""
+    own: Own = Field(default_factory=dict)
+    """What it has in keys of the family's own, by name."""
 
 
 class EpochLine(FrozenModel):
@@ -203,7 +205,7 @@ class TaskLine(FrozenModel):
     weight: Annotated[float, WEIGHT] | None = None
     """Factor of its probability that the trainer has set; none: 1."""
     own: Own = Field(default_factory=dict)
-    """Its numbers in keys of the family's own, by name."""
+    """What it has in keys of the family's own, by name."""
 
 
 class EndLine(FrozenModel):
@@ -273,21 +275,28 @@ def check_statistics(
         raise InvalidInputError("last_score", "there if and only if there are results", last_score)
 
 
-def check_own(scorer: Scorer, holder: Holder, own: Mapping[str, Mapping[str, float]]) -> None:
-    """Refuse keys that are none of the family's own, and numbers outside of their range.
+def own_of(
+    scorer: Scorer, holder: Holder, found: Mapping[str, Any], *, indices: bool = False
+) -> dict[str, Any]:
+    """Return what a holder has in keys of the family's own that are no indices, or are."""
+    keys = (key for key in scorer.OWN if key.holder == holder and key.is_index == indices)
+    return {key.name: found[key.name] for key in keys if key.name in found}
+
+
+def check_own(scorer: Scorer, holder: Holder, own: Mapping[str, Mapping[str, float | str]]) -> None:
+    """Refuse keys that are none of the family's own or follow from others, and wrong values.
 
     Raises:
         InvalidInputError: With the key and the rule.
     """
-    known = {key.name: key for key in scorer.OWN if key.holder == holder}
-    for name, numbers in own.items():
+    known = {key.name: key for key in scorer.OWN if key.holder == holder and not key.is_index}
+    for name, values in own.items():
         if name not in known:
             rule = f"one of {', '.join(known)}" if known else "absent: the family has none"
             raise InvalidInputError(f"own.{name}", rule, name)
-        low, high = known[name].low, known[name].high
-        for field, number in numbers.items():
-            if not low <= number <= high:
-                raise InvalidInputError(f"own.{name}.{field}", f"in [{low:g}, {high:g}]", number)
+        for field, value in values.items():
+            if not known[name].allows(value):
+                raise InvalidInputError(f"own.{name}.{field}", known[name].rule, value)
 
 
 def _from_0(fields: dict[str, Any]) -> dict[str, Any]:

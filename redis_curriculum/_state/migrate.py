@@ -45,7 +45,6 @@ from redis_curriculum._state.indices import Words
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import EXPIRE_MS, Stage, drop_generations
 from redis_curriculum._store.contracts import MIGRATE
-from redis_curriculum._store.variant import variant_of
 from redis_curriculum._store.workers import WorkerRow, workers
 from redis_curriculum._values.rules import canonical_json
 from redis_curriculum.config.curriculum import CurriculumConfig
@@ -171,7 +170,7 @@ def _in_place(
 ) -> Plan[Migration]:
     """Read, stage, compare and flip."""
     config = CurriculumConfig.from_json(canonical_json(config_of_2(json.loads(stored))))
-    moment = Moment(server, variant_of(config.algorithm))
+    moment = Moment(server, config.algorithm)
     stage: _InPlace | None = None
     try:
         yield from moment.begin(Turn(0))  # who calls this waits

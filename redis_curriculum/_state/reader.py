@@ -195,15 +195,13 @@ class _Reader:
             raise InvalidInputError("label", "listed once", line.label)
         self._labels[line.label] = line.active
         self._check_statistics("label", line)
+        self._check_own("label", line.label, line)
 
     def _check_task(self, line: TaskLine) -> None:
         validate_label(line.label)
         encode_params(line.params)  # its size
         self._check_statistics("task", line)
-        if line.own:
-            assert self._scorer is not None  # noqa: S101 - the manifest comes first
-            own = {name: {str(line.task_id): number} for name, number in line.own.items()}
-            check_own(self._scorer, "task", own)
+        self._check_own("task", str(line.task_id), line)
         if line.task_id in self._ids:
             raise InvalidInputError("task_id", "unique", line.task_id)
         self._ids.add(line.task_id)
@@ -227,6 +225,12 @@ class _Reader:
     def _check_statistics(self, holder: Holder, line: LabelLine | TaskLine) -> None:
         assert self._scorer is not None  # noqa: S101 - the manifest comes first
         check_statistics(self._scorer, holder, line.statistics, line.last_score)
+
+    def _check_own(self, holder: Holder, of: str, line: LabelLine | TaskLine) -> None:
+        assert self._scorer is not None  # noqa: S101 - the manifest comes first
+        if line.own:
+            own = {name: {of: value} for name, value in line.own.items()}
+            check_own(self._scorer, holder, own)
 
     def _check_end(self, line: EndLine) -> None:
         for kind, field in COUNTED.items():

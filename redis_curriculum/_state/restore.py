@@ -22,8 +22,9 @@ from redis_curriculum._state.file import Progress, checked_progress
 from redis_curriculum._state.format import COUNTERS
 from redis_curriculum._state.intake import Intake
 from redis_curriculum._state.stage import Stage, drop_generations
-from redis_curriculum._store.contracts import FLIP
+from redis_curriculum._store.contracts import FLIP, REINDEX
 from redis_curriculum._store.names import announce
+from redis_curriculum._store.variant import variant_of
 from redis_curriculum._values.rules import canonical_json, validate_flag
 from redis_curriculum.errors import (
     CurriculumError,
@@ -80,6 +81,10 @@ def restoring(
                 f"curriculum {name!r} was created or replaced meanwhile; nothing was restored"
             ) from None
         raise
+    with suppress(CurriculumError):  # what is left is for the workers
+        reindex = REINDEX.script(variant_of(intake.config.algorithm))
+        while stage.is_unindexed and (yield from server.run(reindex)):
+            pass
     with suppress(CurriculumError):  # what is left is for the next restore, or for gc
         yield from drop_generations(server)
 

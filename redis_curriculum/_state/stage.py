@@ -26,6 +26,7 @@ from redis_curriculum._store.contracts import STAGE, STAGE_BEGIN, VERIFY_SUMS
 from redis_curriculum._store.variant import packed_hypers, readable, variant_of
 from redis_curriculum.errors import CurriculumError, SnapshotError
 from redis_curriculum.scorers.base import Scorer
+from redis_curriculum.scorers.own import OwnKey
 from redis_curriculum.tasks.task import encode_params
 
 _CHUNK: Final = 100
@@ -67,6 +68,11 @@ class Stage:
         """How many calls have staged; the server refuses one if it lacks the one before."""
 
     @property
+    def is_unindexed(self) -> bool:
+        """Whether the family has indices of its own, which the server builds from the records."""
+        return any(key.is_index for key in self.intake.config.algorithm.OWN)
+
+    @property
     def meta(self) -> dict[str, str | int | bytes]:
         """The fields of ``meta`` that belong to a generation and to this schema."""
         config = self.intake.config
@@ -78,6 +84,7 @@ class Stage:
             "hypers": packed_hypers(config),
             "config_version": 1,
             **({"weighted": 1} if self.has_weights else {}),
+            **({"unindexed": "start 0 0"} if self.is_unindexed else {}),
         }
 
     def write(self, progress: Progress | None) -> Plan[None]:
@@ -117,11 +124,9 @@ class Stage:
             scored = sets.setdefault(("ZADD", part), [])
             scored += [scorer.rank(task.statistics), task.task_id]
             yield "HSET", f"task:{task.task_id}", *_fields(task, scorer)
-            for key in scorer.OWN:
-                number = task.own.get(key.name, key.first) if key.holder == "task" else None
-                if number is not None:
-                    own = sets.setdefault(("ZADD", f"own_tasks:{key.name}"), [])
-                    own += [number, task.task_id]
+            for key, value in _own(scorer, task):
+                own = sets.setdefault(("ZADD" if key.is_sorted else "HSET", key.stem), [])
+                own += [value, task.task_id] if key.is_sorted else [task.task_id, value]
             if task.weight is not None:
                 sets.setdefault(("ZADD", "task_weights"), []).extend((task.weight, task.task_id))
                 self.has_weights = True
@@ -158,11 +163,11 @@ class Stage:
         scorer = self.intake.config.algorithm
         if statistics := scorer.adopted("pool", self.intake.manifest.statistics):
             yield "HSET", "statistics", "stats", scorer.packed("pool", statistics)
-        for name, numbers in self.intake.manifest.own.items():
-            if numbers and any(k.name == name and k.holder == "pool" for k in scorer.OWN):
-                flat = [word for pair in numbers.items() for word in pair]
-                for start in range(0, len(flat), _CHUNK):
-                    yield "HSET", f"own_pool:{name}", *flat[start : start + _CHUNK]
+        for key in scorer.OWN:
+            found = self.intake.manifest.own.get(key.name, {}) if key.holder == "pool" else {}
+            flat = [word for pair in found.items() if key.allows(pair[1]) for word in pair]
+            for start in range(0, len(flat), _CHUNK):
+                yield "HSET", key.stem, *flat[start : start + _CHUNK]
 
     def _of_label(self, line: LabelLine) -> Iterator[Words]:
         intake, label = self.intake, line.label
@@ -175,6 +180,9 @@ class Stage:
         if fields:
             yield "HSET", f"progress:{label}", *(word for pair in fields.items() for word in pair)
         yield from intake.totals.index.staged_label(label)
+        for own, value in _own(intake.config.algorithm, line) if label else ():
+            words = (value, label) if own.is_sorted else (label, value)
+            yield "ZADD" if own.is_sorted else "HSET", own.stem, *words
         for counts, stem in ((line.count, "count:"), (line.epoch, None)):
             lost = {"evictions": gone} if gone else {}
             for what in COUNTS:
@@ -267,6 +275,16 @@ def _fields(task: TaskLine, scorer: Scorer) -> Iterator[str | int | float | byte
         own["weight"] = task.weight
     for pair in {**own, **readable(scorer, "task", task.statistics, task.last_score)}.items():
         yield from pair
+
+
+def _own(scorer: Scorer, line: TaskLine | LabelLine) -> Iterator[tuple[OwnKey, float | str]]:
+    """What a task or label has in keys of the family's own, or begins with."""
+    for key in scorer.OWN:
+        if key.holder == line.type and not key.is_index:
+            given = line.own.get(key.name)
+            value = given if key.allows(given) else key.first
+            if value is not None:
+                yield key, value
 
 
 def _chunks(lines: Iterator[T]) -> Iterator[list[T]]:

@@ -54,7 +54,7 @@ MOMENT_END: Final = bind("moment_end", "generation", "token")
 VERIFY: Final = contract("verify", "generation", "current", "packed_hypers", rest="tasks")
 VERIFY_SUMS: Final = contract("verify_sums", "generation", "current")
 REPAIR_TASKS: Final = contract("repair_tasks", "generation", "config_version", rest="tasks")
-REPAIR_LABELS: Final = bind("repair_labels", "generation", rest="labels")
+REPAIR_LABELS: Final = contract("repair_labels", "generation", rest="labels")
 REPAIR_INDEX: Final = contract("repair_index", "generation", "config_version", rest="labels")
 REPAIR_SUMS: Final = contract("repair_sums", "generation", "config_version", rest="amounts")
 

@@ -20,6 +20,7 @@ from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import validate_label, validate_task_id
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers.base import Floats, Scorer
+from redis_curriculum.scorers.own import OwnValues
 from redis_curriculum.scorers.statistics import ROUNDING, Holder
 from redis_curriculum.tasks.ids import label_hash
 
@@ -213,8 +214,7 @@ def pool(store: Store) -> Plan[Pool]:
         labels=labels_of,
         numbers=of_pool,
         task_weights=set_weights(weights),
-        own_tasks=(yield from own_tasks(store, np.array(known, dtype=np.int64)[there])),
-        own_pool=(yield from own_pool(store)),
+        own=(yield from own_values(store, np.array(known, dtype=np.int64)[there], labels_of)),
     )
 
 
@@ -223,28 +223,24 @@ def set_weights(column: Floats) -> Floats | None:
     return None if np.isnan(column).all() else np.nan_to_num(column, nan=1.0)
 
 
-def own_tasks(store: Store, of: NDArray[np.int64]) -> Plan[dict[str, Floats]]:
-    """Read each task's number in the keys of the family's own."""
-    found = {}
+def own_values(store: Store, ids: NDArray[np.int64], labels: Sequence[str]) -> Plan[OwnValues]:
+    """Read what the keys of the family's own hold, of these tasks and labels and of the pool."""
+    found: dict[str, dict[Any, Any]] = {"task": {}, "label": {}, "pool": {}, "text": {}}
     for key in store.config.algorithm.OWN:
-        if key.holder == "task":
-            at = store.server.keys.own_tasks(key.name)
+        at, name = f"{store.server.keys.pool}{key.stem}", key.name
+        if key.is_sorted:
             flat = yield from store.server.scan("ZSCAN", at)
-            numbers = dict(zip(ids(at, flat[::2]), map(float, flat[1::2]), strict=True))
-            column = [numbers.get(task_id, np.nan) for task_id in of.tolist()]
-            found[key.name] = np.array(column, dtype=np.float64)
-    return found
-
-
-def own_pool(store: Store) -> Plan[dict[str, dict[str, float]]]:
-    """Read the keys of the family's own that belong to the whole pool."""
-    found = {}
-    for key in store.config.algorithm.OWN:
-        if key.holder == "pool":
-            at = store.server.keys.own_pool(key.name)
+            texts = dict(zip(flat[::2], flat[1::2], strict=True))
+        else:
             texts = yield from store.server.scan_hash(at)
-            found[key.name] = {name: field_of(at, texts, name, float) for name in sorted(texts)}
-    return found
+        of = {"task": ids.tolist(), "label": labels, "pool": sorted(texts)}[key.holder]
+        if key.is_text:
+            found["text"][name] = {one: texts[str(one)] for one in of if str(one) in texts}
+            continue
+        numbers = {one: field_of(at, texts, str(one), float) for one in of if str(one) in texts}
+        column = np.array([numbers.get(one, np.nan) for one in of], dtype=np.float64)
+        found[key.holder][name] = numbers if key.holder == "pool" else column
+    return OwnValues(found["task"], found["label"], found["pool"], found["text"])
 
 
 def pool_statistics(store: Store) -> Plan[dict[str, float]]:

@@ -6,6 +6,7 @@ Lua it is then a local, or a field of a task's or label's table, of the same nam
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from redis_curriculum._protocol.scripts import Script, all_of, folder
 from redis_curriculum._protocol.splice import Variant
 from redis_curriculum.config.curriculum import CurriculumConfig
 from redis_curriculum.scorers.base import Scorer, as_numbers, hyperparameters, lengths
-from redis_curriculum.scorers.own import MOST_FIELDS, OwnDraws
+from redis_curriculum.scorers.own import MOST_FIELDS, OwnDraws, OwnKey
 from redis_curriculum.scorers.registry import family, kinds
 from redis_curriculum.scorers.statistics import ROUNDING, Holder, Statistics
 
@@ -109,22 +110,32 @@ def folder_of(family: type[Scorer]) -> Path:
 
 
 def _own_keys(family: type[Scorer]) -> Iterator[str]:
-    """Names of the keys of the family's own, and the numbers that tasks begin with."""
-    for holder in ("task", "pool"):
-        names = ", ".join(f"'{key.name}'" for key in family.OWN if key.holder == holder)
-        yield f"local OWN_{'TASKS' if holder == 'task' else 'POOL'} = {{ {names} }}\n"
-    first = {key.name: key.first for key in family.OWN if key.first is not None}
-    pairs = ", ".join(f"{name} = {number!r}" for name, number in first.items())
-    yield f"local OWN_FIRST = {{ {pairs} }}\n"
+    """The keys of the family's own, with what tasks and labels begin with."""
+    lists = {"task": "OWN_TASKS", "label": "OWN_LABELS", "pool": "OWN_POOL"}
+    for holder, name in lists.items():
+        keys = (_own_key(key) for key in family.OWN if key.holder == holder)
+        yield f"local {name} = {{ {', '.join(keys)} }}\n"
     yield f"local MOST_OWN = {MOST_FIELDS}\n"
+
+
+def _own_key(key: OwnKey) -> str:
+    fields = [f"name = '{key.name}', key = '{key.stem}'"]
+    fields += ["is_text = true"] if key.is_text else []
+    fields += (
+        [f"first = {json.dumps(key.first, ensure_ascii=False)}"] if key.first is not None else []
+    )
+    return f"{{ {', '.join(fields)} }}"
 
 
 def _taken(draws: Path) -> dict[str, str]:
     """What a draw tells the family's own file, if there is one: which tasks are handed out."""
     if draws.name == "uniform" or not (draws / "taken.lua").is_file():
         return dict.fromkeys(("noted", "note_again", "note_or_next"), "")
-    again = "while id and not taken(id) do\n  id = next_pick()\nend\n"
-    return {"noted": "--@include taken\n", "note_again": "taken(id)\n", "note_or_next": again}
+    return {
+        "noted": "--@include hand_out\n",
+        "note_again": "hand_out_again(id)\n",
+        "note_or_next": "while id and not hand_out(id) do\n  id = next_pick()\nend\n",
+    }
 
 
 def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:

@@ -25,8 +25,7 @@ from redis_curriculum._sampling.draw import chances, distribution, pool_weights
 from redis_curriculum._sampling.pool import Pool
 from redis_curriculum._store.read import (
     numbers,
-    own_pool,
-    own_tasks,
+    own_values,
     pool_statistics,
     set_weights,
     task_ids,
@@ -156,8 +155,7 @@ def read_census(store: Store) -> Plan[Census]:
         labels=labels,
         numbers=of_pool,
         task_weights=set_weights(weights),
-        own_tasks=(yield from own_tasks(store, np.array(ids, dtype=np.int64)[there])),
-        own_pool=(yield from own_pool(store)),
+        own=(yield from own_values(store, np.array(ids, dtype=np.int64)[there], labels)),
     )
     return Census(
         scorer=scorer,
@@ -197,8 +195,14 @@ def figures(census: Census, labels: Labels = None) -> dict[str, float]:
         **{f"pool/{name}": value for name, value in census.pool.numbers.items()},
         **{
             f"pool/{key}/{name}": value
-            for key, numbers in census.pool.own_pool.items()
+            for key, numbers in census.pool.own.pool.items()
             for name, value in numbers.items()
+        },
+        **{
+            f"label/{key}/{label}": value
+            for key, column in census.pool.own.labels.items()
+            for label, value in zip(census.labels, column.tolist(), strict=True)
+            if label in own
         },
     }
     return {name: float(value) for name, value in found.items()}

@@ -17,7 +17,15 @@ from redis_curriculum.scorers.debiased_progress import DebiasedProgressConfig
 from redis_curriculum.scorers.drawing import LabelFirstDraws, SigmoidDraws, StateDraws
 from redis_curriculum.scorers.group_progress import GroupProgressConfig
 from redis_curriculum.scorers.learning_progress import LearningProgressConfig
-from redis_curriculum.scorers.own import InOrder, OwnDraws, OwnKey, OwnPick, PoolNumbers, Uniforms
+from redis_curriculum.scorers.own import (
+    InOrder,
+    OwnDraws,
+    OwnKey,
+    OwnPick,
+    OwnValues,
+    PoolNumbers,
+    Uniforms,
+)
 from redis_curriculum.scorers.passes import PassesConfig
 from redis_curriculum.scorers.registry import Algorithm, family, kinds
 from redis_curriculum.scorers.statistics import BASIC, Reported, Statistic, Statistics, ema
@@ -42,6 +50,7 @@ __all__ = [
     "OwnDraws",
     "OwnKey",
     "OwnPick",
+    "OwnValues",
     "PassesConfig",
     "PoolNumbers",
     "Rate",

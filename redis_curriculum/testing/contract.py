@@ -26,6 +26,7 @@ from redis_curriculum.config import CurriculumConfig, structural_differences
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers import BASIC, Scorer, UniformConfig, family
 from redis_curriculum.scorers.base import hyperparameters
+from redis_curriculum.scorers.own import OwnDraws
 from redis_curriculum.scorers.statistics import Holder, Statistics
 from redis_curriculum.testing.playing import (
     HOLDERS,
@@ -239,8 +240,10 @@ class ScorerContract:
             assert re.fullmatch("[a-z][a-z0-9_]*", key.name), key.name
             assert key.description, key.name
             assert key.low <= key.high, key.name
-            assert key.first is None or key.holder == "task", key.name
-            assert key.first is None or key.low <= key.first <= key.high, key.name
+            assert key.first is None or (key.holder != "pool" and key.allows(key.first)), key.name
+            if key.is_index:
+                assert key.first is None, f"{key.name} follows from what else there is"
+                assert isinstance(scorer.DRAW, OwnDraws), f"{key.name} needs OwnDraws.index"
 
     def test_tasks_ripen_in_order(self, scorer: Scorer) -> None:
         """Limits and probabilities are what the draws take them for."""
@@ -372,6 +375,13 @@ class ScorerContract:
             assert curriculum.check() != []
             assert curriculum.check(repair=True) == []
             assert curriculum.distribution() == pytest.approx(known)
+            own, lost = played.own(), [key for key in scorer.OWN if key.is_index]
+            for key in lost:
+                played.ask(played.store.server.command("UNLINK", f"{keys.pool}{key.stem}"))
+            if any(played.own() != own for _ in lost):
+                assert curriculum.check() != []
+                assert curriculum.check(repair=True) == []
+            assert played.own() == own
 
     def test_a_snapshot_brings_everything_back(
         self, scorer: Scorer, server_url: str, tmp_path: Path

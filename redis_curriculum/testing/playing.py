@@ -248,12 +248,11 @@ class Played:
         """Read the keys of the family's own, every bit as text."""
         curriculum = of or self.curriculum
         pool = curriculum._run(read.pool(curriculum._store))  # noqa: SLF001 - the handle's own tests
-        ids = pool.task_ids.tolist()
-        columns = {
-            name: dict(zip(ids, map(hexed, column.tolist()), strict=True))
-            for name, column in pool.own_tasks.items()
-        }
-        return [columns, {name: exact(numbers) for name, numbers in pool.own_pool.items()}]
+        own, columns = pool.own, dict[str, Any]()
+        for holders, found in ((pool.task_ids.tolist(), own.tasks), (pool.labels, own.labels)):
+            for name, column in found.items():
+                columns[name] = dict(zip(holders, map(hexed, column.tolist()), strict=True))
+        return [columns, {name: exact(numbers) for name, numbers in own.pool.items()}, own.texts]
 
     def stream(self) -> RandomStream:
         """Read the random stream."""

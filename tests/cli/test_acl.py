@@ -357,7 +357,7 @@ def test_no_token_stands_on_the_server_or_in_a_snapshot(
         curriculum.get_task()
         curriculum.snapshot(tmp_path / "a.rcs")
         store = curriculum._store  # noqa: SLF001
-        moment = Moment(store.server, store.variant)
+        moment = Moment(store.server, store.config.algorithm)
         link = DirectLink(parse(url), 5.0)
         drive(moment.begin(Turn(0)), link)
         claim = store.server.request(STAGE_BEGIN, 1, "claimed-by", 60_000)

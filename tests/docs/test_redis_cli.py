@@ -89,7 +89,9 @@ def test_the_table_has_every_key_and_its_type() -> None:
         "progress": ("<label>",),
         "cell": ("<state>:<label>",),
         "own_tasks": ("<name>",),
+        "own_labels": ("<name>",),
         "own_pool": ("<name>",),
+        "own_texts": ("<name>",),
         "count": ("<what>",),
     }
     assert arguments.keys() == ARGUMENTS.keys()

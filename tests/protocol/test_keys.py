@@ -11,6 +11,8 @@ from redis.crc import key_slot
 
 from redis_curriculum._protocol.keys import COUNTS, EPOCH, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.scripts import folder
+from redis_curriculum.scorers import OwnKey
+from redis_curriculum.scorers.own import OwnHolder
 
 PINNED = {
     "prefix": "rc:{run-42}:",
@@ -49,7 +51,9 @@ PINNED = {
     "batch_order": "rc:{run-42}:g3:batch_order",
     "count": "rc:{run-42}:g3:count:failures",
     "own_tasks": "rc:{run-42}:g3:own_tasks:ranked",
+    "own_labels": "rc:{run-42}:g3:own_labels:ranked",
     "own_pool": "rc:{run-42}:g3:own_pool:ranked",
+    "own_texts": "rc:{run-42}:g3:own_texts:ranked",
     "task_weights": "rc:{run-42}:g3:task_weights",
     "quarantine": "rc:{run-42}:g3:quarantine",
     "staged_meta": "rc:{run-42}:g3:meta",
@@ -64,7 +68,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "progress": ("maze 9:9",),
     "cell": ("5:maze 9:9",),
     "own_tasks": ("ranked",),
+    "own_labels": ("ranked",),
     "own_pool": ("ranked",),
+    "own_texts": ("ranked",),
     "count": ("failures",),
 }
 KEYS = Keys("run-42", 3)
@@ -145,8 +151,7 @@ def known(text: str) -> bool:
     counts = {KEYS.count(what) for what in COUNTS} | {KEYS.epoch(7, what) for what in EPOCH}
     stems = {KEYS.worker(""), KEYS.task(""), KEYS.label(""), KEYS.progress(""), KEYS.count("")}
     stems |= {KEYS.members(""), KEYS.cell(""), KEYS.reindexed(""), KEYS.reindexed("labels")}
-    stems |= {KEYS.own_tasks(""), KEYS.own_tasks("handed_out")}
-    stems |= {KEYS.own_pool(""), KEYS.own_pool("pass")}
+    stems |= {KEYS.own_tasks("handed_out"), KEYS.own_pool("pass")}
     stems |= {KEYS.prefix + "g", KEYS.prefix + "epoch:", KEYS.pool + "epoch:"}  # the last: staged
     return text in whole | counts | stems
 
@@ -157,7 +162,8 @@ def test_the_scripts_spell_the_keys_of_keys_py() -> None:
 
 def test_the_scripts_spell_all_that_they_keep() -> None:
     names = lua_names()
-    for name in set(PINNED) - {"prefix", "meta", "pool", "epoch", "count"}:
+    of_families = {name for name in PINNED if name.startswith("own_")}  # see the next test
+    for name in set(PINNED) - {"prefix", "meta", "pool", "epoch", "count", *of_families}:
         stem = spelled(name)
         argument = ARGUMENTS.get(name, ("",))[0]
         assert stem.removesuffix(str(argument)) in names, name
@@ -168,10 +174,29 @@ def test_the_scripts_spell_all_that_they_keep() -> None:
         assert f"local {constant} = {{ {listed} }}" in lua()["counts"]
 
 
+@pytest.mark.parametrize(
+    ("spelled_as", "holder", "is_text"),
+    [
+        ("own_tasks", "task", False),
+        ("own_labels", "label", False),
+        ("own_pool", "pool", False),
+        *[("own_texts", holder, True) for holder in ("task", "label", "pool")],
+    ],
+)
+def test_a_familys_own_keys_are_spelled_as_in_keys_py(
+    spelled_as: str, holder: OwnHolder, *, is_text: bool
+) -> None:
+    """The loader writes their names into ``own``."""
+    key = OwnKey("ranked", "-", holder, is_text=is_text)
+    assert KEYS.pool + key.stem == getattr(KEYS, spelled_as)("ranked")
+
+
 def test_a_variable_beside_a_base_is_a_part_or_a_count() -> None:
     """``pool .. part`` and its like: only names that hold one of PARTS, COUNTS or a family.
 
     ``set`` and ``DRAWN`` hold one of LABEL_SETS.
+
+    ``own`` and ``one`` are keys of the family's own.
 
     ``stage`` is given names in ``commands``, ``collect`` in ``names``, ``numbers`` in ``family``.
     """
@@ -179,7 +204,7 @@ def test_a_variable_beside_a_base_is_a_part_or_a_count() -> None:
     assert used <= {
         *("part", "part_before", "right", "stratum", "what"),
         *("commands", "names", "family"),
-        *("set", "DRAWN"),
+        *("set", "DRAWN", "own", "one"),
     }
 
 

@@ -161,9 +161,9 @@ def test_every_include_is_used() -> None:
 
 
 def test_bind_returns_the_script() -> None:
-    script = bind("repair_labels", "generation", rest="labels")
-    assert script is load("repair_labels")
-    assert (script.arguments, script.rest) == (("generation",), "labels")
+    script = bind("collect", "generation", rest="names")
+    assert script is load("collect")
+    assert (script.arguments, script.rest) == (("generation",), "names")
 
 
 @pytest.mark.parametrize(

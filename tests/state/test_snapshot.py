@@ -62,7 +62,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 def moment_of(curriculum: Curriculum) -> Moment:
     store = curriculum._store  # noqa: SLF001
-    return Moment(store.server, store.variant)
+    return Moment(store.server, store.config.algorithm)
 
 
 def test_the_file_is_readable_without_the_library(url: str, name: str, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from redis_curriculum._protocol.asking import Server as Asked
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._state.consistent_read import Moment, Turn
-from redis_curriculum._store.variant import variant_of
 from redis_curriculum._wire.blocking import DirectLink, drive
 from redis_curriculum._wire.urls import parse
 from redis_curriculum.config import (
@@ -196,7 +195,7 @@ def meddled(plan: Plan[T], at: int, meddle: Callable[[], None]) -> Plan[T]:
 def test_a_snapshot_misses_no_task_while_all_move_back(later: Pool, url: str, at: int) -> None:
     """Its scan stands between two sorted sets when the new ones take the places of the old."""
     harness, link = later.harness, DirectLink(parse(url), 5.0)
-    moment = Moment(Asked(harness.keys, 0.0), variant_of(harness.hypers))
+    moment = Moment(Asked(harness.keys, 0.0), harness.hypers)
 
     def move_back() -> None:
         harness.retune(later.changed(min_samples_for_lp=9), "back")

@@ -12,6 +12,7 @@ import redis
 
 from redis_curriculum import Curriculum, CurriculumConfig, Outcome, PassesConfig, WorkerSettings
 from redis_curriculum._protocol.keys import Keys
+from redis_curriculum._state.consistent_read import Moment, Turn
 from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.scorers import UniformConfig
 from redis_curriculum.tasks import Table
@@ -127,6 +128,23 @@ def test_a_snapshot_in_the_middle_goes_on_there(url: str, name: str, tmp_path: P
         with Curriculum.restore(path, url, f"{name}-4", overrides=again, force=True) as other:
             assert other.check() == []
             assert set(drawn(other, 30)) == set(range(30)), "a first pass begins"
+
+
+def test_a_snapshot_has_what_was_handed_out_at_its_moment(url: str, name: str) -> None:
+    """A draw notes its task in the family's own key: not before what was there is kept."""
+    with Curriculum.open(url, name, config(20)) as curriculum:
+        before = set(drawn(curriculum, 5))
+        store = curriculum._store  # noqa: SLF001
+        moment = Moment(store.server, store.config.algorithm)
+        curriculum._run(moment.begin(Turn(2.0)))  # noqa: SLF001
+        drawn(curriculum, 4)
+        drawn(curriculum, 3, distinct=True)
+        curriculum.get_batch("one", 3)
+        records = curriculum._run(moment.tasks(curriculum.task_ids()))  # noqa: SLF001
+        curriculum._run(moment.end())  # noqa: SLF001
+        found = {int(one["task_id"]) for one in records if one["own:handed_out"] == "1"}
+        assert found == before
+        assert sum(int(one["sample_count"]) for one in records) == 5
 
 
 def test_rows_that_are_held_out_are_in_no_pass(url: str, name: str) -> None:

@@ -58,11 +58,11 @@ class Replays(OwnDraws):
 
 
 def last_of(pool: PoolNumbers) -> Floats:
-    return pool.own_tasks.get("drawn", np.zeros(len(pool.task_ids))).copy()
+    return pool.own.tasks.get("drawn", np.zeros(len(pool.task_ids))).copy()
 
 
 def draws_of(pool: PoolNumbers) -> float:
-    return pool.own_pool.get("draws", {}).get("count", 0.0)
+    return pool.own.pool.get("draws", {}).get("count", 0.0)
 
 
 class Pick:
