@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import redis
 from growth import growth_rows
 from measure import Row, arguments, in_turn, machine, over, report, server_us
 from pool import Hand, Planted, config_of, plant
-from processes import rates
+from processes import KINDS, rates
 from server import Server
 
 from redis_curriculum import AsyncCurriculum, Curriculum
@@ -353,10 +354,12 @@ def sum_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
 def system_rows(server: Server, client: Any, scale: Scale) -> list[Row]:
     """Four processes that play episodes against four that send two pipelined PINGs."""
     planted = plant(server, "system", config_of(scale.tasks))
-    sides = {
-        kind: lambda kind=kind: sum(rates(server.url, planted.name, kind, 4, scale.seconds))
-        for kind in ("ping", "episode", "vector")
-    }
+
+    def side(kind: str) -> Callable[[], float]:
+        attach = partial(KINDS[kind], server.url, planted.name)
+        return lambda: sum(rates(attach, 4, scale.seconds))
+
+    sides = {kind: side(kind) for kind in ("ping", "episode", "vector")}
     found = in_turn(sides, max(1, scale.rounds // 3), warm_up=False)
     percent = [100 * ratio for ratio in over(found, "episode", "ping")]
     return [

@@ -7,9 +7,11 @@ so there is nothing to pipeline within one; several handles or batches are how c
 
 from __future__ import annotations
 
+from functools import partial
+
+import processes
 from measure import Row, arguments, machine, report
 from pool import config_of, plant
-from processes import rates
 from server import Server
 
 KINDS = ("two calls", "episode", "vector")
@@ -27,7 +29,8 @@ def main(*, smoke: bool = False) -> list[Row]:
             for kind in KINDS:
                 for count in counts:
                     before = server.cpu_us(client)
-                    total = sum(rates(server.url, planted.name, kind, count, seconds))
+                    attach = partial(processes.KINDS[kind], server.url, planted.name)
+                    total = sum(processes.rates(attach, count, seconds))
                     busy = (server.cpu_us(client) - before) / 1e6 / seconds
                     found.setdefault((kind, count), []).append(total)
                     used.setdefault((kind, count), []).append(100 * busy)

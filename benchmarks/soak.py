@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from measure import Row, arguments, machine, report
-from processes import background
+from processes import KINDS, background
 from server import Server
 
 from redis_curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
@@ -60,7 +61,7 @@ def main(*, minutes: float = 0.4, smoke: bool = False) -> list[Row]:
         where = machine(client)
         client.config_set("slowlog-log-slower-than", -1)  # it fills up to 128 entries
         with Curriculum.open(server.url, "soak", config()) as curriculum:
-            with background(server.url, "soak", "vector", PROCESSES, seconds):
+            with background(partial(KINDS["vector"], server.url, "soak"), PROCESSES, seconds):
                 started = time.monotonic()
                 while time.monotonic() - started < seconds:
                     time.sleep(min(1.0, seconds / 20))

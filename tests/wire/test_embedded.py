@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,12 @@ def client(attachment: Attachment) -> Any:
     return redis.Redis(
         unix_socket_path=str(attachment.socket_path), decode_responses=True, protocol=2
     )
+
+
+def is_written(place: Path) -> bool:
+    """Whether the server holds back no writes, as it may while the disk is slow."""
+    with redis.Redis(unix_socket_path=str(place / SOCKET)) as user:
+        return bool(user.info("persistence")["aof_buffer_length"] == 0)
 
 
 def keeper_of(place: Path) -> int:
@@ -254,9 +261,30 @@ def test_a_killed_server_is_started_again_by_the_next_call(directory: Path) -> N
     config = CurriculumConfig(task_generator=Single(label="x", params={}), num_active_tasks=4)
     with Curriculum.open(f"embedded://{directory}", "kept", config) as curriculum:
         ids, before = curriculum.task_ids(), pid_of(directory)
+        wait_for(partial(is_written, directory))
         os.kill(before, signal.SIGKILL)
         assert curriculum.task_ids() == ids
         assert pid_of(directory) != before
+
+
+def test_half_a_script_at_the_end_of_the_append_only_file_counts_never(
+    directory: Path, executable: Path
+) -> None:
+    """A server that is killed while it writes leaves it; two starts later it would count."""
+    assert executable
+    with attach(directory) as attachment, client(attachment) as user:
+        user.eval("redis.call('INCR', 'a') redis.call('INCR', 'b')", 0)
+        wait_for(partial(is_written, directory))
+        os.kill(pid_of(directory), signal.SIGKILL)
+        wait_for(partial(is_over, directory))
+    (log,) = [*directory.glob("appendonlydir/*.incr.aof"), *directory.glob("appendonly.aof")]
+    with log.open("ab") as file:
+        file.write(b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nincr\r\n$1\r\na\r\n*2\r\n$4\r\nin")
+    for times in (1, 2, 3):
+        with attach(directory) as attachment, client(attachment) as user:
+            assert (user.get("a"), user.get("b")) == (str(times), str(times))
+            user.eval("redis.call('INCR', 'a') redis.call('INCR', 'b')", 0)
+        wait_for(partial(is_over, directory))
 
 
 def test_without_a_directory_a_killed_server_has_lost_the_curriculum(
