@@ -1,7 +1,7 @@
 -- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds; outcomes: 1 applied,
 -- 0 evicted. Everything is read and computed before the first write.
 -- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
---   save_label, store_task, store_label, store_pool, part_of, rank, index_results, increase, counted, RESULT_WIDTH,
+--   save_label, store_task, store_label, store_pool, part_of, rank, index_ready, index_results, increase, counted, RESULT_WIDTH,
 --   numbers_of, whole_number, results, results_first, results_last
 -- Gives: outcomes
 local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
@@ -32,6 +32,7 @@ end
 if late > 0 then
   whole_number(meta_key, 'late_count', call('HGET', meta_key, 'late_count') or '0')
 end
+index_ready(tasks, labels)
 for name, label in pairs(labels) do
   save_label(name)
   local times = string.format('%d', label.count) -- a number would be printed to 17 digits, each time

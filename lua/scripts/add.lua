@@ -7,7 +7,7 @@
 -- ARGV[5] most int how many tasks a pool may hold
 -- ARGV[6..] specs groups of task_id int, label str, params JSON
 -- Returns [repeated, flags...]: 1 added, 0 a task of that id is there and stays as it is; only [1] when repeated
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCFULL size: so many tasks are there, and there is no room for these; nothing was written
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCFULL size: so many tasks are there, and there is no room for these; nothing was written; RCTYPE key: something else stands at one of our keys
 -- Atomic. O(specs). The pool may become larger than num_active_tasks.
 
 --@include keys
@@ -28,6 +28,9 @@ if size + new > tonumber(most) then
 end
 --@include event
 --@include created
+for at = specs_first, specs_last, specs_width do
+  check_creation(specs[at + 1])
+end
 local now, answer, first_id, first_label = now_ms(), { 0 }, nil, nil
 for at = specs_first, specs_last, specs_width do
   local id, label = specs[at], specs[at + 1]

@@ -12,7 +12,7 @@
 -- ARGV[10] host str
 -- ARGV[11] pid int
 -- Returns the version of the new config
--- Errors RCSTALE generation: a restore replaced it; RCUNINDEXED version: reindex first; RCCONFIG version: the config has changed
+-- Errors RCSTALE generation: a restore replaced it; RCUNINDEXED version: reindex first; RCCONFIG version: the config has changed; RCTYPE key: something else stands at one of our keys
 -- Atomic. O(1). Config, hypers, version and event change together; the indices follow by reindex.
 
 --@include keys

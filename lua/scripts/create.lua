@@ -10,7 +10,7 @@
 -- ARGV[8] trouble str why the generator makes no more tasks; or empty
 -- ARGV[9..] specs groups of index int, task_id int, label str, params JSON; ascending
 -- Returns [repeated, created, missing]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed; RCTYPE key: something else stands at one of our keys
 -- Atomic. O(specs).
 
 --@include keys
@@ -28,6 +28,9 @@ end
 --@include reserved
 --@include event
 --@include created
+for i = specs_first, specs_last, specs_width do
+  check_creation(specs[i + 2])
+end
 local now, at, created, first_id, first_label = now_ms(), specs_first, 0, nil, nil
 while at <= specs_last and created < missing do
   local id = specs[at + 1]

@@ -7,7 +7,7 @@
 -- ARGV[5] epoch int the epoch to close
 -- ARGV[6] own_step str the trainer's step, an int; or empty
 -- Returns [repeated]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCEPOCH epoch: the current epoch is another; nothing was written
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCEPOCH epoch: the current epoch is another; nothing was written; RCTYPE key: something else stands at one of our keys
 -- Atomic. At most 16 epochs are removed a call, and none while a snapshot runs.
 
 --@include keys

@@ -6,7 +6,7 @@
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
 -- ARGV[5..] task_ids int
 -- Returns [repeated, flags...]: 1 evicted, 0 it was not in the pool; only [1] when repeated
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCTYPE key: something else stands at one of our keys
 -- Atomic. O(task_ids x log pool).
 
 --@include keys
@@ -19,6 +19,9 @@ end
 --@include remove
 local MOST_EVENTS = 16 -- the stream is capped: a removal of many is one event
 local now, answer, all_gone = now_ms(), { 0 }, {}
+for i = task_ids_first, task_ids_last do
+  check_removal(task_ids[i])
+end
 for i = task_ids_first, task_ids_last do
   local id = task_ids[i]
   local gone = remove_task(id, now)

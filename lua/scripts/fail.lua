@@ -9,7 +9,7 @@
 -- ARGV[7] task_id int
 -- ARGV[8] error str the message
 -- Returns [repeated, 2 quarantined, 1 counted or 0 not in the pool, missing]
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCTYPE key: something else stands at one of our keys
 -- Atomic. O(log pool).
 
 --@include keys
@@ -33,7 +33,7 @@ local label, in_a_row = task[1], whole_number(key, 'consecutive_failures', task[
 whole_number(key, 'failure_count', task[3] or '0')
 if label then
   check_label(label, 'failures')
-  check_label(label, 'evictions')
+  check_removal(task_id)
 end
 
 local function count_failure()

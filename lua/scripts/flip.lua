@@ -36,10 +36,6 @@ for i = words_first, staged_last do
   end
   kept[words[i]] = true
 end
-local stream = call('TYPE', prefix .. 'events').ok
-if stream ~= 'stream' and stream ~= 'none' then
-  return redis.error_reply('RCTYPE ' .. prefix .. 'events')
-end
 call('HSET', pool .. 'meta', 'restored', token)
 for i = gone_last + 1, words_last, 2 do
   call('HSET', pool .. 'meta', words[i], words[i + 1])

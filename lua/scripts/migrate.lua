@@ -8,7 +8,7 @@
 -- ARGV[6] events_retained int length of the event stream
 -- ARGV[7..] meta str fields and values of meta that change
 -- Returns 1
--- Errors RCSTALE generation: it is another now; RCLOST token: a claim has ended, or the server has lost what was staged; RCCHANGED what: a worker wrote since the moment, or holds a lease
+-- Errors RCSTALE generation: it is another now; RCLOST token: a claim has ended, or the server has lost what was staged; RCCHANGED what: a worker wrote since the moment, or holds a lease; RCTYPE key: something else stands at one of our keys
 -- Atomic. O(1). Epochs, random stream and counters of meta stay as they are.
 
 --@include keys

@@ -2,7 +2,7 @@
 -- KEYS[1] meta hash rc:{name}:meta
 -- ARGV[1] generation int the generation the caller believes in
 -- Returns 1 where more is to be done, else 0
--- Errors RCSTALE generation: a restore replaced it
+-- Errors RCSTALE generation: a restore replaced it; RCTYPE key: something else stands at one of our keys
 -- Atomic. At most 100 tasks. Whoever calls goes on where the last call has stopped; until the end no worker writes (guard).
 
 --@include reader

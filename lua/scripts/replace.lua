@@ -11,7 +11,7 @@
 -- Returns [repeated, config_version, wanted, missing, outcomes n, n outcomes..., then (id, label, params) of each
 --   drawn task]: wanted draws shall be new tasks (call replace); missing: how many tasks the pool lacks to
 --   its capacity, below 0 where more were added
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCINDEX next_index: this worker has no such reservation (any more); RCCONFIG version: the config has changed; RCTYPE key: something else stands at one of our keys
 -- Atomic. Fewer are replaced where fewer may be evicted. O(specs x log pool).
 
 --@include keys
@@ -36,12 +36,18 @@ local function skip_taken() -- somebody may have added a task of such an id
     at = at + specs_width
   end
 end
-for _, id in ipairs(evictable((specs_last - specs_first + 1) / specs_width)) do
+local evicted = evictable((specs_last - specs_first + 1) / specs_width)
+for _, id in ipairs(evicted) do
+  check_removal(id)
+end
+for i = specs_first, specs_last, specs_width do
+  check_creation(specs[i + 2])
+end
+for _, id in ipairs(evicted) do
   skip_taken()
   if at > specs_last then
     break
   end
-  check_label(specs[at + 2], 'created')
   local gone = remove_task(id, now)
   if gone then
     event('event', 'evicted', 'task_id', id, 'label', gone.label, 'learning_progress', gone.learning_progress or '',

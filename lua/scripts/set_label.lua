@@ -24,6 +24,8 @@ local task = load_task(task_id)
 if task and task.label ~= label then
   check_label(task.label, 'completions')
   check_label(label, 'completions')
+  index_check(task.label, task)
+  index_check(label, task)
   save_task(task_id)
   save_label(task.label)
   save_label(label)

@@ -6,7 +6,7 @@
 -- ARGV[4] lease_ms int renews the lease for so long; 0: not due
 -- ARGV[5..] specs groups of task_id int, weight float [0, 1000000]; 1 is what a task has before
 -- Returns [repeated, flags...]: 1 set, 0 not in the pool; only [1] when repeated
--- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first
+-- Errors RCSTALE generation: a restore replaced it; RCFENCED worker: its lease ended; RCGAP last: writes after `last` are missing; RCUNINDEXED version: reindex first; RCTYPE key: something else stands at one of our keys
 -- Atomic. O(specs x log pool).
 
 --@include keys

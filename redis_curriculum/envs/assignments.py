@@ -120,6 +120,17 @@ class _Failed:
     """The answer."""
 
 
+def check_handle(curriculum: object, method: str) -> None:
+    """Check that it is an open handle that blocks.
+
+    Raises:
+        InvalidInputError: It is something else, such as an ``AsyncCurriculum`` or a class.
+    """
+    call = getattr(curriculum, method, None)
+    if not callable(call) or iscoroutinefunction(call) or isinstance(curriculum, type):
+        raise InvalidInputError("curriculum", "an open Curriculum, none for asyncio", curriculum)
+
+
 class Assignments:
     """The tasks of ``count`` environments, and what is still to be reported of them.
 
@@ -139,11 +150,7 @@ class Assignments:
     def __init__(
         self, curriculum: TaskSource, environment: str, count: int = 1, *, ahead: bool = False
     ) -> None:
-        ask = getattr(curriculum, "next_tasks", None)
-        if not callable(ask) or iscoroutinefunction(ask):
-            raise InvalidInputError(
-                "curriculum", "an open Curriculum, none for asyncio", curriculum
-            )
+        check_handle(curriculum, "next_tasks")
         if set(curriculum.config.asks_for) - {"cost"}:
             rule = "one whose results are single episodes; its algorithm asks for groups of them"
             raise InvalidInputError("curriculum", rule, curriculum)

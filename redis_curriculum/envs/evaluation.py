@@ -12,6 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
 from redis_curriculum.envs.apply import Apply
+from redis_curriculum.envs.assignments import check_handle
 from redis_curriculum.envs.single import CurriculumEnv, Score
 from redis_curriculum.envs.vector import CurriculumVectorEnv
 from redis_curriculum.errors import InvalidInputError
@@ -59,9 +60,11 @@ def evaluation_tasks(curriculum: Readable, per_label: int = 1) -> list[Task]:
     of tasks can be compared. One round trip for the labels, one for each label and each task.
 
     Raises:
-        InvalidInputError: ``per_label`` is no integer above 0.
+        InvalidInputError: ``curriculum`` is no ``Curriculum`` (an ``AsyncCurriculum`` is none), or
+            ``per_label`` is no integer above 0.
         ServerError: The server could not be reached or refused.
     """
+    check_handle(curriculum, "labels")
     most = _checked_count(per_label)
     columns = [_read(curriculum, label, most) for label in sorted(curriculum.labels())]
     return [task for row in zip_longest(*columns) for task in row if task is not None]

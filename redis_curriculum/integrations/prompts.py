@@ -84,6 +84,8 @@ class Prompts:
         skip_wrong: int = 0,
         success: float = 1.0,
     ) -> None:
+        if not isinstance(curriculum, Curriculum):
+            raise InvalidInputError("curriculum", "an open Curriculum", curriculum)
         table = curriculum.config.task_generator
         if not isinstance(table, Table):
             rule = "one whose task_generator is a Table of the prompts"

@@ -6,11 +6,12 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from redis_curriculum._protocol.keys import COUNTS
-from redis_curriculum.errors import SinkWarning
+from redis_curriculum.errors import InvalidInputError, SinkWarning
 from redis_curriculum.reporting.alerts import AlertKind
 from redis_curriculum.reporting.epochs import EpochReport, checked_step
 from redis_curriculum.reporting.labels import Labels, checked_labels, chosen_labels, of_label
@@ -104,7 +105,8 @@ class StatsReporter:
         labels: Which labels have figures of their own, as in ``Curriculum.stats``.
 
     Raises:
-        InvalidInputError: ``labels`` is neither a count nor a pattern.
+        InvalidInputError: ``labels`` is neither a count nor a pattern, or ``curriculum`` is no
+            ``Curriculum``.
     """
 
     def __init__(
@@ -114,6 +116,12 @@ class StatsReporter:
         step: Callable[[], int] | None = None,
         labels: int | str | None = None,
     ) -> None:
+        end_epoch = getattr(curriculum, "end_epoch", None)
+        is_class = isinstance(curriculum, type)
+        if not callable(end_epoch) or iscoroutinefunction(end_epoch) or is_class:
+            raise InvalidInputError(
+                "curriculum", "an open Curriculum, none for asyncio", curriculum
+            )
         self._curriculum = curriculum
         self._sinks = sinks
         self._step = step

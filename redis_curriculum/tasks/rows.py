@@ -107,13 +107,24 @@ class InMemory(Rows):
         self.TRAVELS = self._is_list  # type: ignore[misc]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        try:
+            return len(self._rows)
+        except Exception as error:
+            raise InvalidInputError("rows", "a data set whose len() works", error) from error
 
     def row(self, position: int) -> Row:
-        """Return one row; what is no mapping has no columns."""
-        found = self._rows[position]
-        if isinstance(found, Mapping):
-            return found
+        """Return one row; what is no mapping has no columns.
+
+        Raises:
+            InvalidInputError: The data set raises an exception for it, which is its cause.
+        """
+        try:
+            found = self._rows[position]
+            if isinstance(found, Mapping):
+                return found if isinstance(found, dict) else dict(found)
+        except Exception as error:
+            rule = "a row that the data set returns"
+            raise InvalidInputError(f"rows[{position}]", rule, error) from error
         if self._is_list:
             raise InvalidInputError(f"rows[{position}]", "params (a dict)", found)
         return {}
@@ -124,8 +135,9 @@ class InMemory(Rows):
         step = 1 if self._is_list else max(1, count // _SAMPLED)
         found = hashlib.sha256(str(count).encode())
         for position in range(0, count, step):
+            given = self.row(position)
             try:
-                row = plain_json(dict(self.row(position)), field=f"rows[{position}]")
+                row = plain_json(dict(given), field=f"rows[{position}]")
             except InvalidInputError:
                 if self._is_list:
                     raise

@@ -18,7 +18,11 @@ from redis_curriculum._protocol.keys import Keys
 from redis_curriculum._protocol.records import FIELDS
 from redis_curriculum._protocol.scripts import folder
 from redis_curriculum._store.variant import READABLE
-from redis_curriculum.config import DebiasedProgressConfig, LearningProgressConfig
+from redis_curriculum.config import (
+    DebiasedProgressConfig,
+    GroupProgressConfig,
+    LearningProgressConfig,
+)
 from redis_curriculum.errors import (
     CurriculumError,
     EmptyPoolError,
@@ -26,7 +30,7 @@ from redis_curriculum.errors import (
     MalformedStateError,
     ScriptError,
 )
-from redis_curriculum.tasks import Buckets
+from redis_curriculum.tasks import Buckets, Task
 from tests.servers import RunningServer
 
 SIZE = 8
@@ -39,6 +43,8 @@ FAMILIES = {
         replacement_rate=0.2, min_samples_for_lp=1, min_presentations_for_eviction=1
     ),
     "label_first": DebiasedProgressConfig(),
+    "by_tasks": DebiasedProgressConfig(label_mass="tasks", least_count=2),
+    "by_state": GroupProgressConfig(label_factor="progress"),
 }
 
 
@@ -85,7 +91,8 @@ class Scene:
         self.curriculum = Curriculum.open(self.server.url, self.name, self.config, worker=AT_ONCE)
         for _ in range(4):
             tasks = self.curriculum.get_tasks(SIZE)
-            self.curriculum.update_many([(task.task_id, 0.5) for task in tasks])
+            numbers = {"trials": 4} if self.config.asks_for else {}
+            self.curriculum.update_many([(task.task_id, 0.5, numbers) for task in tasks])
         self.task, self.other = self.curriculum.task_ids()[:2]
         self.curriculum.report_failure(self.task, "broken")
         self.curriculum.end_epoch()
@@ -140,7 +147,7 @@ class Scene:
 
 
 @pytest.mark.parametrize("holder", ["meta", "worker", "task"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["sigmoid", "label_first"])
 def test_a_malformed_field_is_named(
     server: RunningServer, name: str, tmp_path: Path, family: str, holder: str
 ) -> None:
@@ -175,7 +182,7 @@ def test_a_malformed_field_is_named(
     assert not offences, "\n".join(offences)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["sigmoid", "label_first"])
 def test_results_count_once_where_the_draws_meet_what_is_malformed(
     server: RunningServer, name: str, family: str
 ) -> None:
@@ -291,6 +298,75 @@ def test_a_malformed_count_or_statistic_is_named_and_nothing_is_half_done(
                 wrong = make(scene.client.hget(key, field) or b"")
                 offences += half_done(scene, key, field, wrong, tmp_path / "x.rcs")
     assert not offences, "\n".join(offences)
+
+
+def everything(scene: Scene) -> dict[bytes, Any]:
+    """What each key holds, but those that any call changes."""
+    keys = list(scene.client.scan_iter(f"{scene.keys.prefix}*", 1000))
+    return {key: scene.client.dump(key) for key in keys if not AFTER_A_CALL.search(key)}
+
+
+def writes(scene: Scene, numbers: dict[str, int]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Calls that change tasks and labels."""
+    c, task, other = scene.curriculum, scene.task, scene.other
+    label = "b" if c.get_task_stats(task).label == "a" else "a"  # type: ignore[union-attr]
+    yield "update_many", lambda: c.update_many([(t, 1.0, numbers) for t in (task, other)])
+    yield "report_failure", lambda: c.report_failure(task, "broken", permanent=True)
+    yield "set_label", lambda: c.set_label(task, label)
+    yield "add_tasks", lambda: c.add_tasks([Task(1, "new", {}), Task(2, "a", {}), Task(3, "b", {})])
+    yield "remove_tasks", lambda: c.remove_tasks(c.task_ids())
+    yield "evict", lambda: c.evict(task)
+
+
+@pytest.mark.parametrize("family", ["by_tasks", "by_state"])
+def test_a_malformed_index_is_met_before_anything_is_written(
+    server: RunningServer, name: str, family: str
+) -> None:
+    """It was met after a part of the results, or of the tasks, was written."""
+    met, offences = set[str](), list[str]()
+    with Scene(server, name, family) as scene:
+        pool, numbers = scene.keys.pool, {"trials": 4} if family == "by_state" else {}
+        sums = [(f"{pool}cell_sums", field) for field in scene.client.hkeys(f"{pool}cell_sums")]
+        scores = [(f"{pool}masses", "a"), (f"{pool}masses", "b")]
+        for key, field in sums if family == "by_state" else scores:
+            for what in dict(writes(scene, numbers)):
+                call = dict(writes(scene, numbers))[what]
+                if family == "by_state":
+                    good = scene.client.hget(key, field)
+                    scene.client.hset(key, field, "many")
+                else:
+                    good = scene.client.zscore(key, field)
+                    scene.client.zadd(key, {field: float("inf")})
+                before = everything(scene)
+                try:
+                    call()
+                except MalformedStateError:
+                    met.add(what)
+                    if everything(scene) != before:
+                        offences.append(f"{key}.{field}: {what} wrote half of it")
+                    scene.client.hset(key, field, good) if sums else scene.client.zadd(
+                        key, {field: good}
+                    )
+                else:
+                    scene.begin()
+    assert not offences, "\n".join(offences)
+    assert met >= {"update_many", "remove_tasks", "add_tasks", "evict", "report_failure"}
+
+
+def test_something_else_in_place_of_the_events_is_met_before_anything_is_written(
+    server: RunningServer, name: str
+) -> None:
+    with Scene(server, name, "label_first") as scene:
+        scene.client.delete(scene.keys.events)
+        scene.client.set(scene.keys.events, "somebody's")
+        calls = [*writes(scene, {}), ("end_epoch", scene.curriculum.end_epoch)]
+        for what, call in calls:
+            if what in {"update_many", "set_label"}:
+                continue
+            before = everything(scene)
+            with pytest.raises(KeyTypeError, match="events"):
+                call()
+            assert everything(scene) == before, what
 
 
 def test_draws_whose_indices_are_gone_end_with_a_word(server: RunningServer, name: str) -> None:

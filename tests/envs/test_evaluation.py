@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from redis_curriculum.envs import EvaluationEnv, EvaluationVectorEnv, TaskEnv, evaluation_tasks
+from redis_curriculum import AsyncCurriculum, Curriculum
+from redis_curriculum.envs import (
+    CurriculumEnv,
+    EvaluationEnv,
+    EvaluationVectorEnv,
+    TaskEnv,
+    evaluation_tasks,
+)
 from redis_curriculum.envs.assignments import ATTEMPTS
 from redis_curriculum.errors import FailingTasksError, InvalidInputError, TaskApplyError
 from redis_curriculum.tasks import Task
@@ -131,6 +138,14 @@ def test_labels_with_fewer_tasks_than_asked_for(opened: Opened) -> None:
     curriculum = opened(size=16, task_generator=broken(["", " "]))
     tasks = evaluation_tasks(curriculum, per_label=1000)
     assert sorted(task.task_id for task in tasks) == curriculum.task_ids()
+
+
+@pytest.mark.parametrize("given", [None, "run-42", Curriculum, AsyncCurriculum])
+def test_what_is_no_handle_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidInputError, match="curriculum must be an open Curriculum"):
+        evaluation_tasks(given)
+    with pytest.raises(InvalidInputError, match="curriculum must be an open Curriculum"):
+        CurriculumEnv(Walk(), given)
 
 
 @pytest.mark.parametrize("per_label", [0, -1, 1.5, True, None])

@@ -12,6 +12,7 @@ from redis_curriculum import Curriculum, CurriculumConfig, Outcome, WorkerSettin
 from redis_curriculum.config import GroupProgressConfig, UniformConfig
 from redis_curriculum.errors import GeneratorError, InvalidInputError
 from redis_curriculum.integrations.prompts import Group, Prompts, groups_of
+from redis_curriculum.reporting import StatsReporter
 from redis_curriculum.tasks import Buckets, Table
 
 DATA = [{"id": f"p-{i}", "level": i % 3, "text": f"{i} + {i}"} for i in range(40)]
@@ -150,6 +151,11 @@ def test_bad_arguments_are_refused(curriculum: Curriculum, url: str, name: str) 
         with pytest.raises(InvalidInputError, match=rule) as raised:
             Prompts(curriculum, **arguments)
         assert raised.value.field == field
+    for given in (None, url, Curriculum):
+        with pytest.raises(InvalidInputError, match="curriculum must be an open Curriculum"):
+            Prompts(given, 4)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match="curriculum must be an open Curriculum"):
+            StatsReporter(given)  # type: ignore[arg-type]
     with Curriculum.open(url, name) as bare, pytest.raises(GeneratorError, match="generator="):
         Prompts(bare, 4)
     mazes = CurriculumConfig(task_generator=Buckets(label="m-{n}", buckets={"n": [1, 2]}))

@@ -1,12 +1,41 @@
 -- index: keep each task in the cell of its state, by its weight, and each label where it is looked for.
--- Needs: call, pool, weight, state, cell_at, fixed_weight, cell_add, place_label, place_again, tasks_of,
+-- Needs: call, pool, weight, state, cell_at, fixed_weight, cell_add, place_label, place_again, tasks_of, whole_number,
 --   label_factor_is_progress
--- Gives: index_field, index_loaded, index_results, index_join, index_leave
+-- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave
 local index_field = 'stats'
 
 local function index_loaded(p)
   if p.label then -- a task
     p.state_before, p.weight_before = state(p), weight(p)
+  end
+end
+
+local function check_cell(s, label)
+  local cell = cell_at(s, label)
+  whole_number(pool .. 'cell_sums', cell, call('HGET', pool .. 'cell_sums', cell) or '0')
+  call('ZCARD', pool .. 'cell:' .. cell)
+end
+
+-- Before a task of statistics p joins a label or leaves it.
+local function index_check(label, p)
+  check_cell(state(p), label)
+  tasks_of(label)
+end
+
+-- Before results are written. Cells of several tasks are looked at once.
+local function index_ready(tasks, labels)
+  local seen = {}
+  for _, task in pairs(tasks) do
+    for _, s in ipairs(task and { task.state_before, state(task) } or {}) do
+      local cell = cell_at(s, task.label)
+      if not seen[cell] then
+        check_cell(s, task.label)
+        seen[cell] = true
+      end
+    end
+  end
+  for name in pairs(label_factor_is_progress and labels or {}) do
+    tasks_of(name)
   end
 end
 

@@ -1,15 +1,31 @@
 -- index: keep labels where draws look for them (_sampling/label_first.py). Of each label's tasks there is a sorted set
 -- beside the set, so that one can be found by its place.
--- Needs: call, pool, label_mass_is_tasks, place_label, tasks_of, place_again
--- Gives: index_field, index_loaded, index_results, index_join, index_leave
+-- Needs: call, pool, label_mass_is_tasks, look_up, place_label, tasks_of, place_again
+-- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave
 local index_field = 'stats'
 
 local function index_loaded() end
 
+-- Before a task joins a label or leaves it.
+local function index_check(label)
+  tasks_of(label)
+  look_up(label, {})
+end
+
+local ready = {}
+
+-- Before results are written: what index_results goes by.
+local function index_ready(_, labels)
+  for name, label in pairs(labels) do
+    ready[name] = look_up(name, label)
+    ready[name].tasks = label_mass_is_tasks and tasks_of(name) or 1
+  end
+end
+
 -- After results were folded into these labels; each has tasks.
 local function index_results(_, labels)
   for name, label in pairs(labels) do
-    place_label(name, label, label_mass_is_tasks and tasks_of(name) or 1)
+    place_label(name, label, ready[name].tasks, ready[name])
   end
 end
 

@@ -1,7 +1,7 @@
 -- index: exact integer sums of the eligible tasks' weights and of their squares (_sampling/sigmoid.py, Sums): the hash
 -- `weight_sums`, fields s, q0, q1, q2; and each label's number of eligible tasks.
 -- Needs: call, pool, weight, fresh_until, pooling_is_label, unpack_label, whole_number
--- Gives: index_field, index_loaded, index_results, index_join, index_leave, shift, fixed
+-- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave, shift, fixed
 local index_field = 'eligible_count'
 local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
 local floor = math.floor
@@ -13,6 +13,14 @@ local function index_loaded(p)
     whole_number(p.key, 'eligible_count', p.index)
   end
 end
+
+-- Before a task joins a label or leaves it.
+local function index_check(label)
+  local key = pool .. 'progress:' .. label
+  whole_number(key, 'eligible_count', call('HGET', key, 'eligible_count') or '0')
+end
+
+local function index_ready() end -- all that results change has been read
 
 -- A weight as an integer of 40 binary places.
 local function fixed(y)

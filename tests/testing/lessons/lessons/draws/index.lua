@@ -1,8 +1,9 @@
 -- index: labels are passed by their results, and stand in `open` until then.
 -- Needs: call, pool, place_lesson, lesson_tasks, pass_rate, least_count
--- Gives: index_field, index_loaded, index_results, index_join, index_leave
+-- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave
 local index_field = 'stats'
 local function index_loaded() end
+local index_check, index_ready = index_loaded, index_loaded
 
 local function index_results(_, labels)
   for name, label in pairs(labels) do
