@@ -18,6 +18,7 @@ from redis_curriculum._protocol.keys import COUNTS, PARTS, SCHEMA, Keys
 from redis_curriculum._protocol.plan import Plan
 from redis_curriculum._protocol.requirements import require_schema
 from redis_curriculum._protocol.stored import number
+from redis_curriculum._store.read import own_pool
 from redis_curriculum._store.store import Store, stored_config
 from redis_curriculum._wire.urls import Address
 from redis_curriculum.config.worker import WorkerSettings
@@ -70,6 +71,8 @@ class Status:
     snapshot_running: bool
     generator_trouble: str | None
     """Why the pool is not refilled: what the task generator said last; None: it makes tasks."""
+    own: dict[str, dict[str, float]]
+    """What the algorithm keeps of the whole pool, such as the number of the current pass."""
     config: dict[str, Any]
 
 
@@ -191,5 +194,6 @@ def status(store: Store) -> Plan[Status]:
         epoch_counters=epoch_counters,
         snapshot_running=bool((yield from server.command("EXISTS", keys.snapshot))),
         generator_trouble=trouble,
+        own=(yield from own_pool(store)),
         config=store.config.model_dump(mode="json"),
     )

@@ -225,8 +225,10 @@ def set_weights(column: Floats) -> Floats | None:
 
 def own_values(store: Store, ids: NDArray[np.int64], labels: Sequence[str]) -> Plan[OwnValues]:
     """Read what the keys of the family's own hold, of these tasks and labels and of the pool."""
-    found: dict[str, dict[Any, Any]] = {"task": {}, "label": {}, "pool": {}, "text": {}}
+    found: dict[str, dict[Any, Any]] = {"task": {}, "label": {}, "text": {}}
     for key in store.config.algorithm.OWN:
+        if not key.is_text and not key.is_sorted:
+            continue
         at, name = f"{store.server.keys.pool}{key.stem}", key.name
         if key.is_sorted:
             flat = yield from store.server.scan("ZSCAN", at)
@@ -238,9 +240,20 @@ def own_values(store: Store, ids: NDArray[np.int64], labels: Sequence[str]) -> P
             found["text"][name] = {one: texts[str(one)] for one in of if str(one) in texts}
             continue
         numbers = {one: field_of(at, texts, str(one), float) for one in of if str(one) in texts}
-        column = np.array([numbers.get(one, np.nan) for one in of], dtype=np.float64)
-        found[key.holder][name] = numbers if key.holder == "pool" else column
-    return OwnValues(found["task"], found["label"], found["pool"], found["text"])
+        column = [numbers.get(one, np.nan) for one in of]
+        found[key.holder][name] = np.array(column, dtype=np.float64)
+    return OwnValues(found["task"], found["label"], (yield from own_pool(store)), found["text"])
+
+
+def own_pool(store: Store) -> Plan[dict[str, dict[str, float]]]:
+    """Read the numbers of the whole pool in the keys of the family's own."""
+    found = {}
+    for key in store.config.algorithm.OWN:
+        if key.holder == "pool" and not key.is_text:
+            at = f"{store.server.keys.pool}{key.stem}"
+            texts = yield from store.server.scan_hash(at)
+            found[key.name] = {name: field_of(at, texts, name, float) for name in sorted(texts)}
+    return found
 
 
 def pool_statistics(store: Store) -> Plan[dict[str, float]]:

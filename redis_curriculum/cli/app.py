@@ -95,9 +95,10 @@ def run(words: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
-        code = command.main(words, prog_name="redis-curriculum", standalone_mode=False)
+        code = int(command.main(words, prog_name="redis-curriculum", standalone_mode=False) or 0)
         sys.stdout.flush()
-        return int(code or 0)
+        # Newer Typer makes an exit code of Ctrl-C, older ones an error.
+        return _fail("interrupted", code) if code == INTERRUPTED else code
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -36,6 +36,9 @@ from redis_curriculum.cli.watch import Watchable, follow
 from redis_curriculum.errors import TaskNotFoundError
 from redis_curriculum.reporting import records
 from redis_curriculum.scorers import family
+
+_FIRST: Final = 8
+"""So many numbers of the algorithm's own stand in one line."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -143,6 +146,7 @@ def _facts(found: overview.Status, where: str) -> list[tuple[str, object]]:
         (f"epoch {found.epoch}", _counts(found.epoch_counters)),
         ("snapshot", "one is being written" if found.snapshot_running else "none is running"),
         ("algorithm", _algorithm(found.config["algorithm"])),
+        *((name, _first_of(numbers)) for name, numbers in found.own.items()),
         *([("generator", found.generator_trouble)] if found.generator_trouble else []),
     ]
 
@@ -156,6 +160,13 @@ def _algorithm(stored: Mapping[str, object]) -> str:
 
 def _counts(numbers: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in numbers.items())
+
+
+def _first_of(numbers: Mapping[str, float]) -> str:
+    """The first of what may be hundreds: ``number 3``."""
+    texts = [f"{name} {value:g}" for name, value in numbers.items()]
+    more = len(texts) - _FIRST
+    return ", ".join([*texts[:_FIRST], *([f"and {more} more (--json)"] if more > 0 else [])])
 
 
 class Order(StrEnum):

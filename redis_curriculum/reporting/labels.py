@@ -6,6 +6,7 @@ is more than a logger takes, so there is a limit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final
@@ -17,6 +18,12 @@ MOST_LABELS: Final = 100
 """So many labels have figures of their own where nothing else is asked for."""
 
 _COUNT: Final = In("[0, 2**53)")
+
+_OF_LABEL: Final = re.compile(
+    r"(?P<family>pool_composition|sampling_counts|eviction_counts|epoch/\w+)/(?P<label>.+)"
+    r"|per_label_stats/(?P<its>.+)/(?P<name>\w+)",
+    re.DOTALL,
+)
 
 Labels = int | str | None
 """How many (those drawn most), a pattern (``fnmatch``), or None: the ``MOST_LABELS`` drawn most."""
@@ -49,3 +56,14 @@ def chosen_labels(labels: Labels, known: Iterable[str], draws: Mapping[str, int]
     if len(own) <= most:
         return own
     return set(sorted(own, key=lambda label: (-draws.get(label, 0), label))[:most])
+
+
+def of_label(figure: str) -> tuple[str, str | None]:
+    """Return a figure's name without the label, and the label; None: it is of no label.
+
+    ``per_label_stats/maze-5/success_rate`` is ``per_label_stats/success_rate`` of ``maze-5``.
+    """
+    found = _OF_LABEL.fullmatch(figure)
+    if found is None:
+        return figure, None
+    return found["family"] or f"per_label_stats/{found['name']}", found["label"] or found["its"]

@@ -60,12 +60,12 @@ def drawing(found: Portrait, name: str) -> Any:
     return _page(found, [name], columns=1, title="")
 
 
-def saved(figure: Any, kind: str) -> bytes:
+def saved(figure: Any, kind: str, dpi: int = 150) -> bytes:
     """Return a figure as a file: ``kind`` is "png" or "svg"."""
     matplotlib, file = imported("matplotlib", "plot"), io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # of a label's script
-        figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
+        figure.savefig(file, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else {})
     return file.getvalue()
 
 

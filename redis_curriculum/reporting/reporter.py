@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from redis_curriculum._protocol.keys import COUNTS
 from redis_curriculum.errors import InvalidInputError, SinkWarning
 from redis_curriculum.reporting.alerts import AlertKind
 from redis_curriculum.reporting.epochs import EpochReport, checked_step
-from redis_curriculum.reporting.labels import Labels, checked_labels, chosen_labels
+from redis_curriculum.reporting.labels import Labels, checked_labels, chosen_labels, of_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,21 @@ class Entry:
     figures: Mapping[str, float]
     """What ``stats()`` returned just after, and the report's own figures; NaN: nothing to say."""
 
+    plot: Callable[[], Any] = field(repr=False, compare=False)
+    """Reads the curriculum anew and returns its pictures; see ``Curriculum.plot``."""
+
     def known(self, prefix: str = "") -> dict[str, float]:
         """The figures that are numbers."""
         return {f"{prefix}{name}": x for name, x in self.figures.items() if math.isfinite(x)}
+
+    def by_label(self) -> dict[str, dict[str, float]]:
+        """The labels' own figures: of each label a value by the name of its figure."""
+        found: dict[str, dict[str, float]] = {}
+        for figure, value in self.figures.items():
+            name, label = of_label(figure)
+            if label is not None:
+                found.setdefault(label, {})[name] = value
+        return found
 
 
 class Sink(Protocol):
@@ -56,6 +68,10 @@ class Reporting(Protocol):
 
     def stats(self, *, labels: int | str | None = None) -> dict[str, float]:
         """Return every figure by name; see ``Curriculum.stats``."""
+        ...
+
+    def plot(self) -> Any:
+        """Return its pictures; see ``Curriculum.plot``. Only sinks that log pictures call it."""
         ...
 
 
@@ -134,7 +150,7 @@ class StatsReporter:
             report = ended.report
             figures = self._curriculum.stats(labels=self._labels)
             figures |= report_figures(report, self._labels)
-            entry = Entry(self._curriculum.name, report, figures)
+            entry = Entry(self._curriculum.name, report, figures, self._curriculum.plot)
             for sink in self._sinks[ended.told :]:
                 self._tell(sink, lambda sink: sink.log(entry))
                 ended.told += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
@@ -14,6 +13,8 @@ from redis_curriculum._values.files import write_whole
 from redis_curriculum._values.libraries import imported
 from redis_curriculum._values.rules import validate_path
 from redis_curriculum._values.texts import shown_on
+from redis_curriculum.reporting.labels import of_label
+from redis_curriculum.reporting.media import RGBA, Media
 from redis_curriculum.reporting.reporter import Entry
 
 _MOST_ALERTS: Final = 10
@@ -97,13 +98,6 @@ class Prometheus:
         """The last figures stay."""
 
 
-_OF_LABEL: Final = re.compile(
-    r"(?P<family>pool_composition|sampling_counts|eviction_counts|epoch/\w+)/(?P<label>.+)"
-    r"|per_label_stats/(?P<its>.+)/(?P<name>\w+)",
-    re.DOTALL,
-)
-
-
 def prometheus_text(figures: Mapping[str, float], curriculum: str) -> str:
     """Return figures in Prometheus's text exposition format (version 0.0.4), all as gauges.
 
@@ -112,12 +106,11 @@ def prometheus_text(figures: Mapping[str, float], curriculum: str) -> str:
     """
     families: dict[str, list[str]] = {}
     for figure, value in figures.items():
-        labels, name = f'curriculum="{_escaped(curriculum)}"', figure
-        found = _OF_LABEL.fullmatch(figure)
-        if found:
-            name = found["family"] or f"per_label_stats/{found['name']}"
-            labels += f',label="{_escaped(found["label"] or found["its"])}"'
-        family = "redis_curriculum_" + name.replace("/", "_") + ("_by_label" if found else "")
+        labels, (name, label) = f'curriculum="{_escaped(curriculum)}"', of_label(figure)
+        family = "redis_curriculum_" + name.replace("/", "_")
+        if label is not None:
+            labels += f',label="{_escaped(label)}"'
+            family += "_by_label"
         text = "NaN" if math.isnan(value) else repr(value)
         families.setdefault(family, []).append(f"{family}{{{labels}}} {text}\n")
     return "".join(
@@ -134,21 +127,44 @@ class TensorBoard:
 
     Over the trainer's own step, or over the epoch's number where it gave none.
 
+    Args:
+        directory: Where event files go.
+        prefix: What the names begin with.
+        media_every: Log ``curriculum/plot``, the picture of ``curriculum.plot()``, at the first of
+            every so many epochs; None: never. Needs the extra ``plot``.
+
     Raises:
-        MissingLibraryError: The package ``tensorboard`` is missing.
+        MissingLibraryError: The package ``tensorboard`` is missing, or Matplotlib for pictures.
+        InvalidInputError: ``media_every`` is no count.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, prefix: str = "curriculum/") -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        prefix: str = "curriculum/",
+        media_every: int | None = None,
+    ) -> None:
         writers = imported("tensorboard.summary.writer.event_file_writer", "loggers")
         self._events = imported("tensorboard.compat.proto.event_pb2", "loggers")
         self._summaries = imported("tensorboard.compat.proto.summary_pb2", "loggers")
+        self._media = Media(media_every)
         self._writer: Any = writers.EventFileWriter(str(validate_path(directory, "directory")))
         self._prefix = prefix
 
     def log(self, entry: Entry) -> None:
-        """Add one event with all figures and flush it."""
+        """Add one event with all figures and flush it; then the picture, if it is due."""
         value = self._summaries.Summary.Value
-        values = [value(tag=name, simple_value=x) for name, x in entry.known(self._prefix).items()]
+        known = entry.known(self._prefix).items()
+        self._add(entry, [value(tag=name, simple_value=x) for name, x in known])
+        if self._media.is_due(entry):
+            data, (width, height) = self._media.picture(entry)
+            image = self._summaries.Summary.Image(
+                width=width, height=height, colorspace=RGBA, encoded_image_string=data
+            )
+            self._add(entry, [value(tag=f"{self._prefix}plot", image=image)])
+
+    def _add(self, entry: Entry, values: list[Any]) -> None:
         event = self._events.Event(
             wall_time=(entry.report.ended_ms or 0) / 1000,
             step=entry.report.epoch if entry.report.step is None else entry.report.step,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from redis_curriculum._values.libraries import imported
 from redis_curriculum.errors import InvalidInputError, SinkWarning
+from redis_curriculum.reporting.media import Media, label_table
 from redis_curriculum.reporting.reporter import Entry
 
 
@@ -44,14 +46,25 @@ class WeightsAndBiases:
     Args:
         run: Your run, which stays yours to finish; None: ``wandb.init(**init)`` makes one.
         prefix: What the names begin with.
+        media_every: Log also ``curriculum/labels``, a table of the labels, and
+            ``curriculum/plot``, the picture of ``curriculum.plot()``, at the first of every so
+            many epochs; None: never. Needs the extra ``plot``.
         init: As ``wandb.init`` takes them (``project``, ``mode="offline"``, ...).
 
     Raises:
-        MissingLibraryError: The package ``wandb`` is missing.
-        InvalidInputError: ``run`` is no run.
+        MissingLibraryError: The package ``wandb`` is missing, or Matplotlib for pictures.
+        InvalidInputError: ``run`` is no run, or ``media_every`` no count.
     """
 
-    def __init__(self, run: Any = None, *, prefix: str = "curriculum/", **init: Any) -> None:
+    def __init__(
+        self,
+        run: Any = None,
+        *,
+        prefix: str = "curriculum/",
+        media_every: int | None = None,
+        **init: Any,
+    ) -> None:
+        self._media = Media(media_every)
         self._owns = run is None
         self._run = imported("wandb", "loggers").init(**init) if run is None else run
         self._prefix = prefix
@@ -76,6 +89,18 @@ class WeightsAndBiases:
         series.row = self._run.step
         for alert in entry.report.alerts:
             self._run.alert(title=f"{entry.curriculum}: {alert.kind}", text=alert.message)
+        if self._media.is_due(entry):
+            self._run.log(self._shown(entry, prefix), commit=False)
+
+    def _shown(self, entry: Entry, prefix: str) -> dict[str, Any]:
+        wandb = imported("wandb", "loggers")
+        columns, rows = label_table(entry)
+        data, _ = self._media.picture(entry)
+        picture = imported("PIL.Image", "plot").open(io.BytesIO(data))
+        return {
+            f"{prefix}labels": wandb.Table(columns=columns, data=rows),
+            f"{prefix}plot": wandb.Image(picture),
+        }
 
     def close(self) -> None:
         """Finish the run, if it was made here."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from redis_curriculum import Curriculum
+from redis_curriculum import Curriculum, CurriculumConfig, PassesConfig
 from redis_curriculum._protocol.keys import SCHEMA, Keys
-from redis_curriculum.tasks import Custom
+from redis_curriculum.tasks import Custom, Table
 from tests.cli.conftest import ROOT, Cli
 from tests.servers import RunningServer
 
@@ -90,11 +90,20 @@ def test_status(cli: Cli, curriculum: Curriculum, url: str) -> None:
         "epoch_counters": counts,
         "snapshot_running": False,
         "generator_trouble": None,
+        "own": {},
     }
     text = cli("status", curriculum.name).out
     assert re.search(r"^tasks +11 of 12: fresh 5, learning 0, ripe 6$", text, re.MULTILINE)
     assert re.search(r"^lifetime +completions 120, samples 5, ", text, re.MULTILINE)
     assert re.search(r"^algorithm +learning_progress, all settings as usual$", text, re.MULTILINE)
+
+
+def test_status_has_the_number_of_the_pass(cli: Cli, url: str, name: str) -> None:
+    config = CurriculumConfig(task_generator=Table(20), algorithm=PassesConfig())
+    with Curriculum.open(url, name, config) as curriculum:
+        curriculum.get_tasks(30)
+    assert cli("status", name, "--json").json["own"] == {"pass": {"number": 2}}
+    assert re.search(r"^pass +number 2$", cli("status", name).out, re.MULTILINE)
 
 
 def test_tasks(cli: Cli, curriculum: Curriculum) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,9 +84,11 @@ class Scene:
             num_active_tasks=SIZE,
             algorithm=FAMILIES[family],
         )
+        self.curriculum: Any = None
         self.begin()
 
     def begin(self) -> None:
+        self.end()
         for key in self.client.scan_iter(f"{self.keys.prefix}*"):
             self.client.unlink(key)
         self.curriculum = Curriculum.open(self.server.url, self.name, self.config, worker=AT_ONCE)
@@ -97,10 +100,17 @@ class Scene:
         self.curriculum.report_failure(self.task, "broken")
         self.curriculum.end_epoch()
 
+    def end(self) -> None:
+        """Close the handle, whatever the server says of it."""
+        if self.curriculum is not None:
+            with suppress(CurriculumError):
+                self.curriculum.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
         for key in self.client.scan_iter(f"{self.keys.prefix}*"):
             self.client.unlink(key)
         self.client.close()
@@ -309,7 +319,7 @@ def everything(scene: Scene) -> dict[bytes, Any]:
 def writes(scene: Scene, numbers: dict[str, int]) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Calls that change tasks and labels."""
     c, task, other = scene.curriculum, scene.task, scene.other
-    label = "b" if c.get_task_stats(task).label == "a" else "a"  # type: ignore[union-attr]
+    label = "b" if c.get_task_stats(task).label == "a" else "a"
     yield "update_many", lambda: c.update_many([(t, 1.0, numbers) for t in (task, other)])
     yield "report_failure", lambda: c.report_failure(task, "broken", permanent=True)
     yield "set_label", lambda: c.set_label(task, label)

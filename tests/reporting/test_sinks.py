@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from redis_curriculum import Curriculum
@@ -359,6 +360,19 @@ def test_tensorboard_files_are_read_back(curriculum: Curriculum, tmp_path: Path)
         same(own, entry, rel=1e-6)  # float32
 
 
+def test_tensorboard_shows_the_picture(curriculum: Curriculum, tmp_path: Path) -> None:
+    module = "tensorboard.backend.event_processing.event_accumulator"
+    accumulator = pytest.importorskip(module).EventAccumulator(str(tmp_path))
+    entries = report_epochs(curriculum, TensorBoard(tmp_path, media_every=2))
+    accumulator.Reload()
+    images = accumulator.Images("curriculum/plot")
+    assert [image.step for image in images] == [0, 2]
+    assert len(accumulator.Scalars("curriculum/epoch/number")) == len(entries)
+    for image in images:
+        with PIL.Image.open(io.BytesIO(image.encoded_image_string)) as picture:
+            assert (picture.size, picture.mode) == ((image.width, image.height), "RGBA")
+
+
 class FakeRun:
     """A W&B run that is someone else's."""
 
@@ -472,6 +486,50 @@ def test_wandb_offline_is_read_back(
         same(own, entry, rel=1e-12)
 
 
+def test_wandb_gets_a_table_of_labels_and_the_picture(
+    curriculum: Curriculum, offline: Offline
+) -> None:
+    run = offline.run
+    entries = report_epochs(curriculum, WeightsAndBiases(run, media_every=2))
+    rows = offline.rows()
+    assert len(rows) == len(entries)
+    for row, entry in zip(rows, entries, strict=True):
+        assert row["curriculum/epoch/number"] == entry.report.epoch
+        table, image = (
+            {p.rpartition("/")[2]: x for p, x in row.items() if f"/{k}/" in p}
+            for k in ("labels", "plot")
+        )
+        assert bool(table) == bool(image) == (entry.report.epoch % 2 == 0)
+        if not table:
+            continue
+        (files,) = (path for path in offline.directory.rglob("files"))
+        content = json.loads((files / str(table["path"])).read_text())
+        of = dict(zip(content["columns"], zip(*content["data"], strict=True), strict=True))
+        assert of["label"] == ("b", 'say "hi"/0')
+        for column, figure in (
+            ("probability", "per_label_stats/b/sample_prob"),
+            ("success_rate", "per_label_stats/b/success_rate"),
+            ("learning_progress", "per_label_stats/b/learning_progress"),
+            ("samples", "sampling_counts/b"),
+            ("tasks", "pool_composition/b"),
+        ):
+            assert of[column][0] == pytest.approx(entry.figures[figure])
+        assert (None in of["failures"], None in of["evictions"]) == (False, False)
+        with PIL.Image.open(files / str(image["path"])) as picture:
+            assert picture.size == (image["width"], image["height"])
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, "2", True])
+def test_pictures_come_at_a_count_of_epochs(tmp_path: Path, every: Any) -> None:
+    for make in (
+        lambda: TensorBoard(tmp_path, media_every=every),
+        lambda: WeightsAndBiases(FakeRun(), media_every=every),
+    ):
+        with pytest.raises(InvalidInputError, match="media_every must be"):
+            make()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_row_of_yours_is_dropped_at_steps_of_yours(
     url: str, name: str, curriculum: Curriculum, offline: Offline
 ) -> None:
@@ -553,6 +611,19 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, f"{package}.summary.writer.event_file_writer", None)
     with pytest.raises(CurriculumError, match=rf"{package} is missing: pip install"):
         make(tmp_path)
+
+
+def test_pictures_without_matplotlib_name_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for make in (
+        lambda: TensorBoard(tmp_path, media_every=1),
+        lambda: WeightsAndBiases(FakeRun(), media_every=1),
+    ):
+        with pytest.raises(CurriculumError, match=r"redis-curriculum\[plot\]"):
+            make()
 
 
 # --- the guide -----------------------------------------------------------------------------------
