@@ -28,6 +28,7 @@ from redis_curriculum.errors import (
     CurriculumError,
     EmptyPoolError,
     KeyTypeError,
+    LostWritesWarning,
     MalformedStateError,
     ScriptError,
 )
@@ -103,7 +104,7 @@ class Scene:
     def end(self) -> None:
         """Close the handle, whatever the server says of it."""
         if self.curriculum is not None:
-            with suppress(CurriculumError):
+            with suppress(CurriculumError, LostWritesWarning):
                 self.curriculum.close()
 
     def __enter__(self) -> Self:
