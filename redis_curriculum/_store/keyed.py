@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from redis_curriculum._protocol.plan import Plan, Sleep
+from redis_curriculum._protocol.stored import malformed
 from redis_curriculum._store.calls import Argument, Write
 from redis_curriculum._store.contracts import BATCH
 from redis_curriculum._store.distinct import choosing
 from redis_curriculum._store.fill import POLL_S, Filling, Supplied
+from redis_curriculum._store.play import IN_VAIN, MOST_IN_VAIN
 from redis_curriculum._store.store import Store
 from redis_curriculum._values.rules import In, validate_label
-from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.errors import EmptyPoolError, InvalidInputError
 
 MOST_BATCHES: Final = 256
 """So many batches are kept at most, the latest."""
@@ -21,6 +23,8 @@ MOST_IDS: Final = 2**18
 """And fewer of them if batches are large: of one size, this many ids together."""
 BATCH_SIZE: Final = In("[1, 16384]")
 _LOOKS_BACK: Final = In("[0, 255]")
+_KNOWN: Final = 2
+"""Which argument of the script says how many ids are known."""
 
 
 def keyed_draw(key: object, count: object, skip_right: object, skip_wrong: object) -> KeyedDraw:
@@ -45,6 +49,8 @@ class KeyedDraw(Supplied[list[int]]):
     """Ids from a pass over the pool, which are to follow them."""
     shortages: int = field(default=0, init=False, compare=False)
     """How many calls in a row have found fewer than they should."""
+    in_vain: int = field(default=0, init=False, compare=False)
+    """Answers in a row that brought no task, though there are enough."""
     filling: Filling | None = field(default=None, init=False, compare=False)
 
     def steps(self, store: Store) -> Plan[list[int]]:
@@ -58,12 +64,29 @@ class KeyedDraw(Supplied[list[int]]):
                 self.write = Write(store.script(BATCH), self._words(store))
             write = self.write
             _, version, size, asked, words = yield from store.worker.send(self)
-            self._take(store, write, asked, [int(word) for word in words.split()])
+            self._take(store, write, asked, self._ids_in(store, words))
+            self._count_in_vain(write, is_enough=size >= self.count)
             if version != store.config_version:
                 yield from self.reload(store)
             if size < self.count and not self.ids:
                 yield from self._wait(store, size)
         return self.ids
+
+    def _ids_in(self, store: Store, words: str) -> list[int]:
+        try:
+            return [int(word) for word in words.split()]
+        except ValueError:  # somebody has put something else among the tasks
+            self.write = None
+            key = f"{store.server.keys.pool}batches"
+            raise malformed(key, self.key, words) from None
+
+    def _count_in_vain(self, write: Write, *, is_enough: bool) -> None:
+        """End the call after so many answers without a task."""
+        is_more = len(self.ids) > int(write.args[_KNOWN])
+        self.in_vain = self.in_vain + 1 if is_enough and not is_more else 0
+        if self.in_vain == MOST_IN_VAIN:
+            self.in_vain = 0
+            raise EmptyPoolError(IN_VAIN)
 
     def _words(self, store: Store) -> list[Argument]:
         # Where too few others are left, what would be passed over is drawn all the same.

@@ -32,6 +32,10 @@ from redis_curriculum.tasks.task import Task
 
 MOST_DRAWS: Final = 1_000_000
 MOST_IN_VAIN: Final = 10
+IN_VAIN: Final = (
+    f"{MOST_IN_VAIN} answers in a row brought no task, though there are some: the indices do not"
+    " agree with the records; check(repair=True) rebuilds them"
+)
 """A draw may end early without a task, since its trials are bounded; so often it never does."""
 
 
@@ -261,10 +265,7 @@ class Play(Supplied[Step]):
         self.in_vain = self.in_vain + 1 if is_in_vain else 0
         if self.in_vain == MOST_IN_VAIN:
             self.in_vain = 0
-            raise EmptyPoolError(
-                f"{MOST_IN_VAIN} answers in a row brought no task, though there are some: the"
-                " indices do not agree with the records; check(repair=True) rebuilds them"
-            )
+            raise EmptyPoolError(IN_VAIN)
         if answer and answer.malformed:
             task_id, name, value = answer.malformed
             raise malformed(store.server.keys.task(task_id), name, value)

@@ -23,11 +23,14 @@ from redis_curriculum.config import (
     DebiasedProgressConfig,
     GroupProgressConfig,
     LearningProgressConfig,
+    PassesConfig,
+    UniformConfig,
 )
 from redis_curriculum.errors import (
     CurriculumError,
     EmptyPoolError,
     KeyTypeError,
+    LostWritesWarning,
     MalformedStateError,
     ScriptError,
 )
@@ -45,6 +48,8 @@ FAMILIES = {
     ),
     "label_first": DebiasedProgressConfig(),
     "by_tasks": DebiasedProgressConfig(label_mass="tasks", least_count=2),
+    "passes": PassesConfig(),
+    "uniform": UniformConfig(),
     "by_state": GroupProgressConfig(label_factor="progress"),
 }
 
@@ -103,7 +108,7 @@ class Scene:
     def end(self) -> None:
         """Close the handle, whatever the server says of it."""
         if self.curriculum is not None:
-            with suppress(CurriculumError):
+            with suppress(CurriculumError, LostWritesWarning):
                 self.curriculum.close()
 
     def __enter__(self) -> Self:
@@ -377,6 +382,25 @@ def test_something_else_in_place_of_the_events_is_met_before_anything_is_written
             with pytest.raises(KeyTypeError, match="events"):
                 call()
             assert everything(scene) == before, what
+
+
+@pytest.mark.timeout(60)
+def test_a_batch_whose_indices_bring_no_task_ends_with_a_word(
+    server: RunningServer, name: str
+) -> None:
+    """The number of the pass is gone, and every task is of a later one: it went on for ever."""
+    with Scene(server, name, "passes") as scene:
+        scene.client.delete(f"{scene.keys.pool}own_pool:pass")
+        handed_out = f"{scene.keys.pool}own_tasks:handed_out"
+        scene.client.zadd(handed_out, dict.fromkeys(scene.curriculum.task_ids(), 10**9))
+        with pytest.raises(EmptyPoolError, match="answers in a row"):
+            scene.curriculum.get_batch("k", 3)
+    with Scene(server, name, "uniform") as scene:
+        for part in ("fresh", "learning", "ripe"):
+            scene.client.delete(f"{scene.keys.pool}{part}")
+        scene.client.zadd(f"{scene.keys.pool}learning", {f"no id {i}": 0 for i in range(SIZE)})
+        with pytest.raises(MalformedStateError, match="k"):
+            scene.curriculum.get_batch("k", 3)
 
 
 def test_draws_whose_indices_are_gone_end_with_a_word(server: RunningServer, name: str) -> None:
