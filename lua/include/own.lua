@@ -4,7 +4,10 @@
 --@generated own
 
 local function own_value(own, of)
-  return call(own.is_text and 'HGET' or 'ZSCORE', pool .. own.key, of)
+  if own.is_text then
+    return call('HGET', pool .. own.key, of)
+  end
+  return call('ZSCORE', pool .. own.key, of)
 end
 
 -- Appends names and values of a task or label; keys: OWN_TASKS or OWN_LABELS.
@@ -32,7 +35,11 @@ end
 
 local function forget_own(keys, of)
   for _, own in ipairs(keys) do
-    call(own.is_text and 'HDEL' or 'ZREM', pool .. own.key, of)
+    if own.is_text then
+      call('HDEL', pool .. own.key, of)
+    else
+      call('ZREM', pool .. own.key, of)
+    end
   end
 end
 

@@ -663,7 +663,8 @@ def test_a_key_of_another_type_is_a_typed_error_later(
     for error in failed:
         assert type(error) is KeyTypeError
         assert "something else stands" in str(error)
-        assert error.applied == "unknown", "a script may have met it halfway"
+        # A script may have met it halfway; the event stream is looked at before the first write.
+        assert error.applied == ("no" if key == "events" else "unknown")
     curriculum.check(repair=True)
     assert len(curriculum.get_tasks(3)) == 3
     assert [line for line in curriculum.check() if not HISTORY.search(line)] == []

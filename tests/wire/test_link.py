@@ -27,7 +27,7 @@ from redis_curriculum.errors import (
 from tests.families import VARIANTS
 from tests.wire.network import Network, Server, Words, replies
 
-SCRIPT = load("repair_labels")
+SCRIPT = load("forget")
 PORT = 6379
 HOME = "redis://home"
 CLUSTER = "redis+cluster://a,b,c"
