@@ -17,7 +17,7 @@ for _, id in ipairs(drawn) do
 end
 for label, times in pairs(by_label) do
   save_label(label)
-  times = string.format('%d', times) -- a number would be printed to 17 digits, each time
+  times = times == 1 and '1' or string.format('%d', times) -- a number is printed to 17 digits, each time
   increase(pool .. 'count:samples', label, times)
   increase(epoch_prefix .. 'samples', label, times)
 end

@@ -6,15 +6,16 @@ local AVERAGES =
 
 -- The rate of an average after n results.
 local function rate_at(k, n, rates, warm_up)
-  local rate = warm_up[k] / (n + warm_up[k])
-  return rate > rates[k] and rate or rates[k]
+  local falling = warm_up[k] / (n + warm_up[k])
+  return falling > rates[k] and falling or rates[k]
 end
 
 -- One result more, the n-th from 0.
 local function fold_averages(p, s, n, rates, warm_up)
   local widest, last = 0, nil
   for k = 1, #rates do
-    local name, rate = AVERAGES[k], rate_at(k, n, rates, warm_up)
+    local name = AVERAGES[k]
+    local rate = rate_at(k, n, rates, warm_up)
     local a = p[name] or 0
     if k == 1 then
       local squared = p.average_squared or 0
@@ -33,12 +34,14 @@ end
 -- Of a label that has results.
 local function debiased_weight(p, rates, warm_up, noise_factor)
   local n = p.completion_count - 1
-  local a, x = p.average_0, rate_at(1, n, rates, warm_up)
+  local a = p.average_0
+  local x = rate_at(1, n, rates, warm_up)
   local variance = p.average_squared - a * a
   variance = (variance > 0 and variance or 0) + 1 / (n + 5)
   local best = 0
   for k = 2, #rates do
-    local b, y = p[AVERAGES[k]], rate_at(k, n, rates, warm_up)
+    local b = p[AVERAGES[k]]
+    local y = rate_at(k, n, rates, warm_up)
     local chance = noise_factor * variance * (x / (2 - x) + y / (2 - y) - 2 * x * y / (x + y - x * y))
     local progress = (a - b) * (a - b) - chance
     best = progress > best and progress or best

@@ -2,16 +2,16 @@
 -- written: where somebody has overwritten one, those before it go back, and the script ends.
 -- Needs: call, malformed
 -- Gives: increase, counted
-local increased = {}
+local increased, increased_size = { '', '', '', '', '', '' }, 0 -- key, label and amount of each
 
 local function increase(key, label, by)
   local done, said = pcall(call, 'HINCRBY', key, label, by)
   if done then
-    local n = #increased
-    increased[n + 1], increased[n + 2], increased[n + 3] = key, label, by
+    local n = increased_size
+    increased[n + 1], increased[n + 2], increased[n + 3], increased_size = key, label, by, n + 3
     return
   end
-  for i = #increased, 3, -3 do
+  for i = increased_size, 3, -3 do
     call('HINCRBY', increased[i - 2], increased[i - 1], string.format('%d', -increased[i]))
   end
   said = type(said) == 'table' and said.err or said -- a text before Redis 7
@@ -23,5 +23,5 @@ end
 
 -- The change is made: what is counted from here on is another one.
 local function counted()
-  increased = {}
+  increased_size = 0
 end

@@ -5,19 +5,23 @@
 
 -- Its fields are nil before the first result.
 local function load_pool()
-  local p, key = {}, pool .. 'statistics'
-  local data = POOL_STATISTICS[1] and call('HGET', key, 'stats')
-  if data then
-    if #data ~= 8 * #POOL_STATISTICS then
-      malformed(key, 'stats', data)
+  local p = {}
+  if POOL_STATISTICS[1] then
+    local key = pool .. 'statistics'
+    local data = call('HGET', key, 'stats')
+    if data then
+      if #data ~= 8 * #POOL_STATISTICS then
+        malformed(key, 'stats', data)
+      end
+      unpack_pool(p, data)
     end
-    unpack_pool(p, data)
   end
   return p
 end
 
 local function store_pool(p)
   if POOL_STATISTICS[1] then
-    call('HSET', pool .. 'statistics', 'stats', pack_pool(p))
+    local packed = pack_pool(p)
+    call('HSET', pool .. 'statistics', 'stats', packed)
   end
 end

@@ -78,14 +78,13 @@ local function quota_picks()
     total = total + (row.share or malformed(pool .. 'labels', row.label, string.format('%g', row.part)))
   end
   return function()
-    local v, upto = uniform(), 0
-    if rest == 0 then -- then the shares may sum to less than 1
-      v = v * total
-    end
+    local v, upto, id = uniform(), 0, nil
+    v = rest == 0 and v * total or v -- without others the shares may sum to less than 1
     for i, row in ipairs(rows) do
       upto = upto + row.share
       if v < upto or (rest == 0 and i == #rows) then
-        return member_of(row.label)
+        id = member_of(row.label)
+        return id
       end
     end
     return pick_other(has_quota)

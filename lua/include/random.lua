@@ -3,10 +3,11 @@
 -- hexadecimal digits each: decimal ones cost 15,000 instructions a draw more to read and to write.
 -- Needs: call, meta_key, meta, malformed
 -- Gives: uniform, index, store_random
-if not meta[4] or #meta[4] ~= 48 or string.find(meta[4], '%X') then
+local s10, s11, s12, s20, s21, s22 = string.match(meta[4] or '',
+  '^(%x%x%x%x%x%x%x%x)(%x%x%x%x%x%x%x%x)(%x%x%x%x%x%x%x%x)(%x%x%x%x%x%x%x%x)(%x%x%x%x%x%x%x%x)(%x%x%x%x%x%x%x%x)$')
+if not s10 then
   malformed(meta_key, 'random', meta[4])
 end
-local s10, s11, s12, s20, s21, s22 = string.match(meta[4], '^(........)(........)(........)(........)(........)(........)$')
 s10, s11, s12 = tonumber(s10, 16), tonumber(s11, 16), tonumber(s12, 16)
 s20, s21, s22 = tonumber(s20, 16), tonumber(s21, 16), tonumber(s22, 16)
 if s10 + s11 + s12 == 0 or s10 >= 4294967087 or s11 >= 4294967087 or s12 >= 4294967087
@@ -14,7 +15,7 @@ if s10 + s11 + s12 == 0 or s10 >= 4294967087 or s11 >= 4294967087 or s12 >= 4294
   malformed(meta_key, 'random', meta[4])
 end
 
-local function number()
+local function next_number()
   local p1 = 1403580 * s11 - 810728 * s10
   p1 = p1 % 4294967087
   if p1 < 0 then
@@ -31,14 +32,16 @@ local function number()
 end
 
 local function uniform()
-  return number() * 2.328306549295727688e-10
+  local n = next_number()
+  return n * 2.328306549295727688e-10
 end
 
 -- Exactly uniform in 0 .. n - 1: numbers in the incomplete last run of n are drawn again.
 local function index(n)
   local limit, k = 4294967087 - 4294967087 % n, 0
   for _ = 1, 16 do
-    k = number() - 1
+    local drawn_number = next_number()
+    k = drawn_number - 1
     if k < limit then
       break
     end

@@ -1,7 +1,7 @@
 -- record: a whole record as field, value, ...: what stands in it as text, then every statistic by name, printed. Where both
 -- have a name, the later one is the truth.
--- Needs: call, fields_of, unpack_task, unpack_label, TASK_FIELDS, LABEL_FIELDS, TASK_STATISTICS, LABEL_STATISTICS,
---   own_of, OWN_TASKS
+-- Needs: call, fields_of, read_task, read_label, TASK_FIELDS, LABEL_FIELDS, TASK_STATISTICS, LABEL_STATISTICS, own_of,
+--   OWN_TASKS
 -- Gives: whole_task, whole_label
 local function whole(key, unpack_statistics, fields, names)
   local found, stats = fields_of(key, fields), call('HGET', key, 'stats')
@@ -23,7 +23,7 @@ local function whole(key, unpack_statistics, fields, names)
 end
 
 local function whole_task(key)
-  local found = whole(key, unpack_task, TASK_FIELDS, TASK_STATISTICS)
+  local found = whole(key, read_task, TASK_FIELDS, TASK_STATISTICS)
   if found[1] then
     own_of(OWN_TASKS, string.match(key, '%d+$'), found)
   end
@@ -31,5 +31,5 @@ local function whole_task(key)
 end
 
 local function whole_label(key)
-  return whole(key, unpack_label, LABEL_FIELDS, LABEL_STATISTICS)
+  return whole(key, read_label, LABEL_FIELDS, LABEL_STATISTICS)
 end

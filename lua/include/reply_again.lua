@@ -3,9 +3,9 @@
 -- Gives: reply_again
 local function reply_again()
   local drawn = call('HGET', worker_key, 'drawn') or ''
-  local number, wanted, words = string.match(drawn, '^(%d+) (%d+)\n(.*)$')
+  local last, wanted, words = string.match(drawn, '^(%d+) (%d+)\n(.*)$')
   local answer = { 1, tonumber(meta[7]), 0, 0, 0 }
-  if number == sequence then
+  if last == sequence then
     answer[3] = tonumber(wanted)
     for word in string.gmatch(words, '[^\n]+') do
       answer[#answer + 1] = word

@@ -2,9 +2,10 @@
 -- 0 evicted. Everything is read and computed before the first write.
 -- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
 --   save_label, store_task, store_label, store_pool, part_of, rank, index_ready, index_results, increase, counted, RESULT_WIDTH,
---   numbers_of, whole_number, results, results_first, results_last
+--   whole_number, results, results_first, results_last
 -- Gives: outcomes
-local outcomes, tasks, labels, late, of_pool = {}, {}, {}, 0, load_pool()
+local outcomes, tasks, labels, late = {}, {}, {}, 0
+local of_pool = load_pool()
 for i = results_first, results_last, RESULT_WIDTH do
   local id, text = results[i], results[i + 1]
   local task = tasks[id]
@@ -18,9 +19,7 @@ for i = results_first, results_last, RESULT_WIDTH do
       label = load_label(task.label)
       labels[task.label] = label
     end
-    fold_pool(of_pool, task, score, numbers_of(results, i))
-    fold_task(task, score, numbers_of(results, i))
-    fold_label(label, score, numbers_of(results, i))
+    --@generated folds
     task.count, task.last_score = task.count + 1, text
     label.count, label.last_score = label.count + 1, text
     outcomes[#outcomes + 1] = 1
@@ -35,7 +34,7 @@ end
 index_ready(tasks, labels)
 for name, label in pairs(labels) do
   save_label(name)
-  local times = string.format('%d', label.count) -- a number would be printed to 17 digits, each time
+  local times = label.count == 1 and '1' or string.format('%d', label.count) -- a number is printed to 17 digits, each time
   increase(pool .. 'count:completions', name, times)
   increase(epoch_prefix .. 'completions', name, times)
 end
@@ -47,7 +46,8 @@ for id, task in pairs(tasks) do
     if task.failing then
       call('HDEL', task.key, 'consecutive_failures')
     end
-    local part, part_before = part_of(task.completion_count), part_of(task.completion_count - task.count)
+    local part = part_of(task.completion_count)
+    local part_before = part_of(task.completion_count - task.count)
     local score = rank(task)
     if part ~= part_before then
       call('ZREM', pool .. part_before, id)

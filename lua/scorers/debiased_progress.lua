@@ -11,7 +11,8 @@ local function fold_label(p, s, cost)
   fold_averages(p, s, n, rates, warm_up)
   if cost_aware then
     local average = p.average_cost or 1
-    p.average_cost = average + rate_at(1, n, rates, warm_up) * (cost - average)
+    local rate = rate_at(1, n, rates, warm_up)
+    p.average_cost = average + rate * (cost - average)
   end
 end
 

@@ -34,7 +34,9 @@ local function fold_task(p, s)
     p.p_true = p.p_true + ema_timescale * (s - p.p_true)
   end
   if use_bidirectional then
-    p.learning_progress = math.abs(reweighted(p.p_fast) - reweighted(p.p_slow))
+    local newer = reweighted(p.p_fast)
+    local older = reweighted(p.p_slow)
+    p.learning_progress = math.abs(newer - older)
   else
     local variance = p.ema_squared - p.reward_ema * p.reward_ema
     p.learning_progress = math.sqrt(variance > 0 and variance or 0)
@@ -47,8 +49,6 @@ local function rank(p)
 end
 
 local function weight(p)
-  if weight_is_rank then
-    return p.learning_progress or 0
-  end
-  return (p.learning_progress or 0) + performance_bonus_weight * (p.p_true or 0)
+  local progress = p.learning_progress or 0
+  return weight_is_rank and progress or progress + performance_bonus_weight * (p.p_true or 0)
 end

@@ -21,9 +21,12 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from redis_curriculum._protocol.inline import inlined
 from redis_curriculum._protocol.splice import Splice, Variant, without_unused
 from redis_curriculum.errors import ScriptError
 
+STRAIGHT: Final = ("record", "sample", "step")
+"""Scripts of an episode: what they cost counts more than how they read on the server."""
 _KIND: Final = r"(?:doubles|flag|float|int|JSON|str)"
 _FIELD: Final = rf"\w+ {_KIND}(?: [\[(][^\])]*[\])])?"
 _KEY: Final = re.compile(r"-- (?P<table>KEYS)\[(?P<n>\d+)\] (?P<name>\w+) \w+ \S+")
@@ -107,6 +110,7 @@ def load(name: str, variant: Variant = Variant()) -> Script:  # noqa: B008  # fr
     contract, head = _parse(name, where, header)
     whole = Splice(folder(), variant).text(f"{header}\n{head}\n{body}", where)
     source = without_unused(whole)
+    source = inlined(source) if name in STRAIGHT else source
     script = Script(
         name=name,
         arguments=contract.arguments,

@@ -92,10 +92,12 @@ def _variant(packing: _Packing, reported: int, tuples: tuple[tuple[str, int], ..
         generated={
             "hypers": "".join(_hypers(family, dict(tuples))),
             "unpacking": "".join(packing.unpacking()),
+            "reading": "".join(packing.reading()),
             "packing": "".join(packing.packing()),
             "statistic_names": "".join(packing.names()),
             "pool_statistics": "".join(packing.of_pool()),
-            "result": "".join(_result(reported)),
+            "result": f"local RESULT_WIDTH = {2 + reported}\n",
+            "folds": "".join(_folds(reported)),
             "own": "".join(_own_keys(family)),
             **_taken(folder_of(family)),
         },
@@ -162,13 +164,16 @@ def _hypers(family: type[Scorer], tuples: Mapping[str, int]) -> Iterator[str]:
             yield f"local {name} = {{ {', '.join(parts[name])} }}\n"
 
 
-def _result(reported: int) -> Iterator[str]:
-    """How many arguments a result is, and those after the score, as numbers."""
-    yield f"local RESULT_WIDTH = {2 + reported}\n"
-    numbers = ", ".join(f"tonumber(results[i + {2 + n}])" for n in range(reported))
-    yield f"local function numbers_of({'results, i' if reported else ''})\n"
-    yield f"  return {numbers}\n" if reported else ""
-    yield "end\n"
+def _folds(reported: int) -> Iterator[str]:
+    """A result into what the family keeps; the arguments after its score are numbers."""
+    numbers = [f"number_{n + 1}" for n in range(reported)]
+    if numbers:
+        values = ", ".join(f"tonumber(results[i + {2 + n}])" for n in range(reported))
+        yield f"local {', '.join(numbers)} = {values}\n"
+    given = ", ".join(["score", *numbers])
+    yield f"fold_pool(of_pool, task, {given})\n"
+    yield f"fold_task(task, {given})\n"
+    yield f"fold_label(label, {given})\n"
 
 
 @dataclass(frozen=True)
@@ -189,8 +194,22 @@ class _Packing:
         return dict(self.aliases)
 
     def unpacking(self) -> Iterator[str]:
-        """Lua's unpack_task and unpack_label: from bytes to the fields of a table."""
+        """Lua's new_task, unpack_task, new_label, unpack_label: from bytes to a table's fields."""
+        yield from self._new("task", ("label", "failing", "last_score", "rank_before"))
+        yield from self._new("label", ("index", "last_score"))
         yield from self._of_both("unpack", self._unpacking)
+
+    def _new(self, holder: Holder, fields: Sequence[str]) -> Iterator[str]:
+        """A table that has room for all its fields: it would be made anew as it grows."""
+        absent = [*fields, *(name for name in self._stored[holder] if name != "completion_count")]
+        filled = ["key = key", "completion_count = 0", "count = 0", *(f"{n} = nil" for n in absent)]
+        yield f"local function new_{holder}(key)\n"
+        yield f"  return {{ {', '.join(filled)} }}\n"
+        yield "end\n"
+
+    def reading(self) -> Iterator[str]:
+        """Lua's read_task and read_label, which do what unpack_task and unpack_label do."""
+        yield from self._of_both("read", lambda holder: self._unpacking(holder, "read"))
 
     def packing(self) -> Iterator[str]:
         """Lua's store_task and store_label: from the fields of a table to its hash."""
@@ -235,9 +254,9 @@ class _Packing:
     def _optional(self) -> set[str]:
         return {s.name for s in self.family.STATISTICS if s.is_optional}
 
-    def _unpacking(self, holder: Holder) -> Iterator[str]:
+    def _unpacking(self, holder: Holder, verb: str = "unpack") -> Iterator[str]:
         names = self._stored[holder]
-        yield f"local function unpack_{holder}(p, data, key)\n"
+        yield f"local function {verb}_{holder}(p, data, key)\n"
         yield f"  if #data ~= {8 * len(names)} then\n"
         yield "    malformed(key, 'stats', data)\n"
         yield "  end\n"

@@ -18,7 +18,7 @@ from tests.families import VARIANTS, whole
 
 INCLUDES = {path.stem: path.read_text() for path in sorted((folder() / "include").glob("*.lua"))}
 OF_FAMILY = ["hypers", "packing", "unpacking", "statistic_names", "pool_statistics", "result"]
-OF_FAMILY += ["own", "noted", "note_again", "note_or_next"]
+OF_FAMILY += ["own", "reading", "folds", "noted", "note_again", "note_or_next"]
 
 
 def parts_of(kind: str) -> dict[str, str]:

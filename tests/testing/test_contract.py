@@ -96,8 +96,8 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "weight": (
         "draw",
-        "  if weight_is_rank then\n    return p.learning_progress or 0",
-        "  if weight_is_rank then\n    return p.learning_progress and 0.5 or 0",
+        "return weight_is_rank and progress or",
+        "return weight_is_rank and (progress > 0 and 0.5 or 0) or",
     ),
     "fewer are replaced": (
         "draw",

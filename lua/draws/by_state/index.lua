@@ -2,7 +2,7 @@
 -- Needs: call, pool, weight, state, cell_at, fixed_weight, cell_add, place_label, place_again, tasks_of, whole_number,
 --   label_factor_is_progress
 -- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave
-local index_field = 'stats'
+local index_field
 
 local function index_loaded(p)
   if p.label then -- a task

@@ -1,8 +1,8 @@
 -- index: keep labels where draws look for them (_sampling/label_first.py). Of each label's tasks there is a sorted set
 -- beside the set, so that one can be found by its place.
--- Needs: call, pool, label_mass_is_tasks, look_up, place_label, tasks_of, place_again
+-- Needs: call, pool, label_mass_is_tasks, look_up, place_found, tasks_of, place_again
 -- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave
-local index_field = 'stats'
+local index_field
 
 local function index_loaded() end
 
@@ -18,14 +18,17 @@ local ready = {}
 local function index_ready(_, labels)
   for name, label in pairs(labels) do
     ready[name] = look_up(name, label)
-    ready[name].tasks = label_mass_is_tasks and tasks_of(name) or 1
+    if label_mass_is_tasks then
+      ready[name].tasks = tasks_of(name)
+    end
   end
 end
 
 -- After results were folded into these labels; each has tasks.
 local function index_results(_, labels)
   for name, label in pairs(labels) do
-    place_label(name, label, ready[name].tasks, ready[name])
+    local found = ready[name]
+    place_found(name, label, found.tasks, found)
   end
 end
 

@@ -15,6 +15,6 @@ end
 -- Any task of a label.
 local function member_of(label)
   local key = pool .. 'members:' .. label
-  local place = string.format('%d', index(call('ZCARD', key)))
+  local place = string.format('%d', index(call('ZCARD', key))) -- a number goes out with 17 digits
   return call('ZRANGE', key, place, place)[1]
 end

@@ -5,45 +5,42 @@ local MOST_TRIALS, is_spent = 1024, false
 
 -- Any label that is not capped.
 local function any_label()
-  local rest = judged.count - judged.start
+  local rest, set = judged.count - judged.start, judged
   local place = index(rest + young.count - young.start)
-  if place < rest then
-    return (label_at(judged, judged.start + place))
+  if place >= rest then
+    set, place = young, place - rest
   end
-  return (label_at(young, young.start + place - rest))
+  local name = label_at(set, set.start + place)
+  return name
 end
 
--- A label of a set by its score; v: where in the sum of the groups' 2^e. Nil: it was refused.
-local function weighed_at(set, v)
-  local start, tops, i = set.start, set.tops, 1
-  local count = set.counts[1]
-  while count and v >= count * tops[i] do
-    v, start, i = v - count * tops[i], start + count, i + 1
-    count = set.counts[i]
-  end
-  if count and count > 0 then
-    local label, score = label_at(set, start + index(count))
-    return uniform() * tops[i] < score and label or nil
-  end
-end
-
--- A label that is not capped, by its mass.
+-- A label that is not capped, by its mass. A trial chooses a place in the sum of the groups' 2^e, then may refuse its label.
 local function weighed_label()
+  local accepted
   for _ = 1, MOST_TRIALS do
-    local v, label = uniform() * (judged.envelope + young.envelope * young.unit), nil
-    if v < judged.envelope then
-      label = weighed_at(judged, v)
-    else
-      label = weighed_at(young, (v - judged.envelope) / young.unit)
+    local v, set = uniform() * (judged.envelope + young.envelope * young.unit), judged
+    if v >= judged.envelope then
+      v, set = (v - judged.envelope) / young.unit, young
     end
-    if label then
-      return label
+    local start, tops, i = set.start, set.tops, 1
+    local size = set.counts[1]
+    while size and v >= size * tops[i] do
+      v, start, i = v - size * tops[i], start + size, i + 1
+      size = set.counts[i]
+    end
+    if size and size > 0 then
+      local name, its_score = label_at(set, start + index(size))
+      if uniform() * tops[i] < its_score then
+        accepted = name
+        break
+      end
     end
   end
+  return accepted
 end
 
 local function pick()
-  local v, cut_part, label = uniform() * (most * #capped + any_part + weighed_part), most * #capped, nil
+  local v, cut_part, label, id = uniform() * (most * #capped + any_part + weighed_part), most * #capped, nil, nil
   if v < cut_part then
     label = capped[math.min(math.floor(v / most) + 1, #capped)]
   elseif v < cut_part + any_part then
@@ -51,5 +48,8 @@ local function pick()
   else
     label = weighed_label()
   end
-  return label and member_of(label)
+  if label then
+    id = member_of(label)
+  end
+  return id
 end

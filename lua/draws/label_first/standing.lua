@@ -2,7 +2,13 @@
 -- out of their groups, so that the others are drawn as if they were alone.
 -- Needs: call, pool, floor, cap, label_mass_is_tasks, DRAWN, JUDGED_HIGH, JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS, malformed
 -- Gives: label_at, judged, young, capped, base, share_of_mass, most, any_part, weighed_part
-local judged, young, capped = { unit = 1, places = 4294967296 }, { unit = 1, places = 1 }, {}
+local function new_set(key, places)
+  return { key = key, unit = 1, places = places, mass = 0, counts = 0, tops = 0, count = 0, envelope = 0, start = 0 }
+end
+
+local capped = {}
+local judged = new_set(pool .. DRAWN, 4294967296)
+local young = new_set(pool .. 'young', 1)
 local groups = call('GET', pool .. 'groups') or malformed(pool .. 'groups', 'counts')
 local groups_size = 16 + 4 * (JUDGED_GROUPS + YOUNG_GROUPS)
 if #groups < groups_size then -- it grows as it is written to
@@ -10,8 +16,8 @@ if #groups < groups_size then -- it grows as it is written to
 end
 judged.mass, young.mass = struct.unpack('>i8i8', groups)
 
-local function label_at(set, place)
-  place = string.format('%d', place)
+local function label_at(set, at)
+  local place = string.format('%d', at)
   local found = call('ZREVRANGE', set.key, place, place, 'WITHSCORES')
   if not found[1] then -- fewer stand there than are counted
     malformed(pool .. 'groups', 'counts', place)
@@ -22,7 +28,7 @@ end
 -- Those of `size` groups that hold labels, from the one of 2^high down: how many labels each holds, and its 2^e; `first`: its
 -- place among the counts. Then how many labels there are, and the sum of 2^e over these. Two are read as one number, exact
 -- for up to 2^21 labels in a group: reading each costs twice as much.
-local function read_groups(set, key, first, high, size)
+local function read_groups(set, first, high, size)
   local counts, tops, n, count, envelope = {}, {}, 0, 0, 0
   local twos, top = math.floor(size / 2), math.ldexp(1, high)
   local format = '>' .. string.rep('i8', twos) .. string.rep('I4', size % 2)
@@ -45,16 +51,13 @@ local function read_groups(set, key, first, high, size)
   if size % 2 == 1 then
     note(stored[twos + 1], top)
   end
-  set.key, set.counts, set.tops, set.count, set.envelope, set.start = key, counts, tops, count, envelope, 0
+  set.counts, set.tops, set.count, set.envelope = counts, tops, count, envelope
 end
 
-if label_mass_is_tasks then
-  read_groups(judged, pool .. DRAWN, 0, JUDGED_HIGH, JUDGED_GROUPS)
-  read_groups(young, pool .. 'young', JUDGED_GROUPS, YOUNG_HIGH, YOUNG_GROUPS)
-else -- a weight is not above 2; each young label stands for 1
-  read_groups(judged, pool .. DRAWN, JUDGED_HIGH - 1, 1, JUDGED_GROUPS - JUDGED_HIGH + 1)
-  read_groups(young, pool .. 'young', JUDGED_GROUPS + YOUNG_HIGH, 0, YOUNG_GROUPS - YOUNG_HIGH)
-end
+-- Without label_mass 'tasks' a weight is not above 2, and each young label stands for 1: the groups above are empty.
+local judged_skipped, young_skipped = label_mass_is_tasks and 0 or JUDGED_HIGH - 1, label_mass_is_tasks and 0 or YOUNG_HIGH
+read_groups(judged, judged_skipped, JUDGED_HIGH - judged_skipped, JUDGED_GROUPS - judged_skipped)
+read_groups(young, JUDGED_GROUPS + young_skipped, YOUNG_HIGH - young_skipped, YOUNG_GROUPS - young_skipped)
 if young.mass > 0 and judged.count > 0 then
   local largest = call('ZREVRANGE', pool .. 'weights', 0, 0, 'WITHSCORES')
   young.unit = tonumber(largest[2] or malformed(pool .. 'groups', 'counts', string.format('%.0f', judged.count)))
@@ -72,11 +75,11 @@ local function cut(set)
       i = i + 1
     else
       if base + share_of_mass * (set.tops[i] * set.unit) <= most then
-        return
+        break
       end
       local label, score = label_at(set, set.start)
       if base + share_of_mass * (score * set.unit) <= most then
-        return
+        break
       end
       capped[#capped + 1] = label
       set.mass = set.mass - math.floor(score * set.places + 0.5)

@@ -3,7 +3,7 @@
 -- Needs: call, pool, weight, fresh_until, pooling_is_label, unpack_label, whole_number
 -- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave, shift, fixed
 local index_field = 'eligible_count'
-local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
+local EXACT, PLACES = 4503599627370496, 1099511627776 -- 2^52: a sum of two such is exact in a double; 2^40: of a weight
 local floor = math.floor
 local s, q0, q1, q2 = 0, 0, 0, 0 -- what is due to each
 
@@ -24,7 +24,7 @@ local function index_ready() end -- all that results change has been read
 
 -- A weight as an integer of 40 binary places.
 local function fixed(y)
-  return floor(y * 1099511627776 + 0.5)
+  return floor(y * PLACES + 0.5)
 end
 
 local function sums_due(field, amount)
@@ -64,17 +64,14 @@ end
 
 -- `before` tasks of weight y1 become `after` tasks of weight y2.
 local function sums_move(before, y1, after, y2)
-  local a1, a2 = fixed(y1), fixed(y2)
-  if before == after and a1 == a2 then
-    return
-  end
+  local a1, a2 = floor(y1 * PLACES + 0.5), floor(y2 * PLACES + 0.5)
   local h1, h2 = floor(a1 / 2097152), floor(a2 / 2097152)
   local l1, l2 = a1 - h1 * 2097152, a2 - h2 * 2097152
-  if before == after then
-    sums_add_all(after, a2 - a1, l2 * l2 - l1 * l1, h2 * l2 - h1 * l1, h2 * h2 - h1 * h1)
-  else
+  if before ~= after then
     sums_add_all(-before, a1, l1 * l1, h1 * l1, h1 * h1)
     sums_add_all(after, a2, l2 * l2, h2 * l2, h2 * h2)
+  elseif a1 ~= a2 then
+    sums_add_all(after, a2 - a1, l2 * l2 - l1 * l1, h2 * l2 - h1 * l1, h2 * h2 - h1 * h1)
   end
 end
 
@@ -86,7 +83,8 @@ local function index_results(tasks, labels)
       local label = labels[task.label]
       label.joining = (label.joining or 0) + (was and 0 or 1)
       if not pooling_is_label then
-        sums_move(was and 1 or 0, task.weight_before, 1, weight(task))
+        local own = weight(task)
+        sums_move(was and 1 or 0, task.weight_before, 1, own)
       end
     end
   end
@@ -96,7 +94,8 @@ local function index_results(tasks, labels)
       call('HSET', label.key, 'eligible_count', count + joining)
     end
     if pooling_is_label then
-      sums_move(count, label.weight_before, count + joining, weight(label))
+      local own = weight(label)
+      sums_move(count, label.weight_before, count + joining, own)
     end
   end
   sums_flush()

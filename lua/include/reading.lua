@@ -1,0 +1,3 @@
+-- reading: what `unpacking` gives, for the few calls that pass it on: there it is called in one place, which saves a function.
+-- Needs: malformed
+--@generated reading
