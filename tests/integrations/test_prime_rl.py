@@ -109,7 +109,8 @@ def test_bad_input_is_named(sampler: CurriculumSampler, url: str, name: str) -> 
     for tasks in ([*TASKS, TASKS[3]], [SimpleNamespace()], []):
         with pytest.raises(InvalidInputError, match="rows"):
             CurriculumSampler(tasks, url, name)
-    for more in ({"ahead": 0}, {"ahead": True}, {"skip_right": 256}, {"key": ""}):
+    bad: list[dict[str, Any]] = [{"ahead": 0}, {"ahead": True}, {"skip_right": 256}, {"key": ""}]
+    for more in bad:
         with pytest.raises(InvalidInputError) as raised:
             CurriculumSampler(TASKS, url, name, label=by_level, **more)
         assert raised.value.field in more
