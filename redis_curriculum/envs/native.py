@@ -139,9 +139,7 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
             within = self._mode is AutoresetMode.SAME_STEP
             ended_in = infos.setdefault("final_info", {}) if within and ended else infos
             failed = self._report(ended, ended_in)
-            rewards, terminations, truncations = cut_off(
-                failed, rewards, terminations, truncations
-            )
+            rewards, terminations, truncations = cut_off(failed, rewards, terminations, truncations)
             self._begin(self._waits.copy() if within else begun, infos)
             self._hand_out(self._assignments.upcoming)
         return observations, rewards, terminations, truncations, infos

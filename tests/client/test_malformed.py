@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -407,7 +408,7 @@ def test_something_of_another_kind_is_met_before_anything_is_written(
                 task, curriculum = scene.task, scene.curriculum
                 call = {
                     **dict(writes(scene, numbers)),
-                    "set_weights": lambda c=curriculum, t=task: c.set_weights({t: 2.0}),
+                    "set_weights": partial(curriculum.set_weights, {task: 2.0}),
                 }[what]
                 key = f"{scene.keys.pool}{place}"
                 scene.client.delete(key)

@@ -139,7 +139,7 @@ def test_processes_share_it_though_their_parent_does_not_use_it(start: Start, me
 def test_a_pickled_handle_leads_to_it_from_any_process(
     start: Start,
     tmp_path: Path,
-    freed: None,  # noqa: ARG001
+    freed: None,
 ) -> None:
     """Such as a worker of Ray, which this program has not started."""
     with pytest.MonkeyPatch.context() as patch:
