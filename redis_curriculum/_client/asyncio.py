@@ -228,7 +228,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
     async def end_epoch(self, *, step: int | None = None) -> EpochReport:
         """Close the current epoch, open the next, and return what happened in the closed one.
 
-        For one owner, the trainer. About 20 round trips, more with hundreds of labels. Never are
+        For one owner, the trainer. Some 25 round trips, more with hundreds of labels. Never are
         two epochs closed by one call and its repetitions; the step is that of the first call.
 
         Raises:

@@ -255,7 +255,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
 
         For one owner, the trainer: the epoch that is closed is the one this handle believes
         current (``epoch``). Counting goes on all the time, each count falls into one epoch. Nothing
-        else resets a counter. About 20 round trips, more with hundreds of labels.
+        else resets a counter. Some 25 round trips, more with hundreds of labels.
 
         The same call, made again after an error, goes on with the epoch it was closing: never
         are two closed, and the step is that of the first call.
