@@ -43,6 +43,7 @@ Every error says whether the call that raised it changed the curriculum: ``error
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -338,6 +339,13 @@ def without_password(text: str) -> str:
     """Return a text in which whatever may be a password of a URL is ``***``. Internal."""
     text = re.sub(r"(://[^/@:]*):.*@", r"\1:***@", text)
     return re.sub(r"(?i)([?&][^=&\s]*passw[^=&\s]*=)[^&\s'\"]*", r"\1***", text)
+
+
+def not_listening(error: OSError, host: str, port: int) -> CurriculumError:
+    """Return what is raised where a port cannot be listened on. Internal."""
+    if error.errno == errno.EADDRINUSE:
+        return CurriculumError(f"port {port} of {host} is in use: choose another (0: any free one)")
+    return CurriculumError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
 
 
 def _short(value: object, limit: int = 200) -> str:

@@ -1,14 +1,15 @@
 -- created: put a new task into the pool, fresh. The caller has checked that there is room.
--- Needs: call, pool, save_task, save_label, epoch_prefix, join_label, index_join, check_label, begin_own, index_check,
+-- Needs: call, pool, save_task, save_label, epoch_prefix, join_label, index_join, check_pool, check_label, begin_own, index_check,
 --   OWN_TASKS
 -- Gives: check_creation, create_task
-local function check_creation(label)
+local function check_creation(id, label)
+  check_pool(id)
   check_label(label, 'created')
   index_check(label, { completion_count = 0 })
 end
 
 local function create_task(id, label, params, created_ms)
-  check_creation(label)
+  check_creation(id, label)
   save_task(id)
   save_label(label)
   call('HSET', pool .. 'task:' .. id, 'label', label, 'params', params, 'created_ms', created_ms, 'completion_count', 0,

@@ -1,15 +1,17 @@
 -- malformed: end the script where somebody has overwritten a field, before it writes, with RCMALFORMED key;field;value.
 -- Bytes that do not stand for themselves are spelled %XX; no third part: there is no such field.
--- Gives: malformed, whole_number
+-- Needs: call
+-- Gives: malformed, whole_number, of_kind
+local function spelled(text)
+  return (string.gsub(text, '[^%w_:{}.,/+@~-]', function(byte)
+    return string.format('%%%02X', string.byte(byte))
+  end))
+end
+
 local function malformed(key, field, value)
-  local said = { key, field }
+  local said = { spelled(key), spelled(field) }
   if value then
-    said[3] = string.sub(value, 1, 60)
-  end
-  for i, text in ipairs(said) do
-    said[i] = string.gsub(text, '[^%w_:{}.,/+@~-]', function(byte)
-      return string.format('%%%02X', string.byte(byte))
-    end)
+    said[3] = spelled(string.sub(value, 1, 60))
   end
   assert(false, 'RCMALFORMED ' .. table.concat(said, ';')) -- `error` may be an argument's name
 end
@@ -20,4 +22,12 @@ local function whole_number(key, field, text)
     malformed(key, field, text)
   end
   return tonumber(text)
+end
+
+-- See that a key holds what it should, or nothing, before anything is written.
+local function of_kind(kind, key)
+  local found = call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then
+    assert(false, 'RCTYPE ' .. spelled(key))
+  end
 end

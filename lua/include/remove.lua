@@ -1,11 +1,12 @@
 -- remove: evict one task: record, sorted set, label entry and indices together. Returns what it was; nil if it has no record.
--- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label, check_label,
+-- Needs: call, pool, load_task, save_task, save_label, index_leave, epoch_prefix, leave_label, check_pool, check_label,
 --   forget_own, index_check, OWN_TASKS
 -- Gives: check_removal, remove_task
 
 -- See that all a removal changes can be read, before anything is written. Returns the task; nil if it has no record.
 local function check_removal(id)
   local task = load_task(id)
+  check_pool(id)
   if task then
     check_label(task.label, 'evictions')
     index_check(task.label, task)

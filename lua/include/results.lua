@@ -1,7 +1,7 @@
 -- results: apply the results (task_id, score, numbers that the family asks for) that `results` holds; outcomes: 1 applied,
 -- 0 evicted. Everything is read and computed before the first write.
 -- Needs: call, pool, meta_key, epoch_prefix, load_task, load_label, load_pool, fold_task, fold_label, fold_pool, save_task,
---   save_label, store_task, store_label, store_pool, part_of, rank, index_ready, index_results, increase, counted, RESULT_WIDTH,
+--   save_label, store_task, store_label, store_pool, part_of, rank, index_ready, index_results, increase, take_back, counted, RESULT_WIDTH,
 --   whole_number, results, results_first, results_last
 -- Gives: outcomes
 local outcomes, tasks, labels, late = {}, {}, {}, 0
@@ -38,6 +38,11 @@ for name, label in pairs(labels) do
   increase(pool .. 'count:completions', name, times)
   increase(epoch_prefix .. 'completions', name, times)
 end
+local placed, said = pcall(index_results, tasks, labels) -- before the records: something else may stand at its keys
+if not placed then
+  local reason = take_back(said)
+  assert(false, reason)
+end
 counted()
 for id, task in pairs(tasks) do
   if task then
@@ -60,7 +65,6 @@ end
 for _, label in pairs(labels) do
   store_label(label)
 end
-index_results(tasks, labels)
 if late < #outcomes then
   store_pool(of_pool)
 end

@@ -29,7 +29,7 @@ end
 --@include event
 --@include created
 for at = specs_first, specs_last, specs_width do
-  check_creation(specs[at + 1])
+  check_creation(specs[at], specs[at + 1])
 end
 local now, answer, first_id, first_label = now_ms(), { 0 }, nil, nil
 for at = specs_first, specs_last, specs_width do

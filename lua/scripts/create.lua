@@ -29,7 +29,7 @@ end
 --@include event
 --@include created
 for i = specs_first, specs_last, specs_width do
-  check_creation(specs[i + 2])
+  check_creation(specs[i + 1], specs[i + 2])
 end
 local now, at, created, first_id, first_label = now_ms(), specs_first, 0, nil, nil
 while at <= specs_last and created < missing do

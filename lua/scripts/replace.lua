@@ -41,7 +41,7 @@ for _, id in ipairs(evicted) do
   check_removal(id)
 end
 for i = specs_first, specs_last, specs_width do
-  check_creation(specs[i + 2])
+  check_creation(specs[i + 1], specs[i + 2])
 end
 for _, id in ipairs(evicted) do
   skip_taken()

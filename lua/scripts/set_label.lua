@@ -22,6 +22,7 @@ end
 --@include check_label
 local task = load_task(task_id)
 if task and task.label ~= label then
+  check_pool(task_id)
   check_label(task.label, 'completions')
   check_label(label, 'completions')
   index_check(task.label, task)

@@ -16,6 +16,10 @@ if repeated then
 end
 --@include moment
 --@include event
+of_kind('zset', pool .. 'task_weights')
+for at = specs_first, specs_last, specs_width do
+  of_kind('hash', pool .. 'task:' .. specs[at])
+end
 local answer, first, count = { 0 }, nil, 0
 for at = specs_first, specs_last, specs_width do
   local id, weight = specs[at], specs[at + 1]

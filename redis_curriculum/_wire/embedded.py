@@ -15,7 +15,8 @@ keeper held by the process that waits for ``users`` and then stops the server: e
 So two first users start one server (one of them gets ``keeper``), a user who arrives while the
 last one leaves either keeps the server or waits for its end and starts the next, a killed server
 is started again by the next connection and a killed keeper is replaced by the next user that comes
-or goes. A forked child counts as a user until it ends or closes its handle.
+or goes. A forked child counts as a user until it ends or closes its handle. A handle's process
+uses the server of its run until it ends, so that its next handle finds the same state.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ RUN_NAME: Final = "[A-Za-z0-9_-]{1,64}"
 
 SOCKET: Final = "redis.sock"
 LOG: Final = "server.log"
+
+_KEPT: Final[dict[Path, int]] = {}
+"""The shared locks that this process holds until it ends, by the server's directory."""
 
 _START_S: Final = 30.0
 _PAUSE_S: Final = 0.01
@@ -217,6 +221,11 @@ class Attachment:
                     " use the same directory?)"
                 )
             time.sleep(_PAUSE_S)
+
+    def keep(self) -> None:
+        """Let this process use the server until it ends, whoever closes what."""
+        if self._users is not None and self.directory not in _KEPT:
+            _KEPT[self.directory] = os.dup(self._users)
 
     def close(self) -> None:
         """Stop using the server; it ends if nobody else does. May be called again."""

@@ -317,6 +317,8 @@ class Link:
                 self._attachment.ensure_running()
             else:
                 self._attachment = attach(Path(path) if path else None, self._address.run)
+                if not path:
+                    self._attachment.keep()
             return {"path": str(self._attachment.socket_path)}
 
     def _detach(self) -> None:

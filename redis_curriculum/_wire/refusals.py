@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from redis import exceptions
 
@@ -80,6 +80,11 @@ def _malformed(detail: str) -> MalformedStateError:
     return malformed(key, field, value[0] if value else None)
 
 
+def _other_type(key: str) -> KeyTypeError:
+    what = f"something else stands at our key {key}; remove it or choose another name"
+    return KeyTypeError(what, key=key)
+
+
 _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCSTALE": _stale,
     "RCFENCED": lambda detail: WorkerFencedError(
@@ -92,9 +97,7 @@ _ERRORS: Final[dict[str, Callable[[str], CurriculumError]]] = {
     "RCGAP": lambda detail: SequenceGapError(
         f"the server has seen this worker's writes only up to number {detail}", last=int(detail)
     ),
-    "RCTYPE": lambda detail: KeyTypeError(
-        f"something else stands at our key {detail}; remove it or choose another name", key=detail
-    ),
+    "RCTYPE": lambda detail: _other_type(unquote(detail)),
     "RCCONFIG": lambda detail: ConfigChangedError(int(detail)),
     "RCUNINDEXED": lambda detail: UnindexedError(
         f"the indices of config version {detail} are not complete; call reindex first"

@@ -53,6 +53,7 @@ _SAID_ELSEWHERE: Final = {
 _SHAPE: Final = re.compile(r"(?P<scheme>[A-Za-z+]+)://(?P<rest>[^?#]*)(?:\?(?P<query>[^#]*))?")
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?")
 _NO_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]*\])|:(?!\d{1,5}(?:[,/#]|$))[^,/]*")
+_ONE_WORD: Final = re.compile(r"[\w.:/,+@~%-]*")
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 _PLAIN: Final = "/:"  # what needs no escape in an option
 
@@ -293,7 +294,10 @@ class _Parts:
             match = _HOST.fullmatch(part)
             if not match or not 0 < int(match["port"] or port) < 2**16:
                 raise _bad("with a host and a port of 1 to 65535", self.url)
-            hosts.append((match["v6"] or unquote(match["host"]), int(match["port"] or port)))
+            host = match["v6"] or unquote(match["host"])
+            if not _is_name(host):
+                raise _bad("with a host that can be looked up", self.url)
+            hosts.append((host, int(match["port"] or port)))
         if len(hosts) > 1 and not many:
             raise _bad("with one host (several need +sentinel or +cluster)", self.url)
         return tuple(hosts)
@@ -326,6 +330,15 @@ def _options(url: str, query: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def _is_name(host: str) -> bool:
+    """Whether DNS could know it: no blanks, no empty part, none of over 63 characters."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return not re.search(r"[\s\x00-\x1f\x7f=/?#@]", host)
+
+
 def _bad(rule: str, url: str) -> InvalidURLError:
     return InvalidURLError("url", rule, _masked(url))
 
@@ -333,8 +346,9 @@ def _bad(rule: str, url: str) -> InvalidURLError:
 def _masked(url: str) -> str:
     """Return a URL, whatever is wrong with it, without anything that may be a password.
 
-    All before the last ``@`` may be one, and so may what follows a colon and is no port, and the
-    value of an option that is not known.
+    All before the last ``@`` may be one, and so may what follows a colon and is no port, all that
+    an equals sign assigns outside of the options, and the value of an option that is not known or
+    holds more than one word.
     """
     start = re.match(r"(?:[A-Za-z+]+:)?/{0,3}", url)
     head, rest = (url[: start.end()], url[start.end() :]) if start else ("", url)
@@ -344,10 +358,11 @@ def _masked(url: str) -> str:
         head += f"{name[0] if name else ''}:***@"
     place, query, options = re.sub(r"#.*", "#***", rest, flags=re.DOTALL).partition("?")
     place = _NO_PORT.sub(lambda match: match[1] or ":***", place)
+    place = re.sub(r"=.*", "=***", place, flags=re.DOTALL)
     return head + place + query + "&".join(map(_masked_option, options.split("&")))
 
 
 def _masked_option(option: str) -> str:
-    name, found, _ = option.partition("=")
-    known = name in ("db", "prefix", *_TLS_OPTIONS, *_WITHOUT_EFFECT)
+    name, found, text = option.partition("=")
+    known = name in ("db", "prefix", *_TLS_OPTIONS, *_WITHOUT_EFFECT) and _ONE_WORD.fullmatch(text)
     return option if known or not option else f"{name if found else ''}{found}***"

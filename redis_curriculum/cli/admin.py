@@ -99,7 +99,7 @@ def _ask(question: str) -> None:
         CurriculumError: The answer was no.
     """
     if not sys.stdin.isatty():
-        raise InvalidInputError("--yes", "given where there is no terminal to ask at", "nothing")
+        raise InvalidInputError("--yes", "given where there is no terminal to ask at", value=False)
     if not typer.confirm(question, err=True):
         raise CurriculumError("nothing was deleted")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 import threading
@@ -16,7 +15,7 @@ from redis_curriculum._admin.names import names
 from redis_curriculum._values.libraries import imported
 from redis_curriculum.cli.output import print_json, print_line, say
 from redis_curriculum.cli.session import AsJson, Session, SomeLabels, Url, labels_of, session
-from redis_curriculum.errors import CurriculumError, CurriculumNotFoundError
+from redis_curriculum.errors import CurriculumError, CurriculumNotFoundError, not_listening
 from redis_curriculum.reporting.labels import MOST_LABELS, Labels
 from redis_curriculum.reporting.metrics import PREFIX, Reading, families, reading
 
@@ -50,7 +49,7 @@ def metrics(
         try:
             httpd, thread = client.start_http_server(port, host, registry)
         except OSError as error:
-            raise _not_listening(error, host, port) from error
+            raise not_listening(error, host, port) from error
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: over.set())
         where = f"http://{host}:{httpd.server_port}/metrics"
@@ -63,12 +62,6 @@ def metrics(
         httpd.shutdown()
         httpd.server_close()
         thread.join()
-
-
-def _not_listening(error: OSError, host: str, port: int) -> CurriculumError:
-    if error.errno == errno.EADDRINUSE:
-        return CurriculumError(f"port {port} of {host} is in use: choose another with --port")
-    return CurriculumError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
 
 
 class Collector:

@@ -128,7 +128,7 @@ class Session:
     def _others(self, name: str) -> str:
         known = self.run(names(self.address, self.settings.retry_deadline_s))
         if not known:
-            return "it has none that this user may read"
+            return "there is none yet that this user may read"
         near = difflib.get_close_matches(name, known, 1)
         guess = f"did you mean {near[0]!r}? " if near else ""
         more = f" and {len(known) - _TOLD} more" if len(known) > _TOLD else ""

@@ -25,7 +25,12 @@ from redis_curriculum._client.looking import CurriculumRow, Looker
 from redis_curriculum.dashboard.feed import Feeds
 from redis_curriculum.dashboard.page import TEMPLATE, Page, text
 from redis_curriculum.dashboard.settings import Settings
-from redis_curriculum.errors import CurriculumError, InvalidInputError, without_password
+from redis_curriculum.errors import (
+    CurriculumError,
+    InvalidInputError,
+    not_listening,
+    without_password,
+)
 
 COOKIE: Final = "redis-curriculum-dashboard"
 _LIST_MS: Final = 3000
@@ -75,8 +80,8 @@ class Dashboard:
         interval_s: From one reading to the next.
 
     Raises:
-        InvalidInputError: The port is in use, or there is no such address.
-        CurriculumError: Nothing can be read.
+        InvalidInputError: An origin is none.
+        CurriculumError: The port is in use, there is no such address, or nothing can be read.
     """
 
     def __init__(
@@ -141,8 +146,7 @@ class Dashboard:
                 **options,
             )
         except OSError as error:
-            rule = "free to listen at (--port chooses another; 0: any that is free)"
-            raise InvalidInputError("--port", rule, f"{address}:{port} ({error})") from None
+            raise not_listening(error, address, port) from error
 
     def _make(self, doc: Document) -> None:
         """Fill the document of one browser."""

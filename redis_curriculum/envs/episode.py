@@ -69,7 +69,7 @@ class Played:
 def number(value: object) -> float:
     """Return a number, or an array or tensor of one, as a float; NaN for anything else."""
     if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.item()
+        value = math.nan if np.ma.is_masked(value) else value.item()
     if isinstance(value, (str, bytes, bytearray, complex, np.complexfloating)):
         return math.nan  # float() reads texts, and drops an imaginary part
     try:
@@ -126,6 +126,14 @@ def refuse_key(info: Mapping[str, Any], env: object, task: Task) -> None:
             " rename it in the environment, and wrap an environment once only"
         )
         raise MisuseError(complaint(str(env), task, what))
+
+
+def cut_off(failed: Sequence[int], *arrays: Any) -> tuple[Any, Any, Any]:
+    """Let episodes whose task failed be truncated, with reward 0; of the arrays of a step."""
+    rewards, terminations, truncations = map(np.array, arrays) if failed else arrays
+    if failed:
+        rewards[failed], terminations[failed], truncations[failed] = 0, False, True
+    return rewards, terminations, truncations
 
 
 def mean(values: Sequence[float]) -> float:

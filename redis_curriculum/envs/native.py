@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from redis_curriculum.envs.apply import check_function
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.episode import INFO_KEY, Played, scored
+from redis_curriculum.envs.episode import INFO_KEY, Played, complaint, cut_off, scored
 from redis_curriculum.errors import InvalidInputError, TaskApplyError
 from redis_curriculum.tasks.task import Task
 
@@ -42,6 +43,9 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
     ``apply_tasks`` is called before the slots are reset. In the autoreset mode SAME_STEP a slot is
     reset within the step that ends its episode. So there its next task is drawn one episode ahead,
     and what ``apply_tasks`` sets must have no effect before the next reset.
+
+    A reward that is no finite number is handed on as 0. Its episode is played to its end, which is
+    then a truncation with reward 0, and is the task's failure, as is one without a score in range.
 
     Args:
         env: The environment: Gymnasium's ``VectorEnv``, or an object with ``reset`` and ``step``
@@ -126,13 +130,16 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
         playing = ~self._waits
         self._totals[playing] += np.asarray(rewards, dtype=np.float64)[playing]
         self._lengths[playing] += 1
+        if not np.isfinite(rewards).all():  # their totals stay so, and fail at the end
+            rewards = np.where(np.isfinite(rewards), rewards, 0)
         begun = self._waits.copy() if self._mode is AutoresetMode.NEXT_STEP else over & False
         ended = {int(i): self._played(int(i), infos) for i in np.flatnonzero(over & playing)}
         self._waits = (over & playing) | (self._waits & ~begun)
         if ended or begun.any():
             within = self._mode is AutoresetMode.SAME_STEP
             ended_in = infos.setdefault("final_info", {}) if within and ended else infos
-            self._report(ended, ended_in)
+            failed = self._report(ended, ended_in)
+            rewards, terminations, truncations = cut_off(failed, rewards, terminations, truncations)
             self._begin(self._waits.copy() if within else begun, infos)
             self._hand_out(self._assignments.upcoming)
         return observations, rewards, terminations, truncations, infos
@@ -156,13 +163,19 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
         assert task is not None  # noqa: S101 - it is being played
         total = float(self._totals[i])
         played, score = Played(task, total, int(self._lengths[i])), self._score
+        if not np.isfinite(total):
+            what = "a reward of the episode is no finite number"
+            error = TaskApplyError(complaint(str(self.env), task, what))
+            return replace(played, has_ended=True).failed(error)
         own = None if score is None else lambda infos: score(infos, i)
         return scored(played, own, infos, str(self.env))
 
-    def _report(self, ended: dict[int, Played], infos: Infos) -> None:
-        if ended:
-            for i, entries in self._assignments.settle(ended).items():
-                self._tell(infos, i, entries)
+    def _report(self, ended: dict[int, Played], infos: Infos) -> list[int]:
+        """Report what ended, and tell of it; return the slots whose task failed."""
+        reports = self._assignments.settle(ended) if ended else {}
+        for i, entries in reports.items():
+            self._tell(infos, i, entries)
+        return [i for i, entries in reports.items() if "error" in entries]
 
     def _begin(self, mask: NDArray[np.bool_], infos: Infos) -> None:
         """Begin episodes in some slots, and tell of them."""
@@ -196,9 +209,11 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
             self._applied[i] = tasks[i]
 
     def _set_spaces(self, env: Any) -> None:
-        """Take over the spaces; where the environment has those of a slot only, batch them."""
+        """Take over the spaces there are; of those of a slot only, make batched ones."""
         for space in ("observation_space", "action_space"):
-            own = getattr(env, space)
+            own = getattr(env, space, None)
+            if own is None:
+                continue
             single = getattr(env, f"single_{space}", None)
             setattr(self, f"single_{space}", own if single is None else single)
             setattr(self, space, batch_space(own, self.num_envs) if single is None else own)
@@ -213,10 +228,11 @@ def _slots(env: Any, given: int | None) -> int:
         InvalidInputError: Nobody says it, the environment says another, or there are
             sub-environments.
     """
-    if isinstance(env, gymnasium.Env) or hasattr(getattr(env, "unwrapped", env), "envs"):
+    own = getattr(env, "num_envs", None)
+    single = isinstance(env, gymnasium.Env) and own is None  # EnvPool's are Env, too
+    if single or hasattr(getattr(env, "unwrapped", env), "envs"):
         rule = "one without sub-environments; CurriculumEnv and CurriculumVectorEnv take the others"
         raise InvalidInputError("env", rule, env)
-    own = getattr(env, "num_envs", None)
     found = own if given is None else given
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise InvalidInputError("num_envs", "the number of slots", found)

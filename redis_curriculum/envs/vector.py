@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import gymnasium
@@ -11,7 +10,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.episode import INFO_KEY, Played
+from redis_curriculum.envs.episode import INFO_KEY, Played, cut_off
 from redis_curriculum.envs.spaces import are_alike
 from redis_curriculum.errors import TaskApplyError
 from redis_curriculum.tasks.task import Task
@@ -109,7 +108,7 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
                 for i, report in reports.items():
                     self._tell(ended_in, i, report)
                 failed = [i for i, report in reports.items() if "error" in report]
-                rewards, terminations, truncations = _cut_off(
+                rewards, terminations, truncations = cut_off(
                     failed, rewards, terminations, truncations
                 )
                 observations, infos = self._begin(observations, infos, begun, None)
@@ -191,14 +190,6 @@ def _check(env: object) -> None:
                     f"{env}: sub-environment {i} has the {space} {other}, the first one {first};"
                     " any task may come to any of them: pad the spaces to one for all"
                 )
-
-
-def _cut_off(failed: list[int], *arrays: Any) -> tuple[Any, Any, Any]:
-    """Let episodes whose task failed be truncated, with reward 0; of the arrays of a step."""
-    rewards, terminations, truncations = map(copy.copy, arrays) if failed else arrays
-    if failed:
-        rewards[failed], terminations[failed], truncations[failed] = 0, False, True
-    return rewards, terminations, truncations
 
 
 def _take(infos: Infos) -> dict[int, Played]:

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from redis_curriculum._client.blocking import Curriculum
 from redis_curriculum._values.rules import In, validate_label
-from redis_curriculum.errors import InvalidInputError, StaleGenerationError, WorkerFencedError
+from redis_curriculum.config import CurriculumConfig, GroupProgressConfig
+from redis_curriculum.errors import (
+    CurriculumNotFoundError,
+    InvalidInputError,
+    StaleGenerationError,
+    WorkerFencedError,
+)
 from redis_curriculum.tasks import Table
 from redis_curriculum.tasks.outcome import Outcome
 
@@ -144,6 +150,15 @@ class Prompts:
         self._step, self._taken = self._step + 1, 0
         return rows
 
+    def rows(self, end: float = math.inf) -> Iterator[int]:
+        """Yield rows one by one, up to a step; one round trip for each batch."""
+        while self._step < end:
+            for row in self.batch(self._step)[self._taken :]:
+                self._taken += 1
+                if self._taken >= self.batch_size:
+                    self._step, self._taken = self._step + 1, 0
+                yield row
+
     def begin_pass(self) -> int:
         """Begin a pass, or go on with the one that a loaded state was in; return where it ends."""
         if self._resumes:
@@ -153,12 +168,6 @@ class Prompts:
                 self._step, self._taken = self._step + 1, 0
             self._end = self._step + self.num_batches
         return self._end
-
-    def take(self, count: int) -> None:
-        """Note that so many more rows of the next batch are handed out."""
-        self._taken += count
-        if self._taken >= self.batch_size:
-            self._step, self._taken = self._step + 1, 0
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -258,6 +267,21 @@ class Prompts:
         self.key, self._step, self._taken = found["key"], found["step"], found["taken"]
         self._end = found["end"]
         self._resumes = self._step < self._end
+
+
+def opened(url: str, name: str, table: Table) -> Curriculum:
+    """Open the curriculum of a table's rows; where there is none, create it.
+
+    A new one gets ``GroupProgressConfig``, an existing one keeps what it has.
+
+    Raises:
+        ConfigMismatchError: The curriculum has other rows.
+    """
+    try:
+        return Curriculum.open(url, name, generator=table, resume="must")
+    except CurriculumNotFoundError:
+        config = CurriculumConfig(task_generator=table, algorithm=GroupProgressConfig())
+        return Curriculum.open(url, name, config)
 
 
 def groups_of(rows: Any, scores: Any, success: float = 1.0) -> list[Group]:

@@ -53,11 +53,7 @@ class PromptSampler(Prompts, _Sampler):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[int]:
         """Yield the rows of a pass; one round trip for each batch."""
-        end = self.begin_pass()
-        while self.step < end:
-            for row in self.batch(self.step)[self._taken :]:
-                self.take(1)
-                yield row
+        yield from self.rows(self.begin_pass())
 
     def __len__(self) -> int:
         """Return the number of rows in a pass."""

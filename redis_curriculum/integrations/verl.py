@@ -17,13 +17,13 @@ verl makes the sampler in the process that drives the training. Set a password i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis_curriculum._client.blocking import Curriculum
 from redis_curriculum._values.libraries import imported, require
-from redis_curriculum.config import CurriculumConfig, GroupProgressConfig
-from redis_curriculum.errors import CurriculumNotFoundError, InvalidInputError
+from redis_curriculum.errors import InvalidInputError
+from redis_curriculum.integrations.prompts import opened
 from redis_curriculum.integrations.torch import PromptSampler
 from redis_curriculum.tasks import Table
 
@@ -73,20 +73,17 @@ class CurriculumSampler(PromptSampler, _Base):  # type: ignore[misc]
         data = getattr(data_source, "dataframe", data_source)
         self._rows = _rows_by_index(data)
         table = Table(data, label=given.label, params=[])
-        try:
-            curriculum = Curriculum.open(given.url, given.name, generator=table, resume="must")
-        except CurriculumNotFoundError:
-            config = CurriculumConfig(task_generator=table, algorithm=GroupProgressConfig())
-            curriculum = Curriculum.open(given.url, given.name, config)
         size: Any = data_config.get("gen_batch_size") or data_config.get("train_batch_size")
-        super().__init__(
-            curriculum,
-            size,
-            key=given.key,
-            skip_right=given.skip_right,
-            skip_wrong=given.skip_wrong,
-            success=given.success,
-        )
+        with ExitStack() as unless_whole:
+            super().__init__(
+                unless_whole.enter_context(opened(given.url, given.name, table)),
+                size,
+                key=given.key,
+                skip_right=given.skip_right,
+                skip_wrong=given.skip_wrong,
+                success=given.success,
+            )
+            unless_whole.pop_all()
 
     def update(self, batch: Any) -> Any:  # type: ignore[override]
         """Report the groups of a training batch (``DataProto``); verl calls it after each step.

@@ -100,8 +100,13 @@ class Ending(Call[EpochReport]):
             raise
 
     def steps(self, store: Store) -> Plan[EpochReport]:
-        """Close the epoch, note how far its labels have come, and read its report."""
+        """Close the epoch, note how far its labels have come, and read its report.
+
+        What the report is made of is read before, too: if it cannot be read, nothing is closed.
+        """
         if not self.is_begun:
+            if self.write is None:
+                yield from epoch_report(store, self.epoch)
             yield from self._close(store)
         if self.rows is None:
             success, progress, self.spread = yield from _standing(store)

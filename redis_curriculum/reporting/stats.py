@@ -164,7 +164,7 @@ def read_census(store: Store) -> Plan[Census]:
         age_ms=np.maximum(now_ms - created, 0),
         counts=counts,
         epoch=number(keys, "epoch", epoch),
-        late_count=number(keys, "late_count", late_count),
+        late_count=number(keys, "late_count", late_count, 0),
         quarantined=quarantined,
     )
 

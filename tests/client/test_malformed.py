@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -382,6 +383,78 @@ def test_something_else_in_place_of_the_events_is_met_before_anything_is_written
             with pytest.raises(KeyTypeError, match="events"):
                 call()
             assert everything(scene) == before, what
+
+
+def kept(scene: Scene) -> tuple[dict[bytes, Any], list[Any]]:
+    """What each key holds; a count of 0 is none."""
+    hashes = state_of(scene)
+    others = {key: value for key, value in everything(scene).items() if key not in dict(hashes)}
+    return {k: v for k, v in others.items() if scene.client.type(k) != b"hash"}, hashes
+
+
+@pytest.mark.parametrize("family", ["by_tasks", "by_state"])
+def test_something_of_another_kind_is_met_before_anything_is_written(
+    server: RunningServer, name: str, family: str
+) -> None:
+    """It was met after a part of the task, of the label or of the results was written."""
+    met, offences = dict[str, set[str]](), list[str]()
+    shared = ["groups", "weights"] if family == "by_tasks" else ["weights", "young"]
+    parts = ["fresh", "learning", "ripe", "inactive", "task_weights", "quarantine"]
+    with Scene(server, name, family) as scene:
+        numbers = {"trials": 4} if family == "by_state" else {}
+        for place in ("label:a", "label:b", "members:b", *shared, *parts):
+            for what in [*dict(writes(scene, numbers)), "set_weights"]:
+                scene.begin()
+                task, curriculum = scene.task, scene.curriculum
+                call = {
+                    **dict(writes(scene, numbers)),
+                    "set_weights": partial(curriculum.set_weights, {task: 2.0}),
+                }[what]
+                key = f"{scene.keys.pool}{place}"
+                scene.client.delete(key)
+                scene.client.lpush(key, "somebody's")
+                before = kept(scene)
+                try:
+                    call()
+                except KeyTypeError:
+                    met.setdefault(what, set()).add(place)
+                    if kept(scene) != before:
+                        offences.append(f"{place}: {what} wrote half of it")
+    assert not offences, "\n".join(offences)
+    cold = {"add_tasks", "remove_tasks", "evict", "report_failure", "set_label"}
+    assert all({*parts} <= met[what] for what in cold)
+    assert all({"label:a", "label:b"} & met[what] for what in cold)
+    assert set(shared) <= met["add_tasks"]
+    assert shared[0] in met["update_many"] or family == "by_state"
+    assert met["set_weights"] == {"task_weights"}
+
+
+def test_an_epoch_is_not_closed_whose_report_cannot_be_read(
+    server: RunningServer, name: str
+) -> None:
+    """It was closed first, so that the next call closed another one."""
+    with Scene(server, name, "label_first") as scene:
+        keys, client, epoch = scene.keys, scene.client, scene.curriculum.epoch
+        former = keys.epoch(epoch - 1, "success")
+        for key, field in (
+            (former, "a"),
+            (keys.epoch(epoch, "completions"), "a"),
+            (keys.progress("a"), "stats"),
+            (keys.meta, "epoch_started_ms"),
+        ):
+            good = client.hget(key, field)
+            client.hset(key, field, "many")
+            with pytest.raises(MalformedStateError, match=field):
+                scene.curriculum.end_epoch()
+            assert client.hget(keys.meta, "epoch") == b"%d" % epoch, key
+            client.hset(key, field, good) if good is not None else client.hdel(key, field)
+        client.rename(former, "elsewhere")
+        client.set(former, "somebody's")
+        with pytest.raises(KeyTypeError):
+            scene.curriculum.end_epoch()
+        assert client.hget(keys.meta, "epoch") == b"%d" % epoch
+        client.rename("elsewhere", former)
+        assert scene.curriculum.end_epoch().epoch == epoch
 
 
 @pytest.mark.timeout(60)

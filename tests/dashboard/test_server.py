@@ -90,7 +90,7 @@ def test_mistakes_are_one_line(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         answer = cli("dashboard", "--port", port)
-        assert (answer.code, f"127.0.0.1:{port}" in answer.err) == (2, True)
+        assert (answer.code, f"port {port} of 127.0.0.1 is in use" in answer.err) == (1, True)
     assert "--origin must be HOST:PORT" in cli("dashboard", "--origin", "a:b:c").err
     assert cli("dashboard", "--port", "70000").code == 2
     assert cli("dashboard", "--interval", "0").code == 2

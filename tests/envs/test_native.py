@@ -109,6 +109,52 @@ def test_each_episode_is_reported_once_for_the_task_it_played(
     envs.close()
 
 
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_reward_or_score_that_is_none_fails_its_task_and_no_other(
+    opened: Opened, mode: AutoresetMode
+) -> None:
+    """The learner gets no such number; the failed episodes are truncated, with reward 0."""
+
+    class Sick(Walks):
+        def step(self, actions: Any) -> Any:
+            playing, at = [task.task_id for task in self.playing], self._at.copy()
+            seen, rewards, over, time, infos = super().step(actions)
+            worth = {sick[0]: np.nan, sick[1]: np.inf, sick[2]: -np.inf}
+            for i, task_id in enumerate(playing):
+                rewards[i] += worth.get(task_id, 0.0) if at[i] == 0 and infos["played"][i] else 0.0
+            return seen, rewards, over, time, infos
+
+    curriculum = opened()
+    sick = curriculum.task_ids()[:4]
+
+    def score(infos: Any, i: int) -> float:
+        return 7.0 if infos["played"][i] == sick[3] else 0.5
+
+    envs = CurriculumNativeVectorEnv(Sick(mode), curriculum, put, score)
+    envs.reset()
+    failed, well = set[int](), 0
+    for _ in range(60):
+        _, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
+        assert np.isfinite(rewards).all()
+        over = terminated | truncated
+        ended_in = infos.get("final_info", {}) if mode is AutoresetMode.SAME_STEP else infos
+        for i in np.flatnonzero(over):
+            task_id = int(ended_in["curriculum"]["task_id"][i])
+            if task_id in sick:
+                failed.add(task_id)
+                assert (rewards[i], terminated[i], truncated[i]) == (0.0, False, True)
+                assert not ended_in["curriculum"].get("_score", np.zeros(SLOTS, bool))[i]
+            else:
+                well += 1
+                assert terminated[i]
+        if mode is AutoresetMode.DISABLED and over.any():
+            envs.reset(options={"reset_mask": over})
+    assert failed == set(sick)
+    assert {task_id for task_id, _ in curriculum.failed} == set(sick)
+    assert len(curriculum.reports) == well > 20
+    assert curriculum.check() == []
+
+
 def test_gymnasiums_own_cart_poles(url: str, name: str) -> None:
     """``make_vec``'s default is one object for all poles; each gets its own length."""
     poles = Buckets(label="pole-{length}", buckets={"length": [0.25, 0.5, 1.0]})
@@ -164,6 +210,31 @@ def test_an_object_that_is_no_gymnasium_environment(opened: Opened) -> None:
     envs.reset()
     for _ in range(10):
         envs.step(envs.action_space.sample())
+    assert len(curriculum.reports) > 5
+    envs.close()
+
+
+class EnvPool(Pool, gymnasium.Env[Any, Any]):  # type: ignore[misc]
+    """As EnvPool makes them for Gymnasium: an ``Env`` that is a vector of them."""
+
+    num_envs = SLOTS
+
+
+class Bare(Pool):
+    """As one may write it in JAX: no spaces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.observation_space, self.action_space
+
+
+@pytest.mark.parametrize("kind", [EnvPool, Bare])
+def test_pools_of_other_libraries(opened: Opened, kind: type[Pool]) -> None:
+    curriculum = opened()
+    envs = CurriculumNativeVectorEnv(kind(), curriculum, put, num_envs=SLOTS)
+    envs.reset()
+    for _ in range(10):
+        envs.step(np.zeros(SLOTS, dtype=np.int64))
     assert len(curriculum.reports) > 5
     envs.close()
 

@@ -401,6 +401,7 @@ NO_SCORES = [
     (0.5 + 0j, "the score is"),
     (np.complex64(0.5), "the score is"),
     (np.array([0.25, 0.75]), "the score is array"),
+    (np.ma.array([0.25], mask=True), "the score is masked_array"),
     ([0.5], r"the score is \[0.5\]"),
     (10**400, "the score is 1000"),
     (Unreadable(), "the score is <tests.envs"),

@@ -139,4 +139,4 @@ def test_a_port_in_use(cli: Cli, curriculum: Curriculum, server: RunningServer) 
         port = taken.getsockname()[1]
         answer = cli("metrics", curriculum.name, "--port", port)
     assert (answer.code, answer.out) == (1, "")
-    assert f"port {port} of 127.0.0.1 is in use: choose another with --port" in answer.err
+    assert f"port {port} of 127.0.0.1 is in use: choose another" in answer.err

@@ -287,6 +287,7 @@ def test_half_a_script_at_the_end_of_the_append_only_file_counts_never(
         wait_for(partial(is_over, directory))
 
 
+@pytest.mark.usefixtures("freed")
 def test_without_a_directory_a_killed_server_has_lost_the_curriculum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

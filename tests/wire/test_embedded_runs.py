@@ -55,6 +55,18 @@ if __name__ == "__main__":
         process.start()
     sys.stdin.read()
 """
+REOPENING = """
+import sys, time
+from redis_curriculum import Curriculum, CurriculumConfig
+from redis_curriculum.tasks import Single
+
+config = CurriculumConfig(task_generator=Single(label="x", params={}), num_active_tasks=4)
+with Curriculum.open("embedded://", "same", config) as curriculum:
+    curriculum.get_task()
+time.sleep(0.3)  # a server without users ends at once
+with Curriculum.open("embedded://", "same", resume="must") as curriculum:
+    print(int(curriculum.stats()["num_scheduled"]), flush=True)
+"""
 LOADED = """
 import pickle, sys
 with pickle.load(open(sys.argv[1], "rb")) as curriculum:
@@ -96,6 +108,17 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+def test_a_program_that_closes_its_handle_finds_its_state_again(
+    start: Start, tmp_path: Path
+) -> None:
+    """As it trains first and evaluates then. At its end the server ends, too."""
+    program = start(REOPENING)
+    assert line(program) == "1"
+    program.communicate(timeout=60)
+    for place in tmp_path.glob("redis-curriculum-*-*"):
+        wait_for(partial(is_over, place))
+
+
 def test_a_second_program_gets_its_own(start: Start, tmp_path: Path) -> None:
     programs = [start(PROGRAM) for _ in range(2)]
     assert [line(program) for program in programs] == ["1", "1"]
@@ -113,7 +136,11 @@ def test_processes_share_it_though_their_parent_does_not_use_it(start: Start, me
     assert {line(program), line(program)} == {"1", "2"}
 
 
-def test_a_pickled_handle_leads_to_it_from_any_process(start: Start, tmp_path: Path) -> None:
+def test_a_pickled_handle_leads_to_it_from_any_process(
+    start: Start,
+    tmp_path: Path,
+    freed: None,
+) -> None:
     """Such as a worker of Ray, which this program has not started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(tmp_path))

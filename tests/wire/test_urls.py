@@ -167,6 +167,10 @@ MALFORMED = [
     "redis://u:S3CRET@[::1",
     "redis+sentinel://u:S3CRET@a,b",
     "unix://u:S3CRET@run/s",
+    "redis://h:6379,password=S3CRET,ssl=True",
+    "redis://h:6379/0&password=S3CRET",
+    "redis://h?db=0;password=S3CRET",
+    "host=h password=S3CRET",
     b"redis://u:S3CRET@h",
     ("redis://u:S3CRET@h",),
 ]
@@ -177,6 +181,14 @@ def test_a_malformed_url_never_shows_its_password(url: object) -> None:
     with pytest.raises(InvalidURLError) as caught:
         parse(url)
     assert "S3CRET" not in str(caught.value) + repr(caught.value) + repr(vars(caught.value))
+
+
+@pytest.mark.parametrize(
+    "host", ["a..b", ".", "x" * 64, "h h", "h%20h", "h\0h", "a%2Fb", "a;b=1"], ids=ascii
+)
+def test_a_host_that_cannot_be_looked_up_is_refused_as_such(host: str) -> None:
+    with pytest.raises(InvalidURLError, match="with a host that can be looked up"):
+        parse(f"redis+cluster://:S3CRET@h,{host}:6379")
 
 
 def test_a_url_in_the_place_of_something_else_hides_its_password() -> None:

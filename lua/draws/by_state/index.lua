@@ -1,6 +1,6 @@
 -- index: keep each task in the cell of its state, by its weight, and each label where it is looked for.
 -- Needs: call, pool, weight, state, cell_at, fixed_weight, cell_add, place_label, place_again, tasks_of, whole_number,
---   label_factor_is_progress
+--   label_factor_is_progress, of_kind
 -- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave
 local index_field
 
@@ -20,6 +20,8 @@ end
 local function index_check(label, p)
   check_cell(state(p), label)
   tasks_of(label)
+  of_kind('zset', pool .. 'weights')
+  of_kind('zset', pool .. 'young')
 end
 
 -- Before results are written. Cells of several tasks are looked at once.
@@ -36,6 +38,8 @@ local function index_ready(tasks, labels)
   end
   for name in pairs(label_factor_is_progress and labels or {}) do
     tasks_of(name)
+    of_kind('zset', pool .. 'weights')
+    of_kind('zset', pool .. 'young')
   end
 end
 

@@ -1,6 +1,6 @@
 -- index: keep labels where draws look for them (_sampling/label_first.py). Of each label's tasks there is a sorted set
 -- beside the set, so that one can be found by its place.
--- Needs: call, pool, label_mass_is_tasks, look_up, place_found, tasks_of, place_again
+-- Needs: call, pool, label_mass_is_tasks, look_up, place_found, tasks_of, place_again, of_kind
 -- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave
 local index_field
 
@@ -10,6 +10,9 @@ local function index_loaded() end
 local function index_check(label)
   tasks_of(label)
   look_up(label, {})
+  of_kind('string', pool .. 'groups')
+  of_kind('zset', pool .. 'weights')
+  of_kind('zset', pool .. 'members:' .. label)
 end
 
 local ready = {}
@@ -20,6 +23,7 @@ local function index_ready(_, labels)
     ready[name] = look_up(name, label)
     if label_mass_is_tasks then
       ready[name].tasks = tasks_of(name)
+      of_kind('zset', pool .. 'weights')
     end
   end
 end
