@@ -55,7 +55,7 @@ integrations: .venv/integrations/integrations.stamp  ## training libraries and e
 	touch $@
 
 lowest: RESOLUTION = lowest-direct
-lowest: WARNINGS = -W "ignore:'click:DeprecationWarning"  # older Typer's, of newer Click
+lowest: WARNINGS = -W "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"  # W&B 0.18's socket
 newest: RESOLUTION = highest
 lowest newest:  ## the tests with the lowest versions pyproject.toml allows, with the newest
 	rm -rf .venv/$@ && $(PYTHON) -m venv .venv/$@

@@ -25,8 +25,9 @@ settings.register_profile("unhurried", deadline=None)  # no test asserts a durat
 
 
 def pytest_configure() -> None:
-    """No deadlines for examples; ``embedded://`` starts the chosen server, too."""
+    """No deadlines, nothing sent elsewhere; ``embedded://`` starts the chosen server, too."""
     settings.load_profile("unhurried")
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # it would write to a server of its own
     if "TEST_SERVERS" in os.environ:
         first = next(iter(executables().values()))
         os.environ.setdefault("REDIS_CURRICULUM_SERVER", str(first))

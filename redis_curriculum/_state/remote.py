@@ -101,6 +101,8 @@ class Remote:
 
     def _failed(self, what: str, error: Exception) -> SnapshotError:
         said = str(error) or type(error).__name__
+        if isinstance(error, FileNotFoundError):  # some stores say no more than the name
+            said = f"no such file ({said})"
         return SnapshotError(
             f"{without_password(self.url)} cannot be {what}: {without_password(said)}"
         )

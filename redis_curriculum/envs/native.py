@@ -209,9 +209,11 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
             self._applied[i] = tasks[i]
 
     def _set_spaces(self, env: Any) -> None:
-        """Take over the spaces; where the environment has those of a slot only, batch them."""
+        """Take over the spaces there are; of those of a slot only, make batched ones."""
         for space in ("observation_space", "action_space"):
-            own = getattr(env, space)
+            own = getattr(env, space, None)
+            if own is None:
+                continue
             single = getattr(env, f"single_{space}", None)
             setattr(self, f"single_{space}", own if single is None else single)
             setattr(self, space, batch_space(own, self.num_envs) if single is None else own)
@@ -226,10 +228,11 @@ def _slots(env: Any, given: int | None) -> int:
         InvalidInputError: Nobody says it, the environment says another, or there are
             sub-environments.
     """
-    if isinstance(env, gymnasium.Env) or hasattr(getattr(env, "unwrapped", env), "envs"):
+    own = getattr(env, "num_envs", None)
+    single = isinstance(env, gymnasium.Env) and own is None  # EnvPool's are Env, too
+    if single or hasattr(getattr(env, "unwrapped", env), "envs"):
         rule = "one without sub-environments; CurriculumEnv and CurriculumVectorEnv take the others"
         raise InvalidInputError("env", rule, env)
-    own = getattr(env, "num_envs", None)
     found = own if given is None else given
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise InvalidInputError("num_envs", "the number of slots", found)

@@ -53,7 +53,7 @@ def test_the_command_is_installed() -> None:
     ("words", "text"),
     [
         (["no-such-command"], "no-such-command"),
-        (["status"], "name"),
+        (["status"], "Missing argument"),
         (["task", "x", "not-a-number"], "valid integer"),
         (["task", "x", "-1"], "-1"),
         (["list", "--no-such-option"], "--no-such-option"),

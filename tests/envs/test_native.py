@@ -214,6 +214,31 @@ def test_an_object_that_is_no_gymnasium_environment(opened: Opened) -> None:
     envs.close()
 
 
+class EnvPool(Pool, gymnasium.Env[Any, Any]):  # type: ignore[misc]
+    """As EnvPool makes them for Gymnasium: an ``Env`` that is a vector of them."""
+
+    num_envs = SLOTS
+
+
+class Bare(Pool):
+    """As one may write it in JAX: no spaces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.observation_space, self.action_space
+
+
+@pytest.mark.parametrize("kind", [EnvPool, Bare])
+def test_pools_of_other_libraries(opened: Opened, kind: type[Pool]) -> None:
+    curriculum = opened()
+    envs = CurriculumNativeVectorEnv(kind(), curriculum, put, num_envs=SLOTS)
+    envs.reset()
+    for _ in range(10):
+        envs.step(np.zeros(SLOTS, dtype=np.int64))
+    assert len(curriculum.reports) > 5
+    envs.close()
+
+
 def test_slots_and_modes_that_the_environment_has_not(opened: Opened) -> None:
     curriculum, walks = opened(), Walks(AutoresetMode.NEXT_STEP)
     with pytest.raises(InvalidInputError, match=rf"num_envs must be {SLOTS}, .*, got {SLOTS - 1}"):

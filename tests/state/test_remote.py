@@ -116,7 +116,7 @@ def test_a_file_url_is_a_file(curriculum: Curriculum, tmp_path: Path, url: str) 
 
 
 def test_what_cannot_be_read_or_reached(curriculum: Curriculum, memory: Any, url: str) -> None:
-    with pytest.raises(SnapshotError, match=r"memory://none\.rcs cannot be read"):
+    with pytest.raises(SnapshotError, match=r"memory://none\.rcs cannot be read: no such file"):
         Curriculum.restore("memory://none.rcs", url)
     memory.pipe_file("/cut.rcs", curriculum.state_dict()["snapshot"][:-20])
     with pytest.raises(SnapshotError, match="line"):
