@@ -6,14 +6,15 @@ import errno
 import os
 import secrets
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO
+from typing import Final, TextIO
 
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 """A pipe is opened at once, or not at all."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file to be read, if it is one: not a pipe, device or directory, which may block.
 
     Raises:
