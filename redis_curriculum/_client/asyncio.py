@@ -63,7 +63,8 @@ class Opening(Generic[H]):
 class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
     """A ``Curriculum`` for one event loop; every method takes, does and raises what its twin does.
 
-    A handle is one worker with one connection: tasks of the loop may share it, their calls then
+    A handle is one worker with one connection. Tasks of the loop may share it: calls that draw or
+    report while another one is under way then go together, in one call of the server; other calls
     wait for each other. Open several handles to have several calls under way.
 
     A call may be cancelled at any moment. Whether it was applied is then unknown; made again by
@@ -298,7 +299,12 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
         unfinished = self._store.unfinished
         call = unfinished.resumed(call)
         try:
-            answer = await self._drive(self._plan(call))
+            async with self._lock:
+                if call.found is None:
+                    self._check_open()
+                    answer = await drive(self._plan(call), self._link)
+                else:
+                    answer = call.hand_over()
             unfinished.end(call)
             return answer  # Ctrl-C may come before this very line
         except BaseException:

@@ -40,8 +40,9 @@ class Curriculum(Catalogue, Live, Reading, Saving):
     """A pool of tasks on a server, shared by any number of workers; make one with ``open``.
 
     Nothing of the pool is kept here: every method asks the server, so what one worker wrote every
-    other reads next. A handle is one worker with one connection; threads may share it, calls then
-    wait for each other. It pickles (name, URL without password, worker settings) and survives
+    other reads next. A handle is one worker with one connection. Threads may share it: calls that
+    draw or report while another one is under way then go together, in one call of the server; other
+    calls wait for each other. It pickles (name, URL without password, worker settings) and survives
     ``fork``: in the other process it is a new worker.
 
     A call that stopped before it returned (at an error whose ``applied`` is ``"unknown"``, or at
@@ -59,7 +60,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
     def __init__(self, address: Address, store: Store, link: DirectLink) -> None:
         super().__init__(address, store)
         self._link = link
-        self._lock = threading.RLock()
+        self._begin_locks()
         self._close_at_exit()
 
     @classmethod
@@ -339,12 +340,20 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         unfinished = self._store.unfinished
         call = unfinished.resumed(call)
         try:
-            answer = self._drive(self._plan(call))
+            with self._turn:
+                answer = self._lead(call) if call.found is None else call.hand_over()
             unfinished.end(call)
             return answer  # Ctrl-C may come before this very line
         except BaseException:
             unfinished.keep(call)
             raise
+
+    def _lead(self, call: Call[T]) -> T:
+        """Make a call, and those that wait with it; whoever comes now waits for the next one."""
+        with self._lock:
+            self._turn = threading.RLock()
+            self._check_open()
+            return drive(self._plan(call), self._link)
 
     def _run(self, plan: Plan[T]) -> T:
         return self._drive(self._store.ahead.before(plan, self._store))
@@ -356,9 +365,14 @@ class Curriculum(Catalogue, Live, Reading, Saving):
             return drive(plan, self._link)
 
     def _begin_anew(self) -> None:
-        self._lock = threading.RLock()
+        self._begin_locks()
         self._link = DirectLink(self._address, self._store.settings.timeout_s)
         self._close_at_exit()
+
+    def _begin_locks(self) -> None:
+        self._lock = threading.RLock()
+        self._turn = threading.RLock()
+        """Held for a call by the first of the threads that came while another one was under way."""
 
     def _close_at_exit(self) -> None:
         if self._store.settings.prefetch:

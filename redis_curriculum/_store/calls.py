@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from redis_curriculum._protocol.plan import Plan
@@ -42,6 +42,10 @@ class Write:
     """Whose number it is."""
     reply: Any = None
     """The first answer; it stays."""
+    is_shared: bool = False
+    """Whether it is of several calls."""
+    failure: CurriculumError | None = None
+    """Why it was not answered when it was sent last, if it is shared."""
 
 
 @dataclass(slots=True)
@@ -59,6 +63,18 @@ class Call(ABC, Generic[T]):
 
     is_deferred: bool = field(default=False, init=False, compare=False, repr=False)
     """Whether it was answered without the server, and is only carried on to report."""
+
+    told: CurriculumError | None = field(default=None, init=False, compare=False, repr=False)
+    """The last failure of a write it shares that its caller knows of, or need not know of."""
+
+    found: T | CurriculumError | None = field(default=None, init=False, compare=False, repr=False)
+    """What another call, which took it with it, has found for its caller."""
+
+    def hand_over(self) -> T:
+        """Return what another call has found for this one's caller, or raise it."""
+        if isinstance(self.found, CurriculumError):
+            raise self.found
+        return cast("T", self.found)
 
     @property
     def left(self) -> int:
@@ -125,24 +141,37 @@ class Unfinished:
     def __init__(self) -> None:
         self.caller: Callable[[], object] = threading.current_thread
         self._calls: WeakKeyDictionary[object, dict[type, Call[Any]]] = WeakKeyDictionary()
+        self._waiting: dict[int, Call[Any]] = {}
 
     def resumed(self, call: C) -> C:
         """Return the caller's unfinished call if it was asked the same, else begin this one."""
         calls = self._calls.setdefault(self.caller(), {})
         before = calls.get(type(call))
         if isinstance(before, type(call)) and before == call:
-            return before
-        calls[type(call)] = call
+            call = before
+            call.found, call.told = None, call.write.failure if call.write else None
+        calls[type(call)] = self._waiting[id(call)] = call
         return call
+
+    def waiting(self) -> list[Call[Any]]:
+        """Return the calls whose callers wait for the answer now, in the order they came."""
+        return list(self._waiting.values())
+
+    def is_waiting(self, call: Call[Any]) -> bool:
+        """Whether the caller of that call waits for the answer now."""
+        return id(call) in self._waiting
 
     def keep(self, call: Call[Any]) -> None:
         """Note that the answer was not handed over, whatever was said before."""
         self._calls[self.caller()][type(call)] = call
+        self._waiting.pop(id(call), None)
 
     def end(self, call: Call[Any]) -> None:
         """Note that the answer is being handed over: the same call is a new one from here on."""
         self._calls[self.caller()].pop(type(call), None)
+        self._waiting.pop(id(call), None)
 
     def clear(self) -> None:
         """Forget all calls."""
         self._calls.clear()
+        self._waiting.clear()

@@ -56,7 +56,7 @@ class Maker:
     def __init__(self) -> None:
         self.batch: Batch | None = None
         self.has_warned = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # should Ctrl-C leave it held, its thread goes on
         self._pace_s: float | None = None
         self._failed = 0
         self._pause_s, self._rests_until = _FIRST_PAUSE_S, 0.0

@@ -11,13 +11,13 @@ from pydantic_core import from_json
 
 from redis_curriculum._protocol.keys import PARTS
 from redis_curriculum._protocol.plan import Plan, Sleep
-from redis_curriculum._protocol.scripts import Script
 from redis_curriculum._protocol.stored import malformed, text
 from redis_curriculum._store.ahead import Played, Sent
 from redis_curriculum._store.calls import Argument, Call, Write
 from redis_curriculum._store.contracts import CREATE, MADE, RECORD, REPLACE, RESERVE, SAMPLE, STEP
 from redis_curriculum._store.distinct import choosing, too_few
 from redis_curriculum._store.fill import POLL_S, Supplied
+from redis_curriculum._store.sharing import NOT_SENT, WHOLE, Part, answer_all, company, fail, heed
 from redis_curriculum._store.store import OUTCOMES, Store
 from redis_curriculum._values.rules import validate_task_id
 from redis_curriculum.errors import (
@@ -73,7 +73,11 @@ class Play(Supplied[Step]):
     chosen: list[int] = field(default_factory=list, init=False, compare=False)
     """Ids so chosen that have not been handed out."""
     is_alone: bool = field(default=False, init=False, compare=False)
-    """Whether its one result is not to be sent with others."""
+    """Whether it is not to be sent with others."""
+    part: Part = field(default=WHOLE, init=False, compare=False)
+    """Which part of ``write`` is this call's."""
+    company: list[Play] = field(default_factory=list, init=False, compare=False)
+    """The calls that this one has taken with it in ``write``."""
     in_vain: int = field(default=0, init=False, compare=False)
     """Answers in a row that brought neither a task nor a reason."""
 
@@ -81,6 +85,12 @@ class Play(Supplied[Step]):
     def left(self) -> int:
         """Results whose outcome is not known."""
         return len(self.results) - self.sent
+
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether it may go to the server with others: nothing of it was tried before."""
+        is_new = self.write is None and not (self.is_begun or self.is_deferred or self.is_alone)
+        return is_new and not self.distinct
 
     def without_server(self, store: Store, error: CurriculumError | None) -> Step:
         """Answer with tasks that are known here; what has not been reported is deferred."""
@@ -122,21 +132,15 @@ class Play(Supplied[Step]):
     def steps(self, store: Store) -> Plan[Step]:
         """One round trip a chunk, and those that fill the pool."""
         self.begin_waiting(store)
+        heed(self, store)
         yield from self._look(store)
         while self.sent < len(self.results) or (
             not self.is_deferred and (self.drawn < self.count or self.answer)
         ):
-            if self.write is None and self.answer:
-                self.write = yield from self._asked_for(store, self.answer)
-                if self.write is None:
-                    self.answer = None  # the draws go on from the pool
-                    continue
             if self.write is None:
-                if self.is_short and not (self.answer or self.chosen):
-                    left = self.count - self.drawn
-                    known = [task.task_id for task in self.tasks]
-                    self.chosen = yield from choosing(store, left, known, distinct=self.distinct)
-                self.write = Write(*self._following(store))
+                yield from self._begin_write(store)
+            if self.write is None:
+                continue  # the draws go on from the pool
             write = self.write
             try:
                 reply = yield from store.worker.send(self)
@@ -144,8 +148,13 @@ class Play(Supplied[Step]):
                 store.maker.batch = None
             except ConfigChangedError:
                 yield from self._go_by_new_settings(store)
+            except CurriculumError as error:
+                fail(self, write, error)
             else:
                 yield from self._accept(store, write, reply)
+                if self.company:
+                    others, self.company = self.company, []
+                    yield from answer_all(others, store)
         return Step(self.tasks, self.outcomes)
 
     def _look(self, store: Store) -> Plan[None]:
@@ -222,38 +231,75 @@ class Play(Supplied[Step]):
             return too_few(self.count, there)
         return EmptyPoolError(f"the pool is empty, and {why}")
 
-    def _following(self, store: Store) -> tuple[Script, list[Argument]]:
-        """The next chunk."""
+    def _begin_write(self, store: Store) -> Plan[None]:
+        """Make the next write; if there is none for now, the last answer is done with."""
+        if self.answer:
+            self.write = yield from self._asked_for(store, self.answer)
+            if self.write is None:
+                self.answer = None
+            return
+        if self.is_short and not self.chosen:
+            left = self.count - self.drawn
+            known = [task.task_id for task in self.tasks]
+            self.chosen = yield from choosing(store, left, known, distinct=self.distinct)
+        self._begin_chunk(store)
+
+    def _begin_chunk(self, store: Store) -> None:
+        """Make the write of the next chunk; calls that wait go with it, if they can."""
+        self.company = company(self, store)
+        if not self.company:
+            results, draws = self.next_chunk(store)
+            self.part, self.write = Part(0, 0, draws), self._written(store, results, draws)
+            return
+        calls, results, draws, parts = [self, *self.company], list[Sent](), 0, list[Part]()
+        for call in calls:
+            batch, count = call.next_chunk(store)
+            parts.append(Part(len(results), draws, count))
+            results, draws = results + batch, draws + count
+        write = self._written(store, results, draws)
+        write.is_shared, write.failure = True, NOT_SENT  # stopped here, each call goes alone
+        for call, part in zip(calls, parts, strict=True):
+            call.part, call.write = part, write
+        write.failure = None
+
+    def next_chunk(self, store: Store) -> tuple[list[Sent], int]:
+        """The next chunk of results, and how many draws go with it."""
         batch = self.results[self.sent : self.sent + store.settings.chunk]
-        flat: list[Argument] = [word for task_id, given in batch for word in (task_id, *given)]
-        last = self.sent + len(batch) == len(self.results)
-        draws = min(self.count - self.drawn, store.settings.chunk) if last else 0
-        if not draws or self.is_deferred:
-            return store.script(RECORD), flat
+        is_last = self.sent + len(batch) == len(self.results) and not self.is_deferred
+        return batch, min(self.count - self.drawn, store.settings.chunk) if is_last else 0
+
+    def _written(self, store: Store, results: list[Sent], draws: int) -> Write:
+        flat: list[Argument] = [word for task_id, given in results for word in (task_id, *given)]
+        if not draws:
+            return Write(store.script(RECORD), flat)
         chosen = self.chosen[:draws]
         apart = self.count if self.distinct and not chosen else 0
         may_replace = store.can_generate and store.maker.is_free and not store.config.most_tasks
         head: list[Argument] = [len(chosen) or draws, int(may_replace), ""]
         head += [apart, " ".join(map(str, chosen))]
-        return store.script(STEP if batch else SAMPLE), [*head, *flat]
+        return Write(store.script(STEP if results else SAMPLE), [*head, *flat])
 
     def _take(self, store: Store, write: Write, reply: list[Any]) -> None:
         """Take the answer over; only the last line counts."""
         batch = min(store.settings.chunk, len(self.results) - self.sent)
         answer, outcomes, handed_out, is_short = None, reply[2:], 0, self.is_short
-        if write.script.name != RECORD.name:
-            answer = Drawn(reply)
-            outcomes = answer.outcomes
-            self.tasks[self.drawn :] = answer.tasks
-            if write.script.name != REPLACE.name:
-                store.worker.remember(write, _again(write, answer))
+        if write.script.name == REPLACE.name:
+            answer, outcomes = Drawn(reply), []
+            store.maker.end(write.args[1])
+        elif write.script.name != RECORD.name:
+            outcomes = reply[5 : 5 + reply[4]]
+            store.worker.remember(write, _again(write, reply))
+            if self.part.draws:
+                answer = Drawn(reply, self.part)
                 if self.chosen:
                     handed_out = int(write.args[0]) - answer.wanted
                 is_short = self._is_short(store, write, answer)
-            else:
-                store.maker.end(write.args[1])
-        repeated = [Outcome.DUPLICATE] * batch
-        self.outcomes[self.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in outcomes]
+        if answer:
+            self.tasks[self.drawn :] = answer.tasks
+        if batch:
+            own = outcomes[self.part.first_result :][:batch]
+            repeated = [Outcome.DUPLICATE] * batch
+            self.outcomes[self.sent :] = repeated if reply[0] else [OUTCOMES[i] for i in own]
         more = answer if answer and self._asks_for_more(store, answer) else None
         self.is_begun = True
         sent, drawn, chosen = self.sent + batch, len(self.tasks), self.chosen[handed_out:]
@@ -275,7 +321,7 @@ class Play(Supplied[Step]):
         if self.distinct:
             return not self._is_too_few(store, answer)
         is_empty = answer.missing == store.config.num_active_tasks
-        return bool(write.args[0]) and not (answer.tasks or answer.wanted or is_empty)
+        return bool(write.args[0]) and answer.is_in_vain and not is_empty
 
     def _is_too_few(self, store: Store, answer: Drawn) -> bool:
         """Whether the pool was smaller than the number of distinct tasks: then none was drawn."""
@@ -289,15 +335,24 @@ class Play(Supplied[Step]):
 
 
 class Drawn:
-    """What sample, step and replace answer."""
+    """What sample, step and replace answer, or one call's part of it."""
 
-    missing: int
-    __slots__ = ("malformed", "missing", "outcomes", "tasks", "wanted")
+    __slots__ = ("is_in_vain", "malformed", "missing", "tasks", "wanted")
 
-    def __init__(self, reply: list[Any]) -> None:
-        _, _, self.wanted, self.missing, n = reply[:5]
-        self.outcomes = reply[5 : 5 + n]
+    def __init__(self, reply: list[Any], part: Part | None = None) -> None:
+        _, _, wanted, missing, n = reply[:5]
         flat = reply[5 + n :]
+        self.is_in_vain = not (flat or wanted)
+        """Whether nobody got anything."""
+        if part:
+            first, there = part.first_draw, len(flat) // 3
+            last = first + part.draws
+            wanted = max(0, min(last, there + wanted) - max(first, there))
+            flat = flat[3 * first : 3 * last]
+            if 0 < first < last <= there:
+                missing = 0  # the first of them sees to the pool
+        self.wanted: int = wanted
+        self.missing: int = missing
         self.tasks: list[Task] = []
         self.malformed: tuple[str, str, str] | None = None
         """Task id, field and value where somebody has overwritten a record; its draw counts."""
@@ -310,11 +365,10 @@ class Drawn:
                 self.malformed = (task_id, name, value)
 
 
-def _again(write: Write, answer: Drawn) -> list[Argument]:
+def _again(write: Write, reply: list[Any]) -> list[Argument]:
     """The same draw to be replayed: counted, not drawn."""
     _, may_replace, _, _, _, *results = write.args
-    drawn = " ".join(str(task.task_id) for task in answer.tasks)
-    return [0, may_replace, drawn, 0, "", *results]
+    return [0, may_replace, " ".join(reply[5 + reply[4] :: 3]), 0, "", *results]
 
 
 def _results(store: Store, finished: object) -> list[Sent]:

@@ -98,7 +98,7 @@ def _run(steps: Steps[T], failure: BaseException | None = None) -> T:
     """Perform steps to their end; ``failure``: what the first of them has come to already."""
     try:
         step = next(steps)
-        if failure is not None:
+        if failure is not None and isinstance(step, Exchange):  # not if Ctrl-C came just before it
             step = steps.throw(failure)
         while True:
             try:
