@@ -1078,3 +1078,21 @@ def test_a_finished_episode_ends_the_row_of_those_without_a_score(opened: Opened
             _, _, terminated, truncated, _ = env.step(0)
             over = terminated or truncated
     assert len(curriculum.reports) == 4
+
+
+def test_after_the_error_the_row_without_a_score_begins_anew(opened: Opened) -> None:
+    """Who catches it and goes on gets it again after ten more, not at once."""
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, score=lambda _: math.nan)
+    raised = []
+    for episode in range(1, 31):
+        env.reset()
+        over = False
+        try:
+            while not over:
+                _, _, terminated, truncated, _ = env.step(0)
+                over = terminated or truncated
+        except FailingTasksError:
+            raised.append(episode)
+    assert raised == [10, 20, 30]
+    assert curriculum.reports == curriculum.failed == []
