@@ -406,7 +406,7 @@ def test_something_of_another_kind_is_met_before_anything_is_written(
             for what in [*dict(writes(scene, numbers)), "set_weights"]:
                 scene.begin()
                 task, curriculum = scene.task, scene.curriculum
-                calls: dict[str, Callable[[], object]] = {
+                calls: dict[str, Callable[[], Any]] = {
                     **dict(writes(scene, numbers)),
                     "set_weights": partial(curriculum.set_weights, {task: 2.0}),
                 }
