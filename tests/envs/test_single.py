@@ -1095,4 +1095,5 @@ def test_after_the_error_the_row_without_a_score_begins_anew(opened: Opened) -> 
         except FailingTasksError:
             raised.append(episode)
     assert raised == [10, 20, 30]
-    assert curriculum.reports == curriculum.failed == []
+    assert not curriculum.reports
+    assert not curriculum.failed
