@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import stat
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeAlias
 
 from redis_curriculum._state.format import COUNTED, FIRST_FIELDS, EndLine, known
+from redis_curriculum._values.files import can_be_replaced, open_regular
 from redis_curriculum._values.models import FrozenModel
 from redis_curriculum._values.rules import In, validate_flag
 from redis_curriculum.errors import InvalidInputError, SnapshotError
@@ -57,23 +57,6 @@ class SnapshotInfo:
     """Of its lines."""
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to be read, if it is one: not a pipe, device or directory, which may block.
-
-    Raises:
-        OSError: It is none, or it cannot be opened.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        descriptor = os.open(path, flags)
-    except ValueError as error:  # a null character
-        raise OSError(errno.EINVAL, str(error)) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a regular file")
-    return os.fdopen(descriptor, "rb")
-
-
 def _sync(folder: Path) -> None:
     """Flush the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -107,7 +90,7 @@ class Target:
         if not self.path.parent.is_dir():
             raise SnapshotError(f"{self.path.parent} is not a directory")
         for path in (self.path, *(self._numbered(n) for n in range(1, self._keep + 1))):
-            if path.exists() and not path.is_file():
+            if not can_be_replaced(path):
                 raise SnapshotError(f"{path} is a directory, a device or a pipe; it stays")
         if os.path.lexists(self.path) and not (overwrite or self._keep):
             raise SnapshotError(f"{self.path} exists; overwrite=True (--overwrite) replaces it")
@@ -230,4 +213,6 @@ class Writer(Lines):
                     done = True
             finally:
                 if not done:
+                    with suppress(OSError):  # else it would write when it is collected
+                        self.close()
                     self._target.discard()

@@ -15,7 +15,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from redis_curriculum._state.file import open_regular
 from redis_curriculum._state.format import (
     COUNTED,
     FORMAT,
@@ -41,6 +40,7 @@ from redis_curriculum._state.format import (
     check_statistics,
 )
 from redis_curriculum._store.keyed import MOST_BATCHES
+from redis_curriculum._values.files import open_regular
 from redis_curriculum._values.rules import (
     canonical_json,
     parse_json_object,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any, Never, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,7 +20,10 @@ class FrozenModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    def __init__(self, /, **data: Any) -> None:
+    def __init__(self, /, *given: Never, **data: Any) -> None:
+        if given:
+            name, field = type(self).__name__, next(iter(type(self).model_fields), "field")
+            raise InvalidInputError(name, f"made with names of fields: {name}({field}=...)", given)
         try:
             super().__init__(**data)
         except ValidationError as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from redis_curriculum._values.files import write_whole
+from redis_curriculum._values.files import can_be_replaced, write_whole
 from redis_curriculum._version import __version__
 from redis_curriculum.cli.output import print_json, print_line
 from redis_curriculum.cli.session import AsJson, Name, Session, Url, session
@@ -88,7 +89,9 @@ def _checked(out: Path, kinds: tuple[str, ...], *, overwrite: bool) -> str:
         raise InvalidInputError("--out", f"a file that ends in .{' or .'.join(kinds)}", str(out))
     if not out.absolute().parent.is_dir():
         raise InvalidInputError("--out", "in a directory that exists", str(out))
-    if out.exists() and (out.is_dir() or not overwrite):
+    if not can_be_replaced(out):
+        raise InvalidInputError("--out", "a file, no directory, device or pipe", str(out))
+    if os.path.lexists(out) and not overwrite:
         raise InvalidInputError("--out", "a new file (--overwrite replaces one)", str(out))
     return kind
 

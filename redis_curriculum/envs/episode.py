@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from redis_curriculum.errors import TaskApplyError
+from redis_curriculum.errors import TaskApplyError, shortened
 from redis_curriculum.tasks.task import Task
 
 INFO_KEY: Final = "curriculum"
@@ -62,7 +61,7 @@ class Played:
         score_of_it = number(score)
         if math.isfinite(score_of_it):
             return replace(self, score=score_of_it)
-        what = f"the score is {reprlib.repr(score)}; every episode needs a finite number"
+        what = f"the score is {shortened(score)}; every episode needs a finite number"
         return self.failed(TaskApplyError(complaint(environment, self.task, what)))
 
 
@@ -88,7 +87,7 @@ def checked_reward(reward: object, env: object, task: Task, agent: object = None
     if math.isfinite(found):
         return found
     whose = "" if agent is None else f" of agent {agent!r}"
-    what = f"the reward{whose} in a step is {reprlib.repr(reward)}; it must be a finite number"
+    what = f"the reward{whose} in a step is {shortened(reward)}; it must be a finite number"
     raise TaskApplyError(complaint(str(env), task, what))
 
 

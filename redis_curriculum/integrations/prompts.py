@@ -256,7 +256,7 @@ class Prompts:
             rule = f"what state_dict() returned, with {', '.join(own)}"
             raise InvalidInputError("state", rule, sorted(map(str, found)) or state)
         for name in ("rows", "fingerprint", "batch_size"):
-            if found[name] != own[name]:
+            if type(found[name]) is not type(own[name]) or found[name] != own[name]:
                 rule = f"{own[name]!r}, as it is now"
                 raise InvalidInputError(f"state.{name}", rule, found[name])
         _key(found["key"], "state.key")
@@ -297,6 +297,7 @@ def groups_of(rows: Any, scores: Any, success: float = 1.0) -> list[Group]:
             integer, or a group has less than two rollouts.
     """
     given, found = _listed(rows, "rows"), _listed(scores, "scores")
+    success = _finite(success, "success")
     if len(found) != len(given):
         rule = f"{len(given)} of them, one score or one group for each row"
         raise InvalidInputError("scores", rule, len(found))
@@ -333,6 +334,10 @@ def _listed(given: Any, field: str) -> list[Any]:
 
 
 def _finite(value: Any, field: str) -> float:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    try:
+        found = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:  # an integer beyond floats
+        found = math.nan
+    if not math.isfinite(found):
         raise InvalidInputError(field, "a finite number", value)
-    return float(value)
+    return found

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
-from redis_curriculum._values.files import write_whole
+from redis_curriculum._values.files import open_to_append, write_whole
 from redis_curriculum._values.libraries import imported
 from redis_curriculum._values.rules import validate_path
 from redis_curriculum._values.texts import shown_on
+from redis_curriculum.errors import InvalidInputError
 from redis_curriculum.reporting.labels import of_label
 from redis_curriculum.reporting.media import RGBA, Media
 from redis_curriculum.reporting.reporter import Entry
@@ -25,10 +26,17 @@ class JsonLines:
     """Appends one JSON object a line; figures that are not numbers are left out.
 
     ``step`` is null where the trainer gave none.
+
+    Raises:
+        InvalidInputError: ``path`` cannot be written: a directory, a pipe that nobody reads, ...
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = validate_path(path, "path").open("a", encoding="utf-8")
+        try:
+            self._file = open_to_append(validate_path(path, "path"))
+        except OSError as error:
+            rule = f"a file that can be written ({error.strerror})"
+            raise InvalidInputError("path", rule, path) from error
 
     def log(self, entry: Entry) -> None:
         """Write one line and flush it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis_curriculum.tasks.buckets import Buckets, Single, Span
 from redis_curriculum.tasks.custom import Custom
-from redis_curriculum.tasks.ids import task_id_at
+from redis_curriculum.tasks.ids import label_hash, task_id_at
 from redis_curriculum.tasks.outcome import Outcome, Result, Step
 from redis_curriculum.tasks.table import Table
 from redis_curriculum.tasks.task import Task, TaskGenerator, TaskSpec
@@ -24,5 +24,6 @@ __all__ = [
     "TaskGenerator",
     "TaskSpec",
     "WeightedSet",
+    "label_hash",
     "task_id_at",
 ]

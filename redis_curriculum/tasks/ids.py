@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from redis_curriculum._values.rules import TASK_ID_LIMIT
+from redis_curriculum._values.rules import In
 from redis_curriculum.errors import InvalidInputError
 
 _MASK64 = 2**64 - 1
 _LOW_BITS, _HIGH_BITS = 26, 27
 _ROUNDS = 6
+_INDEX, _SEED = In("[0, 2**53)"), In("[0, 2**63)")
 
 
 def _mix(x: int) -> int:
@@ -35,10 +36,7 @@ def task_id_at(seed: int, index: int) -> int:
     Raises:
         InvalidInputError: ``index`` is not in [0, 2**53), or ``seed`` not in [0, 2**63).
     """
-    if not 0 <= index < TASK_ID_LIMIT:
-        raise InvalidInputError("index", "an integer in [0, 2**53)", index)
-    if not 0 <= seed < 2**63:
-        raise InvalidInputError("seed", "an integer in [0, 2**63)", seed)
+    index, seed = int(_INDEX.require(index, "index")), int(_SEED.require(seed, "seed"))
     low, high = index & ((1 << _LOW_BITS) - 1), index >> _LOW_BITS
     for high_key, low_key in _round_keys(seed):
         high ^= _mix((low + high_key) & _MASK64) >> (64 - _HIGH_BITS)
@@ -50,5 +48,12 @@ def label_hash(label: str) -> int:
     """Return the low 53 bits of the first 8 bytes (big-endian) of SHA-256 of the UTF-8 label.
 
     The same in every process and language, whatever ``PYTHONHASHSEED`` is.
+
+    Raises:
+        InvalidInputError: It is no text, or one with a lone surrogate.
     """
-    return int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "big") & (2**53 - 1)
+    try:
+        data = label.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InvalidInputError("label", "a text that is UTF-8", label) from None
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") & (2**53 - 1)

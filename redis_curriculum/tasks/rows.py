@@ -14,6 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from redis_curriculum._values.files import open_regular
 from redis_curriculum._values.rules import (
     TASK_ID_LIMIT,
     In,
@@ -154,7 +155,7 @@ class JsonLines(Rows):
         self._file: int | None = None
         self._starts = array("Q")
         hashed, at = hashlib.sha256(), 0
-        with Path(path).open("rb") as file:
+        with open_regular(Path(path)) as file:
             for line in file:
                 hashed.update(line)
                 if line.strip():
@@ -243,7 +244,7 @@ class Parquet(Rows):
 def hash_of(path: str) -> str:
     """Return the SHA-256 of a file as a fingerprint."""
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(Path(path)) as file:
             return f"{COMPUTED}{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError as error:
         message = f"the rows of a table are not here: {path}: {error.strerror}"
@@ -310,6 +311,7 @@ def file_of(given: object) -> Rows:
     if kind is None:
         raise InvalidInputError("rows", "a path that ends in .jsonl, .ndjson or .parquet", given)
     try:
+        open_regular(path).close()
         return kind(str(path))
     except OSError as error:
         rule = f"a file that can be read ({error.strerror})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -212,3 +213,19 @@ def test_the_module_is_the_command() -> None:
     out, err = by_module.communicate()
     assert (by_module.returncode, err) == (0, "")
     assert out == f"redis-curriculum {redis_curriculum.__version__}\n"
+
+
+def test_a_picture_or_report_replaces_files_only(cli: Cli, tmp_path: Path) -> None:
+    """``--overwrite`` replaced a pipe, and a link to a device."""
+    make_pipe, to_device = tmp_path / "pipe.html", tmp_path / "device.svg"
+    os.mkfifo(make_pipe)
+    to_device.symlink_to("/dev/null")
+    (tmp_path / "dangling.html").symlink_to(tmp_path / "nowhere")
+    for command, out in (("report", make_pipe), ("plot", make_pipe), ("plot", to_device)):
+        answer = cli(command, "x", "--out", out, "--overwrite")
+        assert answer.code == 2
+        assert "--out must be a file, no directory, device or pipe" in answer.err
+    assert make_pipe.is_fifo()
+    assert to_device.is_symlink()
+    answer = cli("report", "x", "--out", tmp_path / "dangling.html")
+    assert "a new file (--overwrite replaces one)" in answer.err

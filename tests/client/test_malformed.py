@@ -406,16 +406,16 @@ def test_something_of_another_kind_is_met_before_anything_is_written(
             for what in [*dict(writes(scene, numbers)), "set_weights"]:
                 scene.begin()
                 task, curriculum = scene.task, scene.curriculum
-                call = {
+                calls: dict[str, Callable[[], Any]] = {
                     **dict(writes(scene, numbers)),
                     "set_weights": partial(curriculum.set_weights, {task: 2.0}),
-                }[what]
+                }
                 key = f"{scene.keys.pool}{place}"
                 scene.client.delete(key)
                 scene.client.lpush(key, "somebody's")
                 before = kept(scene)
                 try:
-                    call()
+                    calls[what]()
                 except KeyTypeError:
                     met.setdefault(what, set()).add(place)
                     if kept(scene) != before:

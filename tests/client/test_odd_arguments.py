@@ -16,13 +16,32 @@ from redis_curriculum import (
     AsyncCurriculum,
     Curriculum,
     CurriculumConfig,
+    GroupProgressConfig,
     LearningProgressConfig,
     WorkerSettings,
 )
 from redis_curriculum.config import resume_rule, structural_differences
+from redis_curriculum.envs import (
+    CurriculumEnv,
+    CurriculumNativeVectorEnv,
+    CurriculumParallelEnv,
+    CurriculumPufferEnv,
+    CurriculumVectorEnv,
+    TaskEnv,
+    evaluation_tasks,
+)
 from redis_curriculum.errors import CurriculumError, InvalidInputError
+from redis_curriculum.integrations.prompts import Prompts, groups_of
 from redis_curriculum.reporting import JsonLines, Prometheus, WeightsAndBiases, gini
-from redis_curriculum.tasks import Buckets, Single, Span, WeightedSet
+from redis_curriculum.tasks import (
+    Buckets,
+    Single,
+    Span,
+    Table,
+    WeightedSet,
+    label_hash,
+    task_id_at,
+)
 
 CONFIG = CurriculumConfig(task_generator=Single(label="a"), num_active_tasks=4)
 
@@ -153,6 +172,17 @@ def test_calls_of_a_handle(played: Curriculum, tmp_path: Path, odd: Any) -> None
     typed(played.task_ids, odd)
     typed(played.epoch_report, odd)
     typed(played.check, repair=odd)
+    typed(played.get_batch, odd, 2)
+    typed(played.get_batch, "k", odd)
+    typed(played.add_tasks, odd)
+    typed(played.add_tasks, [odd])
+    typed(played.remove_tasks, odd)
+    typed(played.end_epoch, step=odd)
+    typed(played.stats, labels=odd)
+    typed(played.history, labels=odd)
+    typed(played.events, odd)
+    typed(played.load_state_dict, odd)
+    typed(played.configure, floor=odd)
     for field in ("overwrite", "keep", "progress"):
         typed(played.snapshot, tmp_path / "a.rcs", **{field: odd})
     assert played.check() == []
@@ -180,6 +210,7 @@ def test_settings(odd: Any) -> None:
         typed(kind.model_validate, odd)
         typed(kind.model_validate_json, odd)
         typed(model.model_copy, update=odd)
+        typed(kind, odd)
     for call in (
         CurriculumConfig.from_json,
         CONFIG.with_overrides,
@@ -203,6 +234,41 @@ def test_generators(odd: Any) -> None:
     typed(lambda: WeightedSet(odd))
     typed(lambda: WeightedSet([(odd, 1.0)]))
     typed(lambda: WeightedSet([(Single(label="a"), odd)]))
+    typed(task_id_at, odd, 1)
+    typed(task_id_at, 1, odd)
+    typed(label_hash, odd)
+
+
+@Odd
+def test_prompts(url: str, name: str, odd: Any) -> None:
+    table = Table([{"a": i} for i in range(8)], label="r")
+    config = CurriculumConfig(task_generator=table, algorithm=GroupProgressConfig())
+    with Curriculum.open(url, name, config) as curriculum:
+        prompts = Prompts(curriculum, 4)
+        for field in ("key", "num_batches", "num_replicas", "rank", "skip_right", "success"):
+            typed(Prompts, curriculum, 4, **{field: odd})
+        rows = prompts.next_batch()
+        typed(prompts.batch, odd)
+        typed(prompts.update, odd, [[1.0, 0.0]])
+        typed(prompts.update, rows[:1], odd)
+        typed(prompts.update, rows[:1], [[1.0, odd]])
+        typed(groups_of, rows[:1], [[1.0, 0.0]], odd)
+        state = prompts.state_dict()
+        for field in state:
+            typed(prompts.load_state_dict, {**state, field: odd})
+        typed(prompts.load_state_dict, odd)
+        assert curriculum.check() == []
+
+
+@Odd
+def test_environments(played: Curriculum, odd: Any) -> None:
+    wrappers = (CurriculumEnv, CurriculumVectorEnv, CurriculumParallelEnv, CurriculumPufferEnv)
+    for wrapper in wrappers:
+        typed(wrapper, odd, played)
+    typed(CurriculumNativeVectorEnv, odd, played, lambda *_: None)
+    typed(TaskEnv, odd)
+    typed(evaluation_tasks, odd)
+    typed(evaluation_tasks, played, odd)
 
 
 @Odd

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import importlib
 import json
+import os
 import pickle
 import time
 import warnings
@@ -315,6 +316,17 @@ def test_bad_lines_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         Table(path)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_or_device_is_no_file_of_rows(tmp_path: Path) -> None:
+    """It waited for a writer, or filled the memory."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "zeros.jsonl").symlink_to("/dev/zero")
+    (tmp_path / "zeros.parquet").symlink_to("/dev/zero")
+    for name in ("pipe.jsonl", "zeros.jsonl", "zeros.parquet"):
+        with pytest.raises(InvalidInputError, match=r"rows must be a file that .*not a regular"):
+            Table(tmp_path / name)
 
 
 def test_a_damaged_parquet_file_and_one_without_pyarrow(

@@ -402,6 +402,7 @@ NO_SCORES = [
     (np.complex64(0.5), "the score is"),
     (np.array([0.25, 0.75]), "the score is array"),
     (np.ma.array([0.25], mask=True), "the score is masked_array"),
+    pytest.param(10**5_000, "the score is a int without a repr", id="a gigantic integer"),
     ([0.5], r"the score is \[0.5\]"),
     (10**400, "the score is 1000"),
     (Unreadable(), "the score is <tests.envs"),
@@ -1063,3 +1064,36 @@ def test_results_of_groups_are_not_those_of_episodes(
     with pytest.raises(InvalidInputError, match="groups") as caught:
         CurriculumEnv(Walk(), opened())
     assert caught.value.field == "curriculum"
+
+
+def test_a_finished_episode_ends_the_row_of_those_without_a_score(opened: Opened) -> None:
+    """Ten in a row are an error; twenty that alternate with good ones are not."""
+    curriculum = opened()
+    scores = iter([0.5, *([math.nan] * 9 + [0.5]) * 3])
+    env = CurriculumEnv(Walk(), curriculum, score=lambda _: next(scores))
+    for _ in range(31):
+        env.reset()
+        over = False
+        while not over:
+            _, _, terminated, truncated, _ = env.step(0)
+            over = terminated or truncated
+    assert len(curriculum.reports) == 4
+
+
+def test_after_the_error_the_row_without_a_score_begins_anew(opened: Opened) -> None:
+    """Who catches it and goes on gets it again after ten more, not at once."""
+    curriculum = opened()
+    env = CurriculumEnv(Walk(), curriculum, score=lambda _: math.nan)
+    raised = []
+    for episode in range(1, 31):
+        env.reset()
+        over = False
+        try:
+            while not over:
+                _, _, terminated, truncated, _ = env.step(0)
+                over = terminated or truncated
+        except FailingTasksError:
+            raised.append(episode)
+    assert raised == [10, 20, 30]
+    assert not curriculum.reports
+    assert not curriculum.failed

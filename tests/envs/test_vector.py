@@ -407,6 +407,20 @@ def test_what_ends_episodes_outside_of_a_task_env_is_refused(
     envs.close()
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_what_ended_well_in_that_very_step_is_reported(opened: Opened, mode: Any) -> None:
+    walks = Buckets(label="w", buckets={"length": [2], "reward": [1 / 64], "end": ["goal"]})
+    curriculum = opened(task_generator=walks)
+    makers = [lambda: Secretive(make()), make, make]
+    envs = CurriculumVectorEnv(SyncVectorEnv(makers, autoreset_mode=mode), curriculum)
+    envs.reset()
+    envs.step(np.zeros(3, dtype=int))
+    with pytest.raises(TaskApplyError, match="sub-environment 0"):
+        envs.step(np.zeros(3, dtype=int))
+    assert len(curriculum.reports) == 2
+    envs.close()
+
+
 def refused(envs: CurriculumVectorEnv, actions: Any, mode: Any, steps: int = 20) -> None:
     """Play until something is refused."""
     envs.reset()
@@ -449,6 +463,22 @@ def test_failing_tasks_are_replaced(opened: Opened, kind: Any, mode: Any, place:
         assert sorted((told["task_id"], told["error"]) for told in errors) == sorted(
             curriculum.failed
         )
+
+
+def test_the_seed_of_a_reset_holds_for_the_tasks_that_are_tried_instead(opened: Opened) -> None:
+    curriculum = opened(size=16, task_generator=broken(["reset", "reset ", "", " "]))
+    walks: list[Walk] = []
+
+    def keep() -> TaskEnv:
+        walks.append(Walk())
+        return TaskEnv(walks[-1])
+
+    envs = CurriculumVectorEnv(SyncVectorEnv([keep] * 4), curriculum)
+    envs.reset(seed=[3, 4, 5, 6])
+    seeds = [[seed for _, seed, _ in walk.resets] for walk in walks]
+    assert any(len(own) > 1 for own in seeds), "one was tried again"
+    assert [set(own) for own in seeds] == [{3}, {4}, {5}, {6}]
+    envs.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import math
+import os
 import re
 import struct
 import sys
@@ -246,6 +247,18 @@ def test_json_lines_are_read_back(curriculum: Curriculum, tmp_path: Path) -> Non
         assert (line["curriculum"], line["epoch"]) == (curriculum.name, entry.report.epoch)
         assert line["ended_ms"] == entry.report.ended_ms
         same(line["figures"], entry)
+
+
+def test_json_lines_wait_for_no_pipe_and_name_a_path_that_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ".", "no/run.jsonl", "x" * 300):
+        with pytest.raises(InvalidInputError, match="path must be a file that can be written"):
+            JsonLines(tmp_path / name)
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    JsonLines(tmp_path / "pipe").close()  # somebody reads: as /dev/stdout before `| jq`
+    os.close(reading)
 
 
 def test_stdout_says_it_in_a_line_and_each_alert_in_its_own(
