@@ -1095,7 +1095,8 @@ def test_after_the_error_the_row_without_a_score_begins_anew(opened: Opened) -> 
         except FailingTasksError:
             raised.append(episode)
     assert raised == [10, 20, 30]
-    assert curriculum.reports == curriculum.failed == []
+    assert not curriculum.reports
+    assert not curriculum.failed
 
 
 def test_a_step_that_fails_returns_a_copy_of_the_last_observation(opened: Opened) -> None:
