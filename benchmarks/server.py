@@ -58,8 +58,10 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def client(self) -> Any:
-        """A client whose replies are text."""
-        return redis.Redis.from_url(self.url, decode_responses=True, protocol=2)
+        """A client whose replies are text, and that waits for as long as they take."""
+        return redis.Redis.from_url(
+            self.url, decode_responses=True, protocol=2, socket_timeout=None
+        )
 
     def cpu_us(self, client: Any) -> float:
         """Microseconds of CPU that the server has used so far, parsing and replying included."""

@@ -13,7 +13,7 @@ from redis_curriculum._client.catalogue import AsyncCatalogue, connecting_in_loo
 from redis_curriculum._client.handle import checked_results, one_result
 from redis_curriculum._client.lease import renewing_in_loop
 from redis_curriculum._client.live import AsyncLive
-from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
+from redis_curriculum._client.open import ResumeMode, check_ahead, opening, same_data, server_of
 from redis_curriculum._client.reading import AsyncReading
 from redis_curriculum._client.saving import AsyncSaving
 from redis_curriculum._protocol.plan import Plan
@@ -133,6 +133,7 @@ class AsyncCurriculum(AsyncCatalogue, AsyncLive, AsyncReading, AsyncSaving):
             intake = await asyncio.to_thread(take_in, path, overrides, force=force, shrink=shrink)
             async with connecting_in_loop(url, worker, credentials) as (address, settings, link):
                 own_name = intake.manifest.name if name is None else name
+                check_ahead(intake.config, settings)
                 await drive(same_data(intake.config, generator), link)
                 server = server_of(address, own_name, settings)
                 plan = restoring(server, address.public, intake, replace=replace, progress=progress)

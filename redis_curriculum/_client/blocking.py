@@ -14,7 +14,7 @@ from redis_curriculum._client.exits import close_at_exit, is_closed
 from redis_curriculum._client.handle import checked_results, one_result
 from redis_curriculum._client.lease import renewing
 from redis_curriculum._client.live import Live
-from redis_curriculum._client.open import ResumeMode, opening, same_data, server_of
+from redis_curriculum._client.open import ResumeMode, check_ahead, opening, same_data, server_of
 from redis_curriculum._client.reading import Reading
 from redis_curriculum._client.saving import Saving
 from redis_curriculum._protocol.plan import Plan
@@ -151,6 +151,7 @@ class Curriculum(Catalogue, Live, Reading, Saving):
         intake = take_in(path, overrides, force=force, shrink=shrink)
         name = intake.manifest.name if name is None else name
         with connecting(url, worker, credentials) as (address, settings, link):
+            check_ahead(intake.config, settings)
             drive(same_data(intake.config, generator), link)
             server = server_of(address, name, settings)
             plan = restoring(server, address.public, intake, replace=replace, progress=progress)

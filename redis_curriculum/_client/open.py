@@ -93,7 +93,7 @@ def opening(
     """
     server = server_of(address, name, settings)
     name = server.keys.name
-    config = _checked(config, generator, resume)
+    config = _checked(config, generator, resume, settings)
     if config is not None and (yield InThread(partial(can_generate, config))):
         marked: CurriculumConfig = yield InThread(config.with_fingerprint)
         yield from tried_out(marked, settings.retry_deadline_s)
@@ -116,6 +116,7 @@ def opening(
             raise CurriculumExistsError(name)
         config = _agreed(name, stored_config(server.keys, stored), config, generator)
     assert config is not None  # noqa: S101 - given, or read from the server
+    check_ahead(config, settings)
     yield from same_data(config)
     store = Store(server.at(generation), config, settings, epoch, worker=worker)
     store.configure(config, version)
@@ -175,6 +176,18 @@ def same_data(config: CurriculumConfig, generator: TaskGenerator | None = None) 
         )
 
 
+def check_ahead(config: CurriculumConfig | None, settings: WorkerSettings) -> None:
+    """Refuse to draw tasks ahead where each task that is drawn must be played.
+
+    Raises:
+        InvalidInputError: ``prefetch``.
+    """
+    scorer = config.algorithm if config else None
+    if settings.prefetch and scorer and not scorer.DRAWS_AHEAD:
+        rule = f'0 with the algorithm "{scorer.kind}", which refuses tasks that are drawn ahead'
+        raise InvalidInputError("prefetch", rule, settings.prefetch)
+
+
 def _found(server: Server, resume: ResumeMode) -> Plan[list[Any]]:
     """Attach to what is there, migrated if it is of an older schema; [] where nothing is."""
     found = yield from create.found(server)
@@ -210,7 +223,10 @@ def _ago(then_ms: int, now_ms: int) -> str:
 
 
 def _checked(
-    config: CurriculumConfig | None, generator: TaskGenerator | None, resume: object
+    config: CurriculumConfig | None,
+    generator: TaskGenerator | None,
+    resume: object,
+    settings: WorkerSettings,
 ) -> CurriculumConfig | None:
     if not isinstance(resume, str) or resume not in get_args(ResumeMode):
         raise InvalidInputError("resume", '"allow", "never" or "must"', resume)
@@ -218,6 +234,7 @@ def _checked(
         raise InvalidInputError("config", 'given where resume is "never"', config)
     if config is not None and not isinstance(config, CurriculumConfig):
         raise InvalidInputError("config", "a CurriculumConfig", config)
+    check_ahead(config, settings)
     if config is not None and generator is not None:
         config = config.bind(generator)
     return config

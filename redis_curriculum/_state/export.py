@@ -90,7 +90,8 @@ def to_bytes(store: Store, progress: Progress | None = None) -> Plan[tuple[bytes
     except BaseException:
         yield from moment.abandon()
         raise
-    lines.close()
+    finally:
+        lines.close()
     return buffer.getvalue(), lines
 
 

@@ -213,4 +213,6 @@ class Writer(Lines):
                     done = True
             finally:
                 if not done:
+                    with suppress(OSError):  # else it would write when it is collected
+                        self.close()
                     self._target.discard()

@@ -20,7 +20,7 @@ from redis_curriculum.tasks.build import built, custom_generators
 PATIENCE_S: Final = 0.25
 """So long a draw waits for a generator before it goes on from the pool; a batch takes no longer."""
 FAILING_TASKS: Final = 16
-_TRIED: Final = 1000
+_HELD_OUT_TASKS: Final = 1000
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 
@@ -35,8 +35,11 @@ class Made:
     """The indices below are done with: they have a task, or the generator failed for them."""
     failed: int
     """For how many ids in a row it has failed, up to the last."""
+    held_out: int
+    """How many tasks in a row were held out, up to the last."""
     trouble: GeneratorError | None
-    """Why the generator makes no more: it failed for 16 ids in a row, or it has no more."""
+    """Why the generator makes no more: it failed for 16 ids in a row, it has no more, or the last
+    1,000 tasks were held out; a table, which has an end, may hold out any number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +61,7 @@ class Maker:
         self.has_warned = False
         self._lock = threading.RLock()  # should Ctrl-C leave it held, its thread goes on
         self._pace_s: float | None = None
-        self._failed = 0
+        self._last: Made | None = None
         self._pause_s, self._rests_until = _FIRST_PAUSE_S, 0.0
 
     @property
@@ -133,17 +136,23 @@ class Maker:
     def _make(self, config: CurriculumConfig, first: int, count: int) -> Made:
         with self._lock:  # a batch that its call has left may still be at it
             began = time.monotonic()
-            made = _make(config, first, count, failed=self._failed)
-            self._failed = made.failed
+            made = self._last = _make(config, first, count, before=self._last)
             self._pace_s = (time.monotonic() - began) / max(1, made.through - first)
             return made
 
 
 def _make(
-    config: CurriculumConfig, first: int, count: int, *, failed: int = 0, enough: int | None = None
+    config: CurriculumConfig,
+    first: int,
+    count: int,
+    *,
+    before: Made | None = None,
+    enough: int | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Made:
     specs, index, streak = list[Argument](), first, first
-    left, until = enough or count, time.monotonic() + PATIENCE_S
+    failed, held_out = (before.failed, before.held_out) if before else (0, 0)
+    left, until = enough or count, time.monotonic() + patience_s
     while index < first + count and left and time.monotonic() < until:
         try:
             task_id = config.task_id_at(index)
@@ -151,14 +160,17 @@ def _make(
         except GeneratorError as error:
             failed += 1
             if isinstance(error, Exhausted) or failed >= FAILING_TASKS:
-                return Made(specs, streak, 0, error)
+                return Made(specs, streak, 0, 0, error)
         else:
+            failed, streak = 0, index + 1
             if not config.holds_out(task_id, spec.label):
                 specs += [index, task_id, spec.label, params]
-                left -= 1
-            failed, streak = 0, index + 1
+                left, held_out = left - 1, 0
+            elif (held_out := held_out + 1) >= _HELD_OUT_TASKS and not config.most_tasks:
+                said = f"the last {held_out:,} tasks were all held out"
+                return Made(specs, streak, 0, 0, GeneratorError(said))
         index += 1
-    return Made(specs, index, failed, None)
+    return Made(specs, index, failed, held_out, None)
 
 
 def is_custom(config: CurriculumConfig) -> bool:
@@ -175,12 +187,14 @@ def tried_out(config: CurriculumConfig, deadline_s: float) -> Plan[None]:
         GeneratorError: It fails for 16 ids in a row.
         InvalidInputError: The first 1,000 tasks are all held out.
     """
-    tries = config.most_tasks or (FAILING_TASKS if config.held_out is None else _TRIED)
-    trying = _started(partial(_make, config, 0, tries, enough=1), config)
-    yield Wait(trying, max(deadline_s, PATIENCE_S))
+    tries = config.most_tasks or (FAILING_TASKS if config.held_out is None else _HELD_OUT_TASKS)
+    longest_s = max(deadline_s, PATIENCE_S)
+    work = partial(_make, config, 0, tries, enough=1, patience_s=longest_s)
+    trying = _started(work, config)
+    yield Wait(trying, longest_s)
     if not trying.done() or (made := trying.result()).specs:
         return
-    if made.trouble:
+    if made.trouble and made.through < tries:
         raise made.trouble
     if config.held_out is not None and made.through == tries:
         rule = f"a rule that leaves tasks to train on (the first {tries} are all held out)"

@@ -55,7 +55,8 @@ class WorkerSettings(FrozenModel):
     prefetch: Annotated[int, In("[0, 1000]")] = Field(
         default=0,
         description="Tasks that are drawn with one call at most and handed out one by one; their"
-        " results go with the next draw. 0: each call draws and reports at once. Not above chunk.",
+        " results go with the next draw. 0: each call draws and reports at once. Not above chunk,"
+        " and 0 where the algorithm refuses it (``passes``).",
     )
     prefetch_age_s: Annotated[float, In("(0, 86400]")] = Field(
         default=10.0,

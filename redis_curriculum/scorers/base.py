@@ -69,6 +69,11 @@ class Scorer(FrozenModel):
     """
     TAKES_WEIGHTS: ClassVar[bool] = True
     """Whether a trainer may multiply the probabilities of tasks (``set_weights``)."""
+    DRAWS_AHEAD: ClassVar[bool] = True
+    """Whether tasks may be drawn ahead of their episodes (``WorkerSettings(prefetch=16)``).
+
+    Some are then drawn and never played. False where a draw promises that its task is played.
+    """
     EVICTS: ClassVar[Eviction] = "lowest"
     """Which of the tasks that may be replaced go first: those of lowest rank, or any of them."""
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = None

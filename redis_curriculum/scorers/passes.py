@@ -23,6 +23,7 @@ class PassesConfig(Scorer):
 
     DRAW: ClassVar[Draw | OwnDraws] = "passes"
     TAKES_WEIGHTS: ClassVar[bool] = False
+    DRAWS_AHEAD: ClassVar[bool] = False
     INDEXED_BY: ClassVar[tuple[str, ...] | None] = ()
     DRAWN_BY: ClassVar[tuple[str, ...] | None] = ()
     OWN: ClassVar[tuple[OwnKey, ...]] = (

@@ -335,6 +335,22 @@ class ScorerContract:
             assert deviation(found, expected) < MOST_DEVIATION
             assert set(curriculum.task_ids()) == set(expected)
 
+    def test_tasks_are_drawn_ahead_or_refused(self, scorer: Scorer, server_url: str) -> None:
+        """As ``DRAWS_AHEAD`` says."""
+        settings = WORKER.model_copy(update={"prefetch": 4})
+        with playing(server_url, scorer, random.Random(11)) as played:
+            keeper = played.curriculum
+            if not scorer.DRAWS_AHEAD:
+                with pytest.raises(InvalidInputError, match="prefetch must be 0"):
+                    Curriculum.open(server_url, keeper.name, worker=settings)
+                return
+            with Curriculum.open(server_url, keeper.name, worker=settings) as curriculum:
+                task = curriculum.get_task()
+                for score in (scores := [0.1 * n for n in range(10)]):
+                    task = curriculum.next_task(played.results([(task.task_id, score)])[0])
+            assert keeper.stats()["num_completed"] == len(scores)
+            assert keeper.check() == []
+
     def test_a_result_costs_the_same_in_a_large_pool(self, scorer: Scorer, server_url: str) -> None:
         """The server runs as many commands for it as in a small one."""
         costs = []

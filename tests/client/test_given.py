@@ -23,7 +23,12 @@ from redis_curriculum import (
 )
 from redis_curriculum._store import given
 from redis_curriculum.envs import EvaluationEnv
-from redis_curriculum.errors import ConfigMismatchError, GeneratorError, InvalidInputError
+from redis_curriculum.errors import (
+    ConfigMismatchError,
+    GeneratorError,
+    GeneratorWarning,
+    InvalidInputError,
+)
 from redis_curriculum.tasks import Buckets, Table, task_id_at
 from tests.servers import RunningServer
 
@@ -298,6 +303,31 @@ def test_a_rule_that_leaves_nothing_to_train_on(url: str, name: str) -> None:
     for rule, message in (("t*", "leaves some of the 9 rows"), ("x", "holds out some of the 9")):
         with pytest.raises(InvalidInputError, match=message):
             CurriculumConfig(task_generator=Table(9), held_out=rule)
+
+
+class EndsHeldOut:
+    """Makes two tasks to train on, and then only tasks that are held out."""
+
+    def __init__(self, first: int) -> None:
+        self.left = first
+
+    def generate(self, task_id: int) -> TaskSpec:
+        self.left -= 1
+        return TaskSpec("maze-1" if self.left < 0 else "room", {"id": task_id})
+
+
+def test_a_generator_that_only_makes_held_out_tasks_ends_the_filling(url: str, name: str) -> None:
+    config = CurriculumConfig(
+        task_generator=EndsHeldOut(3), num_active_tasks=4, held_out="maze-*"
+    )  # the first one is made to try it out
+    with pytest.warns(GeneratorWarning, match="plays on with 2 of 4 tasks: the last 1,000"):
+        curriculum = Curriculum.open(url, name, config)
+    assert curriculum.labels() == {"room": 2}
+    curriculum.close()
+    empty = EndsHeldOut(1)
+    config = CurriculumConfig(task_generator=empty, num_active_tasks=4, held_out="maze-*")
+    with pytest.raises(GeneratorError, match="the last 1,000 tasks were all held out"):
+        Curriculum.open(url, f"{name}.2", config)
 
 
 def test_eval_tasks_need_a_rule_and_a_generator(url: str, name: str) -> None:

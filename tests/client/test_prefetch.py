@@ -15,13 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from redis_curriculum import AsyncCurriculum, Curriculum, Outcome, Task, WorkerSettings
 from redis_curriculum._protocol.keys import Keys
-from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
+from redis_curriculum.config import CurriculumConfig, LearningProgressConfig, PassesConfig
 from redis_curriculum.errors import (
     InvalidInputError,
     LostWritesWarning,
@@ -29,10 +30,10 @@ from redis_curriculum.errors import (
     StaleGenerationError,
     WorkerFencedError,
 )
-from redis_curriculum.tasks import Buckets
+from redis_curriculum.tasks import Buckets, TaskSpec
 from tests.interrupting import count_lines, interrupted, sample
 from tests.lossy import LossyLink, lossy
-from tests.servers import RunningServer
+from tests.servers import RunningServer, redis_server
 
 CONFIG = CurriculumConfig(
     task_generator=Buckets(label="{kind}", buckets={"kind": ["a", "b"], "seed": list(range(40))}),
@@ -360,3 +361,87 @@ def test_a_bad_result_is_not_taken_in(keeper: Curriculum) -> None:
         with pytest.raises(InvalidInputError, match="score"):
             curriculum.update_many([(1, 0.5), (2, float("nan"))])
         assert curriculum.waiting_results == 0
+
+
+def test_an_algorithm_may_refuse_tasks_drawn_ahead(
+    server: RunningServer, name: str, tmp_path: Path
+) -> None:
+    """When a handle is opened, restored or reopened: before anything is written."""
+    config = CONFIG.model_copy(update={"algorithm": PassesConfig()})
+    refused = pytest.raises(InvalidInputError, match=r'prefetch must be 0 .*"passes".*, got 8')
+    with refused as caught:
+        Curriculum.open(server.url, name, config, worker=AHEAD)
+    assert (caught.value.field, caught.value.value) == ("prefetch", 8)
+    assert name not in Curriculum.names(server.url), "nothing was created"
+    with Curriculum.open(server.url, name, config) as curriculum:
+        with refused:
+            Curriculum.open(server.url, name, worker=AHEAD)
+        with refused:
+            asyncio.run(attached(server.url, name))
+        path = curriculum.snapshot(tmp_path / "a.rcs").path
+        with refused:
+            Curriculum.restore(path, server.url, f"{name}.b", worker=AHEAD)
+        assert f"{name}.b" not in Curriculum.names(server.url), "nothing was restored"
+
+
+async def attached(url: str, name: str) -> None:
+    async with AsyncCurriculum.open(url, name, worker=AHEAD):
+        pass
+
+
+class Slow:
+    """A generator that takes longer for a task than a handle takes for all that it draws ahead."""
+
+    def __init__(self, may_go: threading.Event) -> None:
+        self.may_go, self.fill = may_go, True
+
+    def generate(self, task_id: int) -> TaskSpec:
+        if not self.fill:
+            self.may_go.wait(60)
+        return TaskSpec("slow", {"id": task_id})
+
+
+def test_a_generator_that_is_slower_than_the_draws_ahead(server: RunningServer, name: str) -> None:
+    """The handle plays on from the pool; what is made in the end comes into it."""
+    may_go = threading.Event()
+    slow = Slow(may_go)
+    settings = AHEAD.model_copy(update={"retry_deadline_s": 5.0})
+    config = CurriculumConfig(
+        task_generator=slow,
+        num_active_tasks=20,
+        algorithm=LearningProgressConfig(replacement_rate=0.0),
+    )
+    with Curriculum.open(server.url, name, config, worker=settings) as curriculum:
+        slow.fill = False
+        curriculum.evict(curriculum.task_ids()[0])
+        play(curriculum, 40)
+        curriculum.renew_lease()
+        assert len(curriculum.task_ids()) == 19
+        may_go.set()
+        until = time.monotonic() + 60
+        while len(curriculum.task_ids()) < 20:
+            assert time.monotonic() < until
+            play(curriculum, 8)
+        assert curriculum.check() == []
+
+
+def test_a_server_that_goes_away_with_tasks_in_hand(tmp_path: Path, name: str) -> None:
+    """They are handed out all the same; when it is back, their results count once."""
+    with (
+        redis_server(tmp_path, config=("--appendonly", "yes", "--appendfsync", "always")) as own,
+        Curriculum.open(own.url, name, CONFIG, worker=AHEAD) as curriculum,
+    ):
+        play(curriculum, 6)  # drawn: 2, 4, 8; the first of the eight is next
+        task = curriculum.get_task()
+        own.kill()
+        for _ in range(6):
+            task = curriculum.next_task((task.task_id, 0.5))
+        with pytest.raises(ServerUnavailableError):
+            curriculum.next_task((task.task_id, 0.5))
+        with pytest.raises(ServerUnavailableError):
+            curriculum.stats()
+        assert curriculum.waiting_results == 7
+        own.start()
+        curriculum.next_task((task.task_id, 0.5))
+        assert curriculum.waiting_results == 0
+        assert counted(curriculum)[0] == 13
