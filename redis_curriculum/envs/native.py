@@ -116,6 +116,7 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
             )
         else:
             observations, infos = self.env.reset()
+        self._clear(mask)
         self._begin(mask, infos)
         self._hand_out(self._assignments.upcoming)
         return observations, infos
@@ -132,15 +133,18 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
         self._lengths[playing] += 1
         if not np.isfinite(rewards).all():  # their totals stay so, and fail at the end
             rewards = np.where(np.isfinite(rewards), rewards, 0)
-        begun = self._waits.copy() if self._mode is AutoresetMode.NEXT_STEP else over & False
         ended = {int(i): self._played(int(i), infos) for i in np.flatnonzero(over & playing)}
-        self._waits = (over & playing) | (self._waits & ~begun)
+        within = self._mode is AutoresetMode.SAME_STEP
+        begun = over & playing if within else self._waits.copy()
+        if self._mode is AutoresetMode.DISABLED:
+            begun[:] = False
+        self._waits |= over & playing
+        self._clear(begun)  # before the report: the server may be gone
         if ended or begun.any():
-            within = self._mode is AutoresetMode.SAME_STEP
             ended_in = infos.setdefault("final_info", {}) if within and ended else infos
             failed = self._report(ended, ended_in)
             rewards, terminations, truncations = cut_off(failed, rewards, terminations, truncations)
-            self._begin(self._waits.copy() if within else begun, infos)
+            self._begin(begun, infos)
             self._hand_out(self._assignments.upcoming)
         return observations, rewards, terminations, truncations, infos
 
@@ -177,9 +181,12 @@ class CurriculumNativeVectorEnv(VectorEnv[Any, Any, Any], RecordConstructorArgs)
             self._tell(infos, i, entries)
         return [i for i, entries in reports.items() if "error" in entries]
 
-    def _begin(self, mask: NDArray[np.bool_], infos: Infos) -> None:
-        """Begin episodes in some slots, and tell of them."""
+    def _clear(self, mask: NDArray[np.bool_]) -> None:
+        """Some slots have been reset: what is counted there begins anew."""
         self._totals[mask], self._lengths[mask], self._waits[mask] = 0.0, 0, False
+
+    def _begin(self, mask: NDArray[np.bool_], infos: Infos) -> None:
+        """Tell of the episodes that begin in some slots."""
         for i in map(int, np.flatnonzero(mask)):
             task = self._assignments.current[i]
             assert task is not None  # noqa: S101 - the slots are full

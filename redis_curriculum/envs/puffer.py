@@ -118,12 +118,15 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
         self._done = np.zeros(env.num_agents, dtype=np.bool_)
         self._played: Played | None = None
         self._is_begun = False
+        self._to_reset = False
+        """Whether the environment is to be reset before its next step: it was left within one."""
 
     def reset(self, seed: int | None = None) -> tuple[Any, Infos]:
         """Begin an episode of the task drawn last, or of another one in mid-episode."""
         if self._played is not None and self._played.length:
             self._assignments.abandon(0)
             self._played = None
+        self._to_reset = True
         while True:
             playing = self._set_task()
             try:
@@ -131,13 +134,15 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
             except Exception as error:  # noqa: BLE001 - whatever a task does wrong
                 self._assignments.settle({0: playing.failed(error)})
                 continue
-            self._is_begun = True
+            self._is_begun, self._to_reset = True, False
             return observations, self._tell(infos, self._assignments.begun(0, playing.task))
 
     def step(self, actions: Any) -> Stepped:
         """Take a step of every agent. One round trip when it ends the episode."""
         if not self._is_begun:
             return self.env.step(actions)  # type: ignore[no-any-return,unused-ignore]
+        if self._to_reset:  # the server was gone when a task had failed
+            self.reset()
         playing = self._played or self._set_task()  # None: the server was gone in the step before
         try:
             observations, rewards, terminals, truncations, infos = self.env.step(actions)
@@ -178,7 +183,7 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
             return playing
 
     def _truncate(self, played: Played) -> Stepped:
-        self._played = None
+        self._played, self._to_reset = None, True
         entries = self._assignments.settle({0: played})[0]
         observations, infos = self.reset()
         return observations, *self._cut_off(), [{INFO_KEY: entries}, *infos]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -63,6 +64,10 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
         self._assignments = Assignments(curriculum, str(env), env.num_envs, ahead=self._within_step)
         self._handed_out: list[Task | None] = []
         self._is_under_way = np.zeros(env.num_envs, dtype=np.bool_)
+        self._failed_resets: dict[int, Played] = {}
+        """Tasks that could not be reset, by sub-environment: to be reported."""
+        self._to_reset: set[int] = set()
+        """Sub-environments that are to be reset with other tasks."""
 
     def reset(
         self,
@@ -75,11 +80,13 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
         for i in map(int, np.flatnonzero(self._is_under_way & mask)):
             self._assignments.abandon(i)
             self._is_under_way[i] = False
-        self._assignments.fill()
+        self._settle_resets()
         self._hand_out(self._assignments.current)
         # A copy: the vector environment takes the mask out of it.
         observations, infos = self._base.reset(seed=seed, options=options and dict(options))
         begun = _take(infos)
+        self._to_reset -= set(map(int, np.flatnonzero(mask)))
+        self._note(begun)
         try:
             self._refuse(set(map(int, np.flatnonzero(mask))) - begun.keys())
             return self._begin(observations, infos, begun, seed)
@@ -88,8 +95,9 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Infos]:
         """Take a step in every sub-environment; one round trip if any episode ended."""
-        if not self._assignments.is_full:  # the server did not answer in the step before
-            self._assignments.fill()
+        if not self._assignments.is_full or self._failed_resets or self._to_reset:
+            # The server did not answer in the step before, or failing tasks ended it.
+            self._begin(None, {}, {}, None)
             self._hand_out(self._assignments.upcoming)
         observations, rewards, terminations, truncations, infos = self.env.step(actions)
         self._is_under_way[:] = True
@@ -100,6 +108,7 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
             ended = _take(ended_in)
         else:
             ended = {i: begun.pop(i) for i in over & begun.keys()}
+        self._note(begun)
         stray = over ^ (ended.keys() | {i for i, told in begun.items() if told.score is not None})
         if over or begun:
             self._is_under_way[[*over, *begun]] = False
@@ -141,18 +150,32 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
         seed: int | list[int | None] | None,
     ) -> tuple[Any, Infos]:
         """Tell of the episodes that began; where a task could not be reset, try others."""
-        while failed := {i: played for i, played in begun.items() if played.error is not None}:
-            self._assignments.settle(failed)
+        self._settle_resets()
+        while self._to_reset:
             self._hand_out(self._assignments.current)
             mask = np.zeros(self.num_envs, dtype=np.bool_)
-            mask[list(failed)] = True
+            mask[list(self._to_reset)] = True
             observations, again = self._base.reset(seed=seed, options={"reset_mask": mask})
-            begun |= _take(again)
-            for i in failed:
+            told = _take(again)
+            for i in self._to_reset:
                 self._add_info(infos, _entry(again, i), i)
+            self._to_reset = set()
+            self._note(told)
+            begun |= told
+            self._settle_resets()
         for i, playing in begun.items():
             self._tell(infos, i, self._assignments.begun(i, playing.task))
         return observations, infos
+
+    def _note(self, begun: Mapping[int, Played]) -> None:
+        """Keep which sub-environments could not be reset, whatever happens before it is settled."""
+        self._failed_resets |= {i: told for i, told in begun.items() if told.error is not None}
+
+    def _settle_resets(self) -> None:
+        """Report tasks that could not be reset, and give every sub-environment its task."""
+        failed, self._failed_resets = self._failed_resets, {}
+        self._to_reset |= failed.keys()
+        self._assignments.settle(failed)
 
     def _tell(self, infos: Infos, i: int, entries: dict[str, Any]) -> None:
         """Add a sub-environment's entries; its params stay one object, not an array for each."""

@@ -12,7 +12,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from redis_curriculum import Curriculum, CurriculumConfig, Task
 from redis_curriculum.envs import CurriculumNativeVectorEnv
-from redis_curriculum.errors import FailingTasksError, InvalidInputError, TaskApplyError
+from redis_curriculum.errors import (
+    FailingTasksError,
+    InvalidInputError,
+    ServerUnavailableError,
+    TaskApplyError,
+)
 from redis_curriculum.tasks import Buckets
 from tests.envs.conftest import Opened
 
@@ -153,6 +158,57 @@ def test_a_reward_or_score_that_is_none_fails_its_task_and_no_other(
     assert {task_id for task_id, _ in curriculum.failed} == set(sick)
     assert len(curriculum.reports) == well > 20
     assert curriculum.check() == []
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_episodes_stay_right_where_the_server_was_gone_for_a_step(
+    opened: Opened, mode: AutoresetMode
+) -> None:
+    """What had just begun was counted on from the episode before, or not at all."""
+    curriculum = opened()
+    inner = Walks(mode)
+    envs = CurriculumNativeVectorEnv(inner, curriculum, put)
+    envs.reset()
+    gone, ended = 0, 0
+    for turn in range(120):
+        if turn % 5 == 0:
+            curriculum.errors.append(ServerUnavailableError("gone"))
+        try:
+            _, _, over, _, _ = envs.step(envs.action_space.sample())
+        except ServerUnavailableError:
+            gone += 1
+            over = inner._over  # noqa: SLF001
+        ended += int(over.sum()) if mode is not AutoresetMode.SAME_STEP else 0
+        if mode is AutoresetMode.DISABLED and over.any():
+            envs.reset(options={"reset_mask": over.copy()})
+    curriculum.errors.clear()
+    assert gone > 10
+    params = {t: r.params for t in curriculum.task_ids() if (r := curriculum.get_task_stats(t))}
+    assert len(curriculum.reports) > 60
+    assert [score for _, score in curriculum.reports] == [
+        params[task_id]["length"] * params[task_id]["reward"] for task_id, _ in curriculum.reports
+    ]
+    if mode is not AutoresetMode.SAME_STEP:
+        assert 0 <= ended - len(curriculum.reports) <= SLOTS, "the last ones wait to be reported"
+    assert curriculum.check() == []
+
+
+def test_a_reset_that_the_server_did_not_answer_abandons_once(opened: Opened) -> None:
+    curriculum = opened()
+    envs = CurriculumNativeVectorEnv(Walks(AutoresetMode.SAME_STEP), curriculum, put)
+    envs.reset()
+    drawn = len(curriculum.drawn)
+    envs.step(envs.action_space.sample())
+    playing = sum(envs._lengths > 0)  # noqa: SLF001
+    drawn_by_step = len(curriculum.drawn) - drawn
+    curriculum.errors += [ServerUnavailableError("gone")] * 3
+    for _ in range(3):
+        with pytest.raises(ServerUnavailableError):
+            envs.reset()
+    envs.reset()
+    assert envs._assignments._abandoned == playing > 0  # noqa: SLF001
+    assert len(curriculum.drawn) == drawn + drawn_by_step + playing
+    envs.close()
 
 
 def test_gymnasiums_own_cart_poles(url: str, name: str) -> None:

@@ -100,6 +100,31 @@ def play(env: CurriculumPufferEnv, steps: int) -> list[dict[str, Any]]:
     return ended
 
 
+@pytest.mark.parametrize("place", ["step", "reset"])
+def test_a_failure_while_the_server_was_gone_is_not_put_down_to_the_next_task(
+    opened: Opened, place: str
+) -> None:
+    """The environment went on with the task that had failed, as if it were the next one."""
+    curriculum = opened(size=16, task_generator=broken([place, "", " ", "  "]))
+    relay = Relay()
+    env = CurriculumPufferEnv(relay, curriculum)
+    env.reset()
+    gone = 0
+    for turn in range(120):
+        if turn % 3 == 0:
+            curriculum.errors.append(ServerUnavailableError("gone"))
+        try:
+            env.step(np.zeros(AGENTS, dtype=int))
+        except ServerUnavailableError:
+            gone += 1
+    curriculum.errors.clear()
+    records = {i: r for i in curriculum.task_ids() if (r := curriculum.get_task_stats(i))}
+    assert gone > 10
+    assert curriculum.failed
+    assert all(records[i].params["broken"] == place for i, _ in curriculum.failed if i in records)
+    assert all(records[i].params["broken"] != place for i, _ in curriculum.reports if i in records)
+
+
 def test_an_episode_is_one_completion_with_the_mean_over_agents(opened: Opened) -> None:
     curriculum = opened(score_range=(0.0, 2.0))
     relay = Relay()

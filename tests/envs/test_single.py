@@ -1097,3 +1097,15 @@ def test_after_the_error_the_row_without_a_score_begins_anew(opened: Opened) -> 
     assert raised == [10, 20, 30]
     assert not curriculum.reports
     assert not curriculum.failed
+
+
+def test_a_step_that_fails_returns_a_copy_of_the_last_observation(opened: Opened) -> None:
+    """A learner may write into what it was given before."""
+    env = CurriculumEnv(Walk(), opened(task_generator=broken(["step"])))
+    env.reset()
+    first, *_ = env.step(0)
+    kept = first.copy()
+    second, _, _, truncated, _ = env.step(0)
+    assert truncated
+    first[:] = -1
+    assert np.array_equal(second, kept)

@@ -708,6 +708,32 @@ def test_steps_go_on_after_the_server_was_gone(opened: Opened, mode: Any) -> Non
     assert len(curriculum.drawn) == len(curriculum.reports) + 3 + ahead
 
 
+@pytest.mark.parametrize("mode", [NEXT_STEP, SAME_STEP])
+def test_a_reset_that_failed_while_the_server_was_gone_is_made_up_for(
+    opened: Opened, mode: Any
+) -> None:
+    """The sub-environment was stepped without a task, and its end put down to a wrapper."""
+    curriculum = opened(size=16, task_generator=broken(["reset", "", " "]))
+    with vector_of(curriculum, SyncVectorEnv, 3, mode) as envs:
+        envs.reset()
+        gone = 0
+        for turn in range(150):
+            if turn % 3 == 0:
+                curriculum.errors.append(ServerUnavailableError("gone"))
+            try:
+                envs.step(np.zeros(3, dtype=int))
+            except ServerUnavailableError:
+                gone += 1
+        curriculum.errors.clear()
+    assert gone > 20
+    assert curriculum.failed
+    records = {i: r for i in curriculum.task_ids() if (r := curriculum.get_task_stats(i))}
+    returns = {i: r.params["length"] * r.params["reward"] for i, r in records.items()}
+    assert len(curriculum.reports) > 100
+    assert all(score == returns[i] for i, score in curriculum.reports if i in returns)
+    assert curriculum.check() == []
+
+
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_a_lost_reply_counts_once_whatever_is_called_next(
     url: str, name: str, opened: Opened, mode: Any
