@@ -124,7 +124,7 @@ class Handle(ABC):
     def _plan(self, call: Call[T]) -> Plan[T]:
         """Carry a call out; what waits to be reported goes before it, or with it."""
         plan = call.plan(self._store)
-        if isinstance(call, Played):
+        if not self._store.settings.prefetch or isinstance(call, Played):
             return plan
         return self._store.ahead.before(plan, self._store, is_sent=call.is_sent)
 

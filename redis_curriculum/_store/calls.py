@@ -88,6 +88,8 @@ class Call(ABC, Generic[T]):
 
     def plan(self, store: Store) -> Plan[T]:
         """Carry the call out, or carry it on; without the server, if the settings say so."""
+        if store.settings.on_outage == "raise":
+            return self.carried_on(store)
         return store.backlog.carry(self, store)
 
     def carried_on(self, store: Store) -> Plan[T]:
@@ -145,7 +147,10 @@ class Unfinished:
 
     def resumed(self, call: C) -> C:
         """Return the caller's unfinished call if it was asked the same, else begin this one."""
-        calls = self._calls.setdefault(self.caller(), {})
+        caller = self.caller()
+        calls = self._calls.get(caller)
+        if calls is None:
+            calls = self._calls[caller] = {}
         before = calls.get(type(call))
         if isinstance(before, type(call)) and before == call:
             call = before
@@ -156,6 +161,10 @@ class Unfinished:
     def waiting(self) -> list[Call[Any]]:
         """Return the calls whose callers wait for the answer now, in the order they came."""
         return list(self._waiting.values())
+
+    def are_several_waiting(self) -> bool:
+        """Whether more than one caller waits."""
+        return len(self._waiting) > 1
 
     def is_waiting(self, call: Call[Any]) -> bool:
         """Whether the caller of that call waits for the answer now."""

@@ -69,8 +69,6 @@ class Backlog:
 
     def carry(self, call: Call[T], store: Store) -> Plan[T]:
         """Carry a call out; if the server does not answer, defer it if that can be done."""
-        if store.settings.on_outage == "raise":
-            return (yield from call.carried_on(store))
         if call.is_deferred or (call.can_wait and time.monotonic() < self._next_try):
             return self._deferred(call, store, None)
         try:

@@ -76,7 +76,7 @@ class Play(Supplied[Step]):
     """Whether it is not to be sent with others."""
     part: Part = field(default=WHOLE, init=False, compare=False)
     """Which part of ``write`` is this call's."""
-    company: list[Play] = field(default_factory=list, init=False, compare=False)
+    company: Sequence[Play] = field(default=(), init=False, compare=False)
     """The calls that this one has taken with it in ``write``."""
     in_vain: int = field(default=0, init=False, compare=False)
     """Answers in a row that brought neither a task nor a reason."""
@@ -153,7 +153,7 @@ class Play(Supplied[Step]):
             else:
                 yield from self._accept(store, write, reply)
                 if self.company:
-                    others, self.company = self.company, []
+                    others, self.company = self.company, ()
                     yield from answer_all(others, store)
         return Step(self.tasks, self.outcomes)
 

@@ -40,14 +40,14 @@ class Part(NamedTuple):
 WHOLE: Final = Part(0, 0, 0)
 
 
-def company(call: Play, store: Store) -> list[Play]:
+def company(call: Play, store: Store) -> Sequence[Play]:
     """Return the calls that wait now and that a call takes with it, in the order they came."""
-    waiting = store.unfinished.waiting()
-    if len(waiting) < 2 or store.settings.prefetch or not call.can_be_shared:  # noqa: PLR2004
-        return []
+    unfinished = store.unfinished
+    if not unfinished.are_several_waiting() or store.settings.prefetch or not call.can_be_shared:
+        return ()
     results, draws = store.settings.chunk - call.left, store.settings.chunk - call.count
     found: list[Play] = []
-    for other in waiting:
+    for other in unfinished.waiting():
         if other is call or not isinstance(other, type(call)) or not other.can_be_shared:
             continue
         if other.left <= results and other.count <= draws:

@@ -330,4 +330,4 @@ class Link:
 
 def as_text(words: Words) -> Text:
     """Return a command with its numbers as texts; floats keep 17 digits."""
-    return tuple([w if isinstance(w, (str, bytes)) else repr(w) for w in words])
+    return tuple([w if type(w) is str or isinstance(w, (str, bytes)) else repr(w) for w in words])

@@ -23,7 +23,7 @@ def test_the_whole_demo_in_short(tmp_path: Path, url: str, family: str) -> None:
     text = io.StringIO()
     report = run_demo(
         family=family,
-        seconds=10,
+        seconds=6,
         workers=2,
         seed=5,
         url=url,

@@ -262,6 +262,24 @@ def test_failing_tasks_are_replaced(opened: Opened, place: str) -> None:
     assert len(curriculum.reports) == 40 - errors == sum(completions(curriculum).values())
 
 
+def test_an_agent_that_has_ended_is_not_truncated_by_a_later_failure(opened: Opened) -> None:
+    class Breaking(Hike):
+        def _break(self, place: str) -> None:
+            if place == "step" and self._at == 3:
+                raise RuntimeError("late")
+
+    walks = Buckets(label="w", buckets={"length": [3], "reward": [1 / 64], "end": ["goal"]})
+    env = CurriculumParallelEnv(Breaking(), opened(task_generator=walks))
+    env.reset()
+    env.step(dict.fromkeys(env.agents, 0))
+    env.step(dict.fromkeys(env.agents, 0))
+    assert env.agents == ["slow"]
+    seen, _, _, truncated, _ = env.step({"slow": 0})
+    assert truncated == {"slow": True}
+    assert seen.keys() == {"slow"}
+    assert env.agents == []
+
+
 def test_an_agent_that_joins_in_the_step_that_fails(opened: Opened) -> None:
     class Joined(Hike):
         def _break(self, place: str) -> None:

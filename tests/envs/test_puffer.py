@@ -125,6 +125,16 @@ def test_a_failure_while_the_server_was_gone_is_not_put_down_to_the_next_task(
     assert all(records[i].params["broken"] != place for i, _ in curriculum.reports if i in records)
 
 
+def test_a_step_before_the_first_reset_is_the_environments_own(opened: Opened) -> None:
+    curriculum, relay = opened(), Relay()
+    relay.config = {"length": 2, "reward": 1 / 64, "end": "goal"}
+    env = CurriculumPufferEnv(relay, curriculum)
+    for _ in range(4):
+        assert env.step(np.zeros(AGENTS, dtype=int))[4] == []
+    assert not curriculum.counts
+    assert not curriculum.reports
+
+
 def test_an_episode_is_one_completion_with_the_mean_over_agents(opened: Opened) -> None:
     curriculum = opened(score_range=(0.0, 2.0))
     relay = Relay()

@@ -784,10 +784,11 @@ def test_a_built_environment_with_other_spaces(opened: Opened) -> None:
     class Wider(Walk):
         action_space = gymnasium.spaces.Discrete(3)
 
-    curriculum = opened()
-    env = CurriculumEnv(Walk(), curriculum, apply_task=lambda env, task: Wider())
+    curriculum, built = opened(), Wider()
+    env = CurriculumEnv(Walk(), curriculum, apply_task=lambda env, task: built)
     with pytest.raises(TaskApplyError, match=r"action_space Discrete\(3\) differs.*pad"):
         env.reset()
+    assert built.is_closed
     wrong = CurriculumEnv(Walk(), curriculum, apply_task=lambda env, task: task)
     with pytest.raises(TaskApplyError, match=r"None or a gymnasium\.Env, not Task"):
         wrong.reset()

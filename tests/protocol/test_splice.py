@@ -299,8 +299,9 @@ def test_all_that_is_given_is_used_by_another_file() -> None:
     for kind in ("learning_progress", "debiased_progress", "uniform"):
         parts = parts_of(kind)
         texts = {**parts, **{f"scripts/{name}": text for name, text in SCRIPTS.items()}}
+        words = {name: unknown(text) for name, text in texts.items()}
         for name, text in parts.items():
-            others = {word for other in texts if other != name for word in unknown(texts[other])}
+            others = {word for other in texts if other != name for word in words[other]}
             idle = listed("Gives", text) - others
             if name not in OF_FAMILY and (kind != "uniform" or text in unused):
                 unused[text] = unused.get(text, idle) & idle
