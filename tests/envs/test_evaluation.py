@@ -20,6 +20,7 @@ from redis_curriculum.envs import (
     evaluation_tasks,
 )
 from redis_curriculum.envs.assignments import ATTEMPTS
+from redis_curriculum.envs.evaluation import FixedTasks
 from redis_curriculum.errors import FailingTasksError, InvalidInputError, TaskApplyError
 from redis_curriculum.tasks import Task
 from tests.envs.conftest import Opened
@@ -152,3 +153,10 @@ def test_what_is_no_handle_is_refused(given: Any) -> None:
 def test_how_many_of_a_label(opened: Opened, per_label: Any) -> None:
     with pytest.raises(InvalidInputError, match="per_label must be an integer above 0"):
         evaluation_tasks(opened(), per_label)
+
+
+def test_several_environments_take_turns_through_the_tasks() -> None:
+    tasks = [Task(i, "x", {}) for i in range(5)]
+    source = FixedTasks(tasks)
+    drawn = [task.task_id for _ in range(4) for task in source.next_tasks([], 3).tasks]
+    assert drawn == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]

@@ -1110,3 +1110,18 @@ def test_a_step_that_fails_returns_a_copy_of_the_last_observation(opened: Opened
     assert truncated
     first[:] = -1
     assert np.array_equal(second, kept)
+
+
+def test_an_environment_may_go_through_its_options_and_use_the_task_up(opened: Opened) -> None:
+    """What it takes out of the task is there again in the info, and at the next reset."""
+
+    class Eager(OptionWalk):
+        def _take_task(self, options: dict[str, Any] | None) -> None:
+            given = {name: value for name, value in (options or {}).items()}  # noqa: C416
+            self.task = dict(given["task"])
+            given["task"].clear()
+
+    env = CurriculumEnv(Eager(), opened())
+    for _ in range(3):
+        _, info = env.reset()
+        assert info["curriculum"]["params"].keys() == {"length", "reward", "end"}
