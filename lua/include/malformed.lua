@@ -24,10 +24,12 @@ local function whole_number(key, field, text)
   return tonumber(text)
 end
 
--- See that a key holds what it should, or nothing, before anything is written.
+-- See that a key holds what it should, or nothing, before anything is written. Each key is looked at once a script.
+local kinds = {}
 local function of_kind(kind, key)
-  local found = call('TYPE', key).ok
+  local found = kinds[key] or call('TYPE', key).ok
   if found ~= kind and found ~= 'none' then
     assert(false, 'RCTYPE ' .. spelled(key))
   end
+  kinds[key] = kind
 end
