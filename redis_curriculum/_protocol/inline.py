@@ -12,7 +12,8 @@ place of its calls wherever that says the same; includes stay functions, which r
 
 Only what can be told from the text alone is replaced: a function that is called as a statement, as
 the one value of an assignment; that returns at its end only; and whose outer
-names mean at the call what they mean where it stands. Every other function stays as it is.
+names mean at the call what they mean where it stands. Every other function stays as it is, and so
+does a script with texts that are not in single quotes.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _INNER: Final = re.compile(r"\bfor (\w+(?:, *\w+)*) (?:in|=)|\bfunction(?: \w+)?
 _COMMENT: Final = re.compile(r" *--.*")
 _TABLE: Final = re.compile(r"\{[^{}]*\}")
 _FIELD: Final = re.compile(r"\w+ = ")
+_OTHER_TEXTS: Final = re.compile(r"\"|\[=*\[")
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'")
 
 
@@ -74,6 +76,8 @@ class _Function:
 
 def inlined(source: str) -> str:
     """Return a whole script with bodies in place of calls, wherever that says the same."""
+    if _OTHER_TEXTS.search(source):
+        return source
     lines = _without_aliases(source).splitlines(keepends=True)
     seen = set[str]()
     while True:
@@ -81,7 +85,8 @@ def inlined(source: str) -> str:
         left = [(head, i) for head, i in heads if head and head[2] not in seen]
         for head, i in sorted(left, key=lambda found: -len(found[0][1])):  # first those in others
             seen.add(head[2])
-            changed = _in_place(_function(lines, i, head), lines)
+            function = _function(lines, i, head)
+            changed = _in_place(function, lines) if function else None
             if changed is not None:
                 lines = changed
                 break
@@ -105,9 +110,14 @@ def _without_aliases(source: str) -> str:
     return source
 
 
-def _function(lines: list[str], start: int, head: re.Match[str]) -> _Function:
+def _function(lines: list[str], start: int, head: re.Match[str]) -> _Function | None:
+    """Return the function that begins in a line; None where its end cannot be told by its place."""
     indent, name, parameters, empty = head.groups()
-    stop = start if empty else lines.index(f"{indent}end\n", start)
+    after = range(start + 1, len(lines))
+    ends = (i for i in after if lines[i].strip() and _indent(lines[i]) <= len(indent))
+    stop = start if empty else next(ends, start)
+    if not empty and lines[stop] != f"{indent}end\n":
+        return None
     body = textwrap.dedent("".join(lines[start + 1 : stop])).splitlines(keepends=True)
     return _Function(name, tuple(re.findall(r"\w+", parameters)), tuple(body), start, stop + 1)
 

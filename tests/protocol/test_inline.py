@@ -18,6 +18,36 @@ local function half(n)
 end
 local a = half(b)
 """,
+    "a function whose end has a comment": """\
+local function half(n)
+  return n / 2
+end -- half
+local function put(n)
+  call(n)
+end
+local a = half(b)
+call(put)
+""",
+    "a function that is not indented": """\
+local function half(n)
+return n / 2
+end
+local a = half(b)
+""",
+    "texts in double quotes": """\
+local function said(n)
+  return n .. " -- so it is"
+end
+local a = said(b)
+""",
+    "texts of several lines": """\
+local function said(n)
+  return n .. [[
+end
+]]
+end
+local a = said(b)
+""",
     "a call within an expression": """\
 local function half(n)
   return n / 2
