@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Tests that run at the same time; each process has servers of its own. Many tests wait, so two cores bear three.
-JOBS ?= --numprocesses 3
+# Tests that run at the same time; each process has servers of its own. Many tests wait, so two cores bear four.
+JOBS ?= --numprocesses 4
 
 .PHONY: help demo test coverage lint docs layout bench learning faults integrations lowest newest pythons constraints clean
 

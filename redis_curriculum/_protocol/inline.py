@@ -78,20 +78,17 @@ def inlined(source: str) -> str:
     """Return a whole script with bodies in place of calls, wherever that says the same."""
     if _OTHER_TEXTS.search(source):
         return source
-    lines = _without_aliases(source).splitlines(keepends=True)
-    seen = set[str]()
-    while True:
-        heads = [(_HEAD.fullmatch(line), i) for i, line in enumerate(lines) if _MARK in line]
-        left = [(head, i) for head, i in heads if head and head[2] not in seen]
-        for head, i in sorted(left, key=lambda found: -len(found[0][1])):  # first those in others
-            seen.add(head[2])
-            function = _function(lines, i, head)
-            changed = _in_place(function, lines) if function else None
-            if changed is not None:
-                lines = changed
-                break
-        else:
-            return "".join(lines)
+    source = _without_aliases(source)
+    heads = sorted(_HEAD.finditer(source), key=lambda head: -len(head[1]))  # first those in others
+    lines = source.splitlines(keepends=True)
+    for name in dict.fromkeys(head[2] for head in heads):
+        start = _lines_with(f"{_MARK}{name}(", source)[0]
+        head = _HEAD.fullmatch(lines[start])
+        function = _function(lines, start, head) if head else None
+        changed = _in_place(function, lines) if function else None
+        if changed is not None:
+            lines, source = changed, "".join(changed)
+    return source
 
 
 def _without_aliases(source: str) -> str:
@@ -125,7 +122,7 @@ def _function(lines: list[str], start: int, head: re.Match[str]) -> _Function | 
 def _in_place(function: _Function, lines: list[str]) -> list[str] | None:
     """The lines with a function's body in place of each call; None where one has to stay."""
     name, rest = function.name, [*lines[: function.start], *lines[function.stop :]]
-    found = [(i, _names(line).count(name)) for i, line in enumerate(rest) if name in line]
+    found = [(i, _names(rest[i]).count(name)) for i in _lines_with(name, "".join(rest))]
     uses = [i for i, times in found if times]
     if not uses:
         return rest
@@ -204,11 +201,26 @@ def _assigned(body: tuple[str, ...]) -> set[str]:
 def _shadowed(lines: list[str], start: int, stop: int) -> set[str]:
     """The names declared between two lines that can be seen at the second one."""
     depth, found = _indent(lines[stop]), set[str]()
+    deeper = " " * (depth + 1)
     for line in reversed(lines[start:stop]):
+        if line.startswith(deeper):
+            continue
         indent = _indent(line)
-        if indent <= depth and not line.isspace() and not line.startswith("--", indent):
+        if not line.isspace() and not line.startswith("--", indent):
             found |= _declared(_code(line), inner=indent < depth)  # less: it opens the block
-            depth = indent
+            depth, deeper = indent, " " * (indent + 1)
+    return found
+
+
+def _lines_with(text: str, source: str) -> list[int]:
+    """The numbers of the lines that have a text, from 0 on."""
+    found = list[int]()
+    at = number = 0
+    while (place := source.find(text, at)) >= 0:
+        number += source.count("\n", at, place)
+        end = source.find("\n", place) + 1
+        found.append(number)
+        at, number = end, number + 1
     return found
 
 
