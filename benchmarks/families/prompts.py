@@ -43,6 +43,17 @@ N_PROMPTS: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True)
+class World:
+    """What the prompts of a pool are like, and how much the student knows at first."""
+
+    impossible: float = SHARE_IMPOSSIBLE
+    lucky: float = SHARE_LUCKY
+    least_decisions: int = 1
+    taught: float = 0.0
+    """Held-out success to which the student is taught before, on other prompts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What a prompt asks for and what can be learned from it."""
 
@@ -51,12 +62,13 @@ class Prompt:
     nature: str = SOLVABLE
 
     @classmethod
-    def of(cls, decisions: int, number: int) -> Prompt:
+    def of(cls, decisions: int, number: int, world: World | None = None) -> Prompt:
         """Return the prompt of a number; the same for all seeds."""
+        world = world or World()
         rng = np.random.default_rng(number)
         skills = rng.choice(SKILLS, decisions, replace=False)
         luck = rng.random()
-        impossible, lucky = luck < SHARE_IMPOSSIBLE, luck >= 1 - SHARE_LUCKY
+        impossible, lucky = luck < world.impossible, luck >= 1 - world.lucky
         nature = IMPOSSIBLE if impossible else COIN_FLIP if lucky else SOLVABLE
         return cls(tuple(map(int, skills)), nature)
 
@@ -152,14 +164,15 @@ class Student:
 class PromptTrainee:
     """Takes the drawn prompts 32 at a time; a step and an episode are one prompt's group."""
 
-    def __init__(self, curriculum: Curriculum, seed: int) -> None:
-        self._curriculum = curriculum
+    def __init__(self, curriculum: Curriculum, seed: int, world: World | None = None) -> None:
+        self._curriculum, self._world = curriculum, world or World()
         self._student = Student(seed)
         self._rng = np.random.default_rng([seed, 0xAC7])
         self._held_out = {
             decisions: np.array([prompt.skills for prompt in prompts])
-            for decisions, prompts in held_out_prompts().items()
+            for decisions, prompts in held_out_prompts(self._world.least_decisions).items()
         }
+        self._teach(np.random.default_rng([seed, 13]))
         self._groups = "trials" in curriculum.config.asks_for
         """Whether a result is a group's, not a mean; then a batch has no prompt twice."""
         self._tasks = curriculum.get_tasks(BATCH, distinct=self._groups)
@@ -173,7 +186,7 @@ class PromptTrainee:
 
     def train(self) -> None:
         """Play one batch, learn, report, draw the next batch: one round trip."""
-        prompts = [prompt_of(task) for task in self._tasks]
+        prompts = [prompt_of(task, self._world) for task in self._tasks]
         groups = self._student.play(prompts, self._rng)
         self._student.learn(groups)
         scores = groups.scores.mean(axis=1)
@@ -194,8 +207,19 @@ class PromptTrainee:
             for decisions, skills in self._held_out.items()
         }
 
+    def _teach(self, rng: np.random.Generator) -> None:
+        """Teach the student prompts that are neither drawn nor held out, at random."""
+        least, first = self._world.least_decisions, N_PROMPTS + 2 * HELD_OUT
+        while np.mean([*self.evaluate().values()]) < self._world.taught:
+            for _ in range(10):
+                decisions = rng.integers(least, MOST_DECISIONS + 1, BATCH)
+                numbers = first + rng.integers(HELD_OUT, size=BATCH)
+                pairs = zip(decisions.tolist(), numbers.tolist(), strict=True)
+                prompts = [Prompt(Prompt.of(asked, number).skills) for asked, number in pairs]
+                self._student.learn(self._student.play(prompts, rng))
 
-def held_out_prompts() -> dict[int, list[Prompt]]:
+
+def held_out_prompts(least_decisions: int = 1) -> dict[int, list[Prompt]]:
     """Return prompts that are never trained on, by decisions; all count as solvable."""
     each = HELD_OUT // MOST_DECISIONS
     return {
@@ -203,18 +227,18 @@ def held_out_prompts() -> dict[int, list[Prompt]]:
             Prompt(Prompt.of(decisions, N_PROMPTS + decisions * each + i).skills)
             for i in range(each)
         ]
-        for decisions in range(1, MOST_DECISIONS + 1)
+        for decisions in range(least_decisions, MOST_DECISIONS + 1)
     }
 
 
-def prompt_of(task: Task) -> Prompt:
+def prompt_of(task: Task, world: World) -> Prompt:
     """Return the prompt of a task."""
-    return Prompt.of(task.params["decisions"], task.params["prompt"])
+    return Prompt.of(task.params["decisions"], task.params["prompt"], world)
 
 
-def _generator(label: str, _: int) -> Buckets:
+def _generator(label: str, _: int, least_decisions: int = 1) -> Buckets:
     buckets: dict[str, Any] = {
-        "decisions": list(range(1, MOST_DECISIONS + 1)),
+        "decisions": list(range(least_decisions, MOST_DECISIONS + 1)),
         "prompt": Span(0, N_PROMPTS - 1),
         "topic": list(range(10)),
     }
@@ -259,4 +283,23 @@ def _groups(tasks: int) -> Family:
     )
 
 
-GROUPS = tuple(_groups(tasks) for tasks in (1_000, 3_000, 5_000))
+def _harder(name: str, about: str, world: World, threshold: float = 0.6) -> Family:
+    """Return a pool of 2,000 prompts in another world."""
+    generator = partial(_generator, "decisions-{decisions}", least_decisions=world.least_decisions)
+    return replace(
+        _groups(2_000),
+        name=f"groups-{name}",
+        about=f"2,000 prompts, {about}; results are groups of 8",
+        generator=generator,
+        trainee=partial(PromptTrainee, world=world),
+        thresholds=(threshold,),
+        algorithms=("uniform", "group_progress"),
+    )
+
+
+GROUPS = (
+    *(_groups(tasks) for tasks in (1_000, 3_000, 5_000)),
+    _harder("dirty", "30 % impossible and 20 % right by luck", World(0.3, 0.2)),
+    _harder("warm", "of which the student solves 35 % at first", World(taught=0.35), 0.8),
+    _harder("hard", "each of two decisions at least", World(least_decisions=2)),
+)
