@@ -121,6 +121,7 @@ def test_delete_works(cli: Cli, old: str, client: Any) -> None:
 def test_a_worker_s_user_can_migrate(
     cli: Cli, old: str, client: Any, server: RunningServer
 ) -> None:
+    assert cli("acl", "--load").code == 0
     line = cli("acl", old, "--json").json["worker"].replace("PASSWORD", "chosen")
     client.execute_command(*line.split())
     try:
