@@ -79,7 +79,7 @@ class InvalidInputError(CurriculumError, ValueError):
     """A value broke a rule; the message quotes field, rule and value."""
 
     def __init__(self, field: str, rule: str, value: object) -> None:
-        super().__init__(f"{field} must be {rule}, got {_short(value)}")
+        super().__init__(f"{field} must be {rule}, got {shortened(value)}")
         self.field = field
         self.rule = rule
         self.value: object = value
@@ -119,7 +119,7 @@ class ConfigMismatchError(CurriculumError):
 
     def __init__(self, what: str, differences: Sequence[tuple[str, Any, Any]]) -> None:
         lines = [
-            f"  {field}: stored {_short(stored)}, given {_short(given)}"
+            f"  {field}: stored {shortened(stored)}, given {shortened(given)}"
             for field, stored, given in differences
         ]
         super().__init__("\n".join([what, *lines]))
@@ -317,7 +317,7 @@ class MalformedStateError(ServerError):
 
     def __init__(self, name: str, field: str, value: object) -> None:
         super().__init__(
-            f"curriculum {name!r}: {field} is {_short(value, 60)}, which cannot be read; write"
+            f"curriculum {name!r}: {field} is {shortened(value, 60)}, which cannot be read; write"
             " the right value, or delete the curriculum and restore a snapshot"
         )
         self.name, self.field, self.value = name, field, value
@@ -348,8 +348,8 @@ def not_listening(error: OSError, host: str, port: int) -> CurriculumError:
     return CurriculumError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
 
 
-def _short(value: object, limit: int = 200) -> str:
-    """``repr`` of a value, cut so that an error message stays one line; without passwords."""
+def shortened(value: object, limit: int = 200) -> str:
+    """Return a value's repr, cut so that a message stays one line; without passwords. Internal."""
     try:
         text = without_password(repr(value))
     except Exception:  # noqa: BLE001 - the repr of somebody's class

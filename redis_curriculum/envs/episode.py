@@ -10,14 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from redis_curriculum.errors import TaskApplyError
+from redis_curriculum.errors import TaskApplyError, shortened
 from redis_curriculum.tasks.task import Task
 
 INFO_KEY: Final = "curriculum"
 """The one key of ``info`` that belongs to the wrappers."""
-
-MOST_SHOWN: Final = 200
-"""Characters of a value that an error quotes."""
 
 log = logging.getLogger("redis_curriculum.envs")
 
@@ -64,17 +61,8 @@ class Played:
         score_of_it = number(score)
         if math.isfinite(score_of_it):
             return replace(self, score=score_of_it)
-        what = f"the score is {shown(score)}; every episode needs a finite number"
+        what = f"the score is {shortened(score)}; every episode needs a finite number"
         return self.failed(TaskApplyError(complaint(environment, self.task, what)))
-
-
-def shown(value: object) -> str:
-    """Return a value's repr, cut, whatever its class makes of it."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - the repr of somebody's class
-        return f"a {type(value).__name__} without a repr"
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def number(value: object) -> float:
@@ -99,7 +87,7 @@ def checked_reward(reward: object, env: object, task: Task, agent: object = None
     if math.isfinite(found):
         return found
     whose = "" if agent is None else f" of agent {agent!r}"
-    what = f"the reward{whose} in a step is {shown(reward)}; it must be a finite number"
+    what = f"the reward{whose} in a step is {shortened(reward)}; it must be a finite number"
     raise TaskApplyError(complaint(str(env), task, what))
 
 

@@ -27,10 +27,9 @@ from redis_curriculum.envs.episode import (
     mean,
     refuse_key,
     scored,
-    shown,
 )
 from redis_curriculum.envs.spaces import are_alike
-from redis_curriculum.errors import TaskApplyError
+from redis_curriculum.errors import TaskApplyError, shortened
 from redis_curriculum.tasks.task import Task
 
 ByAgent = dict[Any, Any]
@@ -179,7 +178,7 @@ def _check(env: object) -> None:
     """Refuse what is no parallel environment, with the function or wrapper that it needs."""
     if isinstance(env, ParallelEnv):
         return
-    what = f"{shown(env)} is no ParallelEnv of PettingZoo"
+    what = f"{shortened(env)} is no ParallelEnv of PettingZoo"
     if isinstance(env, AECEnv):
         what += (
             " but an AEC environment, whose agents act in turn: pass"

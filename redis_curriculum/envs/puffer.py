@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from redis_curriculum.envs.apply import check_function
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.episode import INFO_KEY, Played, complaint, mean, scored, shown
-from redis_curriculum.errors import TaskApplyError
+from redis_curriculum.envs.episode import INFO_KEY, Played, complaint, mean, scored
+from redis_curriculum.errors import TaskApplyError, shortened
 from redis_curriculum.tasks.task import Task
 
 try:
@@ -108,7 +108,7 @@ class CurriculumPufferEnv(PufferEnv):  # type: ignore[misc,valid-type,unused-ign
         for name in ("set_mg_config", "get_episode_rewards"):
             if not callable(getattr(env, name, None)):
                 raise TaskApplyError(
-                    f"{shown(env)} cannot play tasks: it has no {name}(); give it one, or"
+                    f"{shortened(env)} cannot play tasks: it has no {name}(); give it one, or"
                     " wrap it in a class that has"
                 )
         check_function("make_config", make_config, "task")

@@ -25,10 +25,9 @@ from redis_curriculum.envs.episode import (
     complaint,
     refuse_key,
     scored,
-    shown,
 )
 from redis_curriculum.envs.spaces import are_alike
-from redis_curriculum.errors import TaskApplyError
+from redis_curriculum.errors import TaskApplyError, shortened
 from redis_curriculum.tasks.task import Task
 
 Score = Callable[[dict[str, Any]], Any]
@@ -140,7 +139,7 @@ def _check(env: object) -> None:
     """Refuse what is no Gymnasium environment, with the wrapper that it needs."""
     if isinstance(env, gymnasium.Env):
         return
-    what = f"{shown(env)} is no gymnasium.Env"
+    what = f"{shortened(env)} is no gymnasium.Env"
     if isinstance(env, gymnasium.vector.VectorEnv):
         what += (
             " but a vector environment: wrap each sub-environment in TaskEnv where it is made,"

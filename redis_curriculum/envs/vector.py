@@ -11,9 +11,9 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from redis_curriculum.envs.assignments import Assignments, TaskSource
-from redis_curriculum.envs.episode import INFO_KEY, Played, cut_off, shown
+from redis_curriculum.envs.episode import INFO_KEY, Played, cut_off
 from redis_curriculum.envs.spaces import are_alike
-from redis_curriculum.errors import TaskApplyError
+from redis_curriculum.errors import TaskApplyError, shortened
 from redis_curriculum.tasks.task import Task
 
 Infos = dict[str, Any]
@@ -197,7 +197,7 @@ class CurriculumVectorEnv(VectorWrapper, RecordConstructorArgs):
 def _check(env: object) -> None:
     if not isinstance(env, VectorEnv):
         remedy = ": wrap it in CurriculumEnv" if isinstance(env, gymnasium.Env) else ""
-        raise TaskApplyError(f"{shown(env)} is no VectorEnv of Gymnasium{remedy}")
+        raise TaskApplyError(f"{shortened(env)} is no VectorEnv of Gymnasium{remedy}")
     base: Any = env.unwrapped
     known = base.call("has_wrapper_attr", "takes_tasks") if hasattr(base, "call") else [False]
     if not (all(known) and all(base.get_attr("takes_tasks"))):
