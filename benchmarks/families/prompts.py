@@ -53,6 +53,9 @@ class World:
     """Held-out success to which the student is taught before, on other prompts."""
 
 
+USUAL: Final = World()
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a prompt asks for and what can be learned from it."""
@@ -62,9 +65,8 @@ class Prompt:
     nature: str = SOLVABLE
 
     @classmethod
-    def of(cls, decisions: int, number: int, world: World | None = None) -> Prompt:
+    def of(cls, decisions: int, number: int, world: World = USUAL) -> Prompt:
         """Return the prompt of a number; the same for all seeds."""
-        world = world or World()
         rng = np.random.default_rng(number)
         skills = rng.choice(SKILLS, decisions, replace=False)
         luck = rng.random()
@@ -164,8 +166,8 @@ class Student:
 class PromptTrainee:
     """Takes the drawn prompts 32 at a time; a step and an episode are one prompt's group."""
 
-    def __init__(self, curriculum: Curriculum, seed: int, world: World | None = None) -> None:
-        self._curriculum, self._world = curriculum, world or World()
+    def __init__(self, curriculum: Curriculum, seed: int, world: World = USUAL) -> None:
+        self._curriculum, self._world = curriculum, world
         self._student = Student(seed)
         self._rng = np.random.default_rng([seed, 0xAC7])
         self._held_out = {

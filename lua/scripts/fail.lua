@@ -31,10 +31,11 @@ local outcome, key = 1, pool .. 'task:' .. task_id
 local task = call('HMGET', key, 'label', 'consecutive_failures', 'failure_count')
 local label, in_a_row = task[1], whole_number(key, 'consecutive_failures', task[2] or '0') + 1
 whole_number(key, 'failure_count', task[3] or '0')
-check_pool(task_id)
 if label then
   check_label(label, 'failures')
   check_removal(task_id)
+else
+  check_pool(task_id)
 end
 
 local function count_failure()

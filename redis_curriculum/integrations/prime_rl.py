@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, Final
 
 from redis_curriculum._values.rules import In
@@ -70,8 +69,7 @@ class CurriculumSampler(Iterator[Any]):
         table = self.table(tasks, label)
         self._row_of = {task.key: row for row, task in enumerate(tasks)}
         _AHEAD.require(ahead, "ahead")
-        with ExitStack() as unless_whole:
-            self.curriculum = unless_whole.enter_context(opened(url, name, table))
+        with opened(url, name, table) as self.curriculum:
             self._prompts = Prompts(
                 self.curriculum,
                 min(ahead, len(tasks)),
@@ -80,7 +78,6 @@ class CurriculumSampler(Iterator[Any]):
                 skip_wrong=skip_wrong,
                 success=success,
             )
-            unless_whole.pop_all()
         self._rows = self._prompts.rows()
         self._passed_over = 0
 

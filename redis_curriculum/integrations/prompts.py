@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -269,19 +270,26 @@ class Prompts:
         self._resumes = self._step < self._end
 
 
-def opened(url: str, name: str, table: Table) -> Curriculum:
+@contextmanager
+def opened(url: str, name: str, table: Table) -> Iterator[Curriculum]:
     """Open the curriculum of a table's rows; where there is none, create it.
 
-    A new one gets ``GroupProgressConfig``, an existing one keeps what it has.
+    A new one gets ``GroupProgressConfig``, an existing one keeps what it has. It stays open, unless
+    the block raises.
 
     Raises:
         ConfigMismatchError: The curriculum has other rows.
     """
     try:
-        return Curriculum.open(url, name, generator=table, resume="must")
+        curriculum = Curriculum.open(url, name, generator=table, resume="must")
     except CurriculumNotFoundError:
         config = CurriculumConfig(task_generator=table, algorithm=GroupProgressConfig())
-        return Curriculum.open(url, name, config)
+        curriculum = Curriculum.open(url, name, config)
+    try:
+        yield curriculum
+    except BaseException:
+        curriculum.close()
+        raise
 
 
 def groups_of(rows: Any, scores: Any, success: float = 1.0) -> list[Group]:

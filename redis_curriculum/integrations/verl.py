@@ -17,7 +17,6 @@ verl makes the sampler in the process that drives the training. Set a password i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,16 +73,15 @@ class CurriculumSampler(PromptSampler, _Base):  # type: ignore[misc]
         self._rows = _rows_by_index(data)
         table = Table(data, label=given.label, params=[])
         size: Any = data_config.get("gen_batch_size") or data_config.get("train_batch_size")
-        with ExitStack() as unless_whole:
+        with opened(given.url, given.name, table) as curriculum:
             super().__init__(
-                unless_whole.enter_context(opened(given.url, given.name, table)),
+                curriculum,
                 size,
                 key=given.key,
                 skip_right=given.skip_right,
                 skip_wrong=given.skip_wrong,
                 success=given.success,
             )
-            unless_whole.pop_all()
 
     def update(self, batch: Any) -> Any:  # type: ignore[override]
         """Report the groups of a training batch (``DataProto``); verl calls it after each step.

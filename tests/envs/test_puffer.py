@@ -20,7 +20,7 @@ from redis_curriculum.errors import (
     TaskApplyError,
 )
 from tests.envs.conftest import Opened
-from tests.envs.worlds import Watched, broken, completions, samples
+from tests.envs.worlds import Watched, broken, completions, samples, with_outages
 
 AGENTS = 3
 
@@ -109,15 +109,7 @@ def test_a_failure_while_the_server_was_gone_is_not_put_down_to_the_next_task(
     relay = Relay()
     env = CurriculumPufferEnv(relay, curriculum)
     env.reset()
-    gone = 0
-    for turn in range(120):
-        if turn % 3 == 0:
-            curriculum.errors.append(ServerUnavailableError("gone"))
-        try:
-            env.step(np.zeros(AGENTS, dtype=int))
-        except ServerUnavailableError:
-            gone += 1
-    curriculum.errors.clear()
+    gone = with_outages(curriculum, lambda: env.step(np.zeros(AGENTS, dtype=int)), 120)
     records = {i: r for i in curriculum.task_ids() if (r := curriculum.get_task_stats(i))}
     assert gone > 10
     assert curriculum.failed

@@ -1046,11 +1046,7 @@ def test_the_number_of_steps_is_the_cost(opened: Opened) -> None:
     curriculum = opened(config)
     env = CurriculumEnv(Walk(), curriculum)
     for _ in range(20):
-        env.reset()
-        over = False
-        while not over:
-            _, _, terminated, truncated, _ = env.step(1)
-            over = terminated or truncated
+        play(env, 1)
     labels = [f"walk-{length}" for length in (1, 2, 3, 5)]
     plan = read.numbers(curriculum._store, "label", ["average_cost"], labels)  # noqa: SLF001
     table, _ = curriculum._run(plan)  # noqa: SLF001
@@ -1073,11 +1069,7 @@ def test_a_finished_episode_ends_the_row_of_those_without_a_score(opened: Opened
     scores = iter([0.5, *([math.nan] * 9 + [0.5]) * 3])
     env = CurriculumEnv(Walk(), curriculum, score=lambda _: next(scores))
     for _ in range(31):
-        env.reset()
-        over = False
-        while not over:
-            _, _, terminated, truncated, _ = env.step(0)
-            over = terminated or truncated
+        play(env)
     assert len(curriculum.reports) == 4
 
 
@@ -1087,12 +1079,8 @@ def test_after_the_error_the_row_without_a_score_begins_anew(opened: Opened) -> 
     env = CurriculumEnv(Walk(), curriculum, score=lambda _: math.nan)
     raised = []
     for episode in range(1, 31):
-        env.reset()
-        over = False
         try:
-            while not over:
-                _, _, terminated, truncated, _ = env.step(0)
-                over = terminated or truncated
+            play(env)
         except FailingTasksError:
             raised.append(episode)
     assert raised == [10, 20, 30]

@@ -22,7 +22,15 @@ from redis_curriculum.envs.assignments import ATTEMPTS
 from redis_curriculum.errors import FailingTasksError, ServerUnavailableError, TaskApplyError
 from redis_curriculum.tasks import Buckets, Task
 from tests.envs.conftest import Opened
-from tests.envs.worlds import Walk, Watched, broken, completions, config_of, samples
+from tests.envs.worlds import (
+    Walk,
+    Watched,
+    broken,
+    completions,
+    config_of,
+    samples,
+    with_outages,
+)
 from tests.lossy import lossy
 from tests.servers import RunningServer
 
@@ -716,15 +724,7 @@ def test_a_reset_that_failed_while_the_server_was_gone_is_made_up_for(
     curriculum = opened(size=16, task_generator=broken(["reset", "", " "]))
     with vector_of(curriculum, SyncVectorEnv, 3, mode) as envs:
         envs.reset()
-        gone = 0
-        for turn in range(150):
-            if turn % 3 == 0:
-                curriculum.errors.append(ServerUnavailableError("gone"))
-            try:
-                envs.step(np.zeros(3, dtype=int))
-            except ServerUnavailableError:
-                gone += 1
-        curriculum.errors.clear()
+        gone = with_outages(curriculum, lambda: envs.step(np.zeros(3, dtype=int)), 150)
     assert gone > 20
     assert curriculum.failed
     records = {i: r for i in curriculum.task_ids() if (r := curriculum.get_task_stats(i))}

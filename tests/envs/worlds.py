@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gymnasium
@@ -10,7 +10,7 @@ import numpy as np
 
 from redis_curriculum import Curriculum
 from redis_curriculum.config import CurriculumConfig, LearningProgressConfig
-from redis_curriculum.errors import CurriculumError
+from redis_curriculum.errors import CurriculumError, ServerUnavailableError
 from redis_curriculum.tasks import Buckets, Outcome, Result, Step
 
 WALKS = Buckets(
@@ -130,6 +130,20 @@ class Watched(Curriculum):
         outcome = super().report_failure(task_id, error, permanent=permanent)
         self.failed.append((task_id, str(error)))
         return outcome
+
+
+def with_outages(curriculum: Watched, step: Callable[[], object], turns: int) -> int:
+    """Take steps; the server is gone for the next call at every third. How many steps failed."""
+    failed = 0
+    for turn in range(turns):
+        if turn % 3 == 0:
+            curriculum.errors.append(ServerUnavailableError("gone"))
+        try:
+            step()
+        except ServerUnavailableError:
+            failed += 1
+    curriculum.errors.clear()
+    return failed
 
 
 def completions(curriculum: Curriculum) -> dict[int, int]:

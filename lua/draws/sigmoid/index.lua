@@ -3,7 +3,7 @@
 -- Needs: call, pool, weight, fresh_until, pooling_is_label, unpack_label, whole_number
 -- Gives: index_field, index_loaded, index_check, index_ready, index_results, index_join, index_leave, shift, fixed
 local index_field = 'eligible_count'
-local EXACT, PLACES = 4503599627370496, 1099511627776 -- 2^52: a sum of two such is exact in a double; 2^40: of a weight
+local EXACT = 4503599627370496 -- 2^52: a sum of two such is still exact in a double
 local floor = math.floor
 local s, q0, q1, q2 = 0, 0, 0, 0 -- what is due to each
 
@@ -24,7 +24,7 @@ local function index_ready() end -- all that results change has been read
 
 -- A weight as an integer of 40 binary places.
 local function fixed(y)
-  return floor(y * PLACES + 0.5)
+  return floor(y * 1099511627776 + 0.5)
 end
 
 local function sums_due(field, amount)
@@ -64,7 +64,8 @@ end
 
 -- `before` tasks of weight y1 become `after` tasks of weight y2.
 local function sums_move(before, y1, after, y2)
-  local a1, a2 = floor(y1 * PLACES + 0.5), floor(y2 * PLACES + 0.5)
+  local a1 = fixed(y1)
+  local a2 = fixed(y2)
   local h1, h2 = floor(a1 / 2097152), floor(a2 / 2097152)
   local l1, l2 = a1 - h1 * 2097152, a2 - h2 * 2097152
   if before ~= after then
